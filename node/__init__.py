@@ -1,0 +1,1 @@
+"""CardioNode: 12-lead ECG in, synthetic cardiac MR and phenotype estimates out."""

@@ -1,0 +1,1 @@
+"""Ground floor: the words of the field as values. Standard library and numpy only."""

@@ -1,0 +1,131 @@
+"""Jobs, result objects and their deliveries: what is owed to whom, and how far it got."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+
+class ResultKind(Enum):
+    """What a result is."""
+
+    CINE = "cine"
+    """Multi-frame secondary capture."""
+    REPORT = "report"
+    """Structured report, with numbers or with the reason why there are none."""
+    ORU = "oru"
+    """HL7 v2 ORU^R01."""
+
+
+class DestinationKind(Enum):
+    """The protocol a destination speaks."""
+
+    DICOM = "dicom"
+    HL7 = "hl7"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultObject:
+    """One finished object, byte for byte as it is kept and sent."""
+
+    kind: ResultKind
+    identifier: str
+    """SOP Instance UID, or MSH-10."""
+    sop_class_uid: str = ""
+    """Empty for HL7."""
+    content: bytes = field(repr=False)
+    """PS3.10 file, or the ER7 message with CR segment ends."""
+
+
+class JobState(Enum):
+    """How far the work caused by one received instance is."""
+
+    RECEIVED = "received"
+    """Bytes and row are durable; the model has not answered yet."""
+    COMPLETED = "completed"
+    """Results are made and their deliveries are rows."""
+    NO_RESULT = "no-result"
+    """The quality gate refused the ECG; a report that says why is on its way."""
+    FAILED = "failed"
+    """No results can be made of these bytes; waits for a person, who sees the reason."""
+    CONFLICT = "conflict"
+    """Same SOP Instance UID as an earlier instance, other content: kept, flagged, not processed."""
+    CANCELLED = "cancelled"
+    """A person stopped it."""
+
+
+JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.RECEIVED: frozenset(
+        {JobState.COMPLETED, JobState.NO_RESULT, JobState.FAILED, JobState.CANCELLED}
+    ),
+    JobState.FAILED: frozenset({JobState.RECEIVED, JobState.CANCELLED}),
+    JobState.CONFLICT: frozenset({JobState.CANCELLED}),
+    JobState.CANCELLED: frozenset({JobState.RECEIVED}),
+    JobState.COMPLETED: frozenset(),
+    JobState.NO_RESULT: frozenset(),
+}
+
+
+class DeliveryState(Enum):
+    """How far one result is on its way to one destination."""
+
+    PENDING = "pending"
+    """Owed; tried when due."""
+    DELIVERED = "delivered"
+    """The destination acknowledged it."""
+    REFUSED = "refused"
+    """The destination said never; waits for a person."""
+    EXHAUSTED = "exhausted"
+    """Tried for longer than the destination's limit; waits for a person."""
+    CANCELLED = "cancelled"
+    """A person stopped it."""
+
+
+DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
+    DeliveryState.PENDING: frozenset(
+        {
+            DeliveryState.PENDING,
+            DeliveryState.DELIVERED,
+            DeliveryState.REFUSED,
+            DeliveryState.EXHAUSTED,
+            DeliveryState.CANCELLED,
+        }
+    ),
+    DeliveryState.REFUSED: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
+    DeliveryState.EXHAUSTED: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
+    DeliveryState.CANCELLED: frozenset({DeliveryState.PENDING}),
+    DeliveryState.DELIVERED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One result owed to one destination."""
+
+    delivery_id: int
+    job_id: int
+    kind: ResultKind
+    identifier: str
+    sop_class_uid: str
+    destination: str
+    destination_kind: DestinationKind
+    content_digest: str
+    state: DeliveryState
+    attempts: int
+    created_at: datetime
+    due_at: datetime | None
+    settled_at: datetime | None
+    error_code: str | None
+    error_message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryOutcome:
+    """What one attempt came to."""
+
+    state: DeliveryState
+    due_at: datetime | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    """Without patient data."""

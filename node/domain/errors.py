@@ -1,0 +1,113 @@
+"""Everything that can go wrong, as one tree.
+
+    CardioNodeError
+    ├── InputError                 permanent   what came in cannot be used; its bytes are kept
+    │   ├── MalformedInstance                  not DICOM, cut short, or contradicts itself
+    │   ├── UnsupportedInstance                sound, but not a thing this node reads
+    │   ├── ConflictingInstance                same SOP Instance UID, other content
+    │   └── MalformedMessage                   an HL7 message that cannot be read
+    ├── ConfigurationError         permanent   the administrator has to change a setting
+    ├── BundleError                permanent   a model bundle that must not be served
+    ├── PredictionError            permanent   the model gave something that is not an answer
+    ├── StorageError               transient   spool or database did not take the bytes
+    │   └── OutOfSpace
+    └── DeliveryError              by kind     a result did not arrive
+        ├── Unreachable            transient   nobody answered: nothing was delivered
+        ├── Unanswered             ambiguous   sent, no answer: resend the same identifiers
+        ├── TemporarilyRefused     transient   the peer said "not now"
+        └── Refused                permanent   the peer said "never": waits for a person
+
+A message says what happened and what to do, and never holds patient data.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+
+class Kind(Enum):
+    """What to do next: retries are decided on this, never on the text."""
+
+    TRANSIENT = "transient"
+    """Nothing happened; back off and try again."""
+    AMBIGUOUS = "ambiguous"
+    """It may have happened; try again with the same identifiers."""
+    PERMANENT = "permanent"
+    """It cannot heal by itself; stop and wait for a person."""
+
+
+class CardioNodeError(Exception):
+    """The root. `code` is stable and machine-readable, `kind` decides about retries."""
+
+    code: ClassVar[str] = "error"
+    kind: ClassVar[Kind] = Kind.PERMANENT
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InputError(CardioNodeError):
+    code = "input"
+
+
+class MalformedInstance(InputError):
+    code = "malformed-instance"
+
+
+class UnsupportedInstance(InputError):
+    code = "unsupported-instance"
+
+
+class ConflictingInstance(InputError):
+    code = "conflicting-instance"
+
+
+class MalformedMessage(InputError):
+    code = "malformed-message"
+
+
+class ConfigurationError(CardioNodeError):
+    code = "configuration"
+
+
+class BundleError(CardioNodeError):
+    code = "bundle"
+
+
+class PredictionError(CardioNodeError):
+    code = "prediction"
+
+
+class StorageError(CardioNodeError):
+    code = "storage"
+    kind = Kind.TRANSIENT
+
+
+class OutOfSpace(StorageError):
+    code = "out-of-space"
+
+
+class DeliveryError(CardioNodeError):
+    code = "delivery"
+
+
+class Unreachable(DeliveryError):
+    code = "unreachable"
+    kind = Kind.TRANSIENT
+
+
+class Unanswered(DeliveryError):
+    code = "unanswered"
+    kind = Kind.AMBIGUOUS
+
+
+class TemporarilyRefused(DeliveryError):
+    code = "temporarily-refused"
+    kind = Kind.TRANSIENT
+
+
+class Refused(DeliveryError):
+    code = "refused"
+    kind = Kind.PERMANENT

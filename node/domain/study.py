@@ -1,0 +1,42 @@
+"""The patient and the study an ECG belongs to: what results repeat exactly, and logs never show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """Identity as the ECG states it. No field is shown by repr."""
+
+    patient_id: str = field(default="", repr=False)
+    issuer_of_patient_id: str = field(default="", repr=False)
+    issuer_universal_id: str = field(default="", repr=False)
+    """Universal Entity ID of the issuer (0040,0032), an OID when its type is ISO."""
+    issuer_universal_id_type: str = field(default="", repr=False)
+    name: str = field(default="", repr=False)
+    """PN text, components parted by '^', the alphabetic group only."""
+    birth_date: date | None = field(default=None, repr=False)
+    sex: str = field(default="", repr=False)
+    """Patient's Sex (0010,0040): M, F, O or empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """The study of the ECG and what a result needs to be filed beside it."""
+
+    patient: Patient = field(repr=False)
+    study_instance_uid: str = field(repr=False)
+    series_instance_uid: str = field(repr=False)
+    """The ECG's own series."""
+    sop_class_uid: str
+    sop_instance_uid: str = field(repr=False)
+    """The ECG's own instance."""
+    accession_number: str = field(default="", repr=False)
+    study_id: str = field(default="", repr=False)
+    referring_physician: str = field(default="", repr=False)
+    placer_order_number: str = field(default="", repr=False)
+    filler_order_number: str = field(default="", repr=False)
+    performed_at: datetime
+    """Acquisition time, else content, else study. Local wall time; aware when the offset is known."""
