@@ -39,4 +39,4 @@ class Study:
     placer_order_number: str = field(default="", repr=False)
     filler_order_number: str = field(default="", repr=False)
     performed_at: datetime
-    """Acquisition time, else content, else study. Local wall time; aware when the offset is known."""
+    """Acquisition time, else content, else study. Local time; aware when the offset is known."""
