@@ -66,6 +66,27 @@ class ECGRecord:
         return column
 
 
+def derive_limb_leads(
+    samples: NDArray[np.float32], leads: tuple[Lead, ...]
+) -> tuple[NDArray[np.float32], tuple[Lead, ...]]:
+    """Samples and leads with III, aVR, aVL and aVF added where they follow from I and II.
+
+    (n_samples, n_leads) in, in the order of `Lead`; out the same with up to four columns more.
+    Source: Einthoven III = II − I; Goldberger aVR = −(I + II)/2, aVL = I − II/2, aVF = II − I/2.
+    """
+    columns = {lead: samples[:, k] for k, lead in enumerate(leads)}
+    if Lead.I in columns and Lead.II in columns:
+        one, two = columns[Lead.I], columns[Lead.II]
+        columns = {
+            Lead.III: two - one,
+            Lead.AVR: -(one + two) / 2,
+            Lead.AVL: one - two / 2,
+            Lead.AVF: two - one / 2,
+        } | columns
+    ordered = tuple(lead for lead in Lead if lead in columns)
+    return np.stack([columns[lead] for lead in ordered], axis=1), ordered
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What the ECG object says of the person, for the model. Not shown by repr."""
