@@ -7,6 +7,7 @@ import math
 from pydicom import datadict
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 from node.domain.errors import MalformedInstance
 
@@ -73,13 +74,9 @@ def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
     value = value_of(dataset, keyword)
     if value is None:
         return []
-    try:
-        items = list(value)  # type: ignore[call-overload]
-    except _UNDECODABLE as error:
-        raise _undecodable(keyword) from error
-    if not all(isinstance(item, Dataset) for item in items):
+    if not isinstance(value, Sequence):
         raise _undecodable(keyword)
-    return items
+    return list(value)
 
 
 def _undecodable(keyword: str) -> MalformedInstance:

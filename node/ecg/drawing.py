@@ -1,0 +1,175 @@
+"""An ECG on its paper: 25 mm/s, 10 mm/mV, three rows of four leads and a rhythm strip."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from node.domain.ecg import ECGRecord, Lead
+
+PIXELS_PER_MM: Final = 8
+OVERSAMPLING: Final = 2
+"""Drawn twice as large and averaged: Pillow's own lines are not smooth."""
+SCALE: Final = PIXELS_PER_MM * OVERSAMPLING
+
+SPEED_MM_S: Final = 25.0
+GAIN_MM_MV: Final = 10.0
+COLUMN_S: Final = 2.5
+SHOWN_S: Final = 10.0
+
+ROWS: Final = (
+    (Lead.I, Lead.AVR, Lead.V1, Lead.V4),
+    (Lead.II, Lead.AVL, Lead.V2, Lead.V5),
+    (Lead.III, Lead.AVF, Lead.V3, Lead.V6),
+)
+RHYTHM_LEAD: Final = Lead.II
+
+LEFT_MM: Final = 15.0
+RIGHT_MM: Final = 5.0
+TOP_MM: Final = 15.0
+ROW_MM: Final = 30.0
+BOTTOM_MM: Final = 10.0
+REACH_MM: Final = 20.0
+"""A trace is drawn this far from its row's line, so that one bad lead cannot cover the sheet."""
+WIDTH_MM: Final = LEFT_MM + SHOWN_S * SPEED_MM_S + RIGHT_MM
+HEIGHT_MM: Final = TOP_MM + 4 * ROW_MM + BOTTOM_MM
+
+PAPER: Final = (255, 251, 250)
+FINE_GRID: Final = (250, 226, 224)
+BOLD_GRID: Final = (240, 183, 180)
+INK: Final = (24, 26, 38)
+QUIET_INK: Final = (120, 112, 118)
+TRACE_MM: Final = 0.28
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def draw_ecg(record: ECGRecord, *, title: str = "", footer: str = "") -> bytes:
+    """A PNG of the first 10 s on ECG paper, the same bytes for the same record and texts.
+
+    Each lead is drawn from its median, as a recorder without direct coupling does; gaps stay
+    empty; a lead that is not there says so. Nothing of the patient is drawn but what the caller
+    puts into the texts.
+    """
+    sheet = Image.new("RGB", (_pixels(WIDTH_MM), _pixels(HEIGHT_MM)), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    _grid(pen)
+    for row, leads in enumerate(ROWS):
+        _calibration_pulse(pen, row)
+        for column, lead in enumerate(leads):
+            _segment(pen, record, lead, row, column * COLUMN_S, COLUMN_S)
+    _calibration_pulse(pen, len(ROWS))
+    _segment(pen, record, RHYTHM_LEAD, len(ROWS), 0.0, SHOWN_S)
+    _texts(pen, record, title, footer)
+    size = (sheet.width // OVERSAMPLING, sheet.height // OVERSAMPLING)
+    encoded = BytesIO()
+    sheet.resize(size, Image.Resampling.BOX).save(
+        encoded, "PNG", dpi=(PIXELS_PER_MM * 25.4, PIXELS_PER_MM * 25.4)
+    )
+    return encoded.getvalue()
+
+
+def _pixels(millimetres: float) -> int:
+    return round(millimetres * SCALE)
+
+
+def _row_line_mm(row: int) -> float:
+    """Where 0 mV of a row lies, on a bold line of the grid."""
+    return TOP_MM + (row + 0.5) * ROW_MM
+
+
+def _font(size_mm: float) -> _Font:
+    return ImageFont.load_default(_pixels(size_mm))
+
+
+def _grid(pen: ImageDraw.ImageDraw) -> None:
+    for step_mm, colour, width in ((1, FINE_GRID, SCALE // 8), (5, BOLD_GRID, SCALE // 6)):
+        for x_mm in range(0, int(WIDTH_MM) + 1, step_mm):
+            x = _pixels(x_mm)
+            pen.line((x, 0, x, _pixels(HEIGHT_MM)), colour, width)
+        for y_mm in range(0, int(HEIGHT_MM) + 1, step_mm):
+            y = _pixels(y_mm)
+            pen.line((0, y, _pixels(WIDTH_MM), y), colour, width)
+
+
+def _calibration_pulse(pen: ImageDraw.ImageDraw, row: int) -> None:
+    """1 mV for 0.2 s, 10 mm by 5 mm, in the margin."""
+    base, top = _row_line_mm(row), _row_line_mm(row) - GAIN_MM_MV
+    corners = [(3.0, base), (5.0, base), (5.0, top), (10.0, top), (10.0, base), (12.0, base)]
+    pen.line([(_pixels(x), _pixels(y)) for x, y in corners], INK, _pixels(TRACE_MM), joint="curve")
+
+
+def _segment(
+    pen: ImageDraw.ImageDraw,
+    record: ECGRecord,
+    lead: Lead,
+    row: int,
+    start_s: float,
+    duration_s: float,
+) -> None:
+    """One lead from `start_s` on, with its name and the mark where it begins."""
+    left_mm, line_mm = LEFT_MM + start_s * SPEED_MM_S, _row_line_mm(row)
+    name_at = (_pixels(left_mm + 1.5), _pixels(line_mm - ROW_MM / 2 + 1.5))
+    if lead not in record.leads:
+        pen.text(name_at, f"{lead.value}  not recorded", QUIET_INK, _font(3.4))
+        return
+    first = round(start_s * record.sampling_frequency_hz)
+    last = round((start_s + duration_s) * record.sampling_frequency_hz) + 1
+    samples = record.lead(lead)
+    shown = samples[first:last]
+    if not np.isnan(samples).all():
+        shown = shown - np.nanmedian(samples)
+    seconds = np.arange(len(shown)) / record.sampling_frequency_hz
+    for points in _strokes(seconds, shown):
+        x = (left_mm + points[:, 0] * SPEED_MM_S) * SCALE
+        y = (line_mm - np.clip(points[:, 1] * GAIN_MM_MV, -REACH_MM, REACH_MM)) * SCALE
+        pen.line(list(zip(x.tolist(), y.tolist(), strict=True)), INK, _pixels(TRACE_MM), "curve")
+    if start_s > 0:
+        x_mark = _pixels(left_mm)
+        for y_mm in (line_mm - 6, line_mm + 3):
+            pen.line((x_mark, _pixels(y_mm), x_mark, _pixels(y_mm + 3)), INK, _pixels(0.2))
+    pen.text(name_at, lead.value, INK, _font(3.8), stroke_width=SCALE // 16)
+
+
+def _strokes(
+    seconds: NDArray[np.float64], millivolts: NDArray[np.float32]
+) -> list[NDArray[np.float64]]:
+    """(n, 2) seconds and millivolts of every stretch without a gap, two samples or more."""
+    points = np.column_stack((seconds, millivolts))
+    present = ~np.isnan(millivolts)
+    edges = np.flatnonzero(np.diff(present, prepend=False, append=False))
+    return [
+        points[first:last]
+        for first, last in zip(edges[::2], edges[1::2], strict=True)
+        if last - first >= 2
+    ]
+
+
+def _texts(pen: ImageDraw.ImageDraw, record: ECGRecord, title: str, footer: str) -> None:
+    if title:
+        pen.text((_pixels(5), _pixels(4)), title, INK, _font(5.0))
+    scale = f"{SPEED_MM_S:g} mm/s   {GAIN_MM_MV:g} mm/mV   {_band(record)}"
+    base = _pixels(HEIGHT_MM - 3.5)
+    pen.text((_pixels(5), base), scale, INK, _font(3.4), anchor="ls")
+    if footer:
+        pen.text((_pixels(WIDTH_MM - 5), base), footer, QUIET_INK, _font(3.4), anchor="rs")
+
+
+def _band(record: ECGRecord) -> str:
+    """What the device filtered and how often it sampled, e.g. "0.05–150 Hz   500 Hz sampling"."""
+    low, high = record.high_pass_hz, record.low_pass_hz
+    parts = []
+    if low is not None and high is not None:
+        parts.append(f"{low:g}–{high:g} Hz")
+    elif high is not None:
+        parts.append(f"up to {high:g} Hz")
+    elif low is not None:
+        parts.append(f"from {low:g} Hz")
+    if record.notch_hz is not None:
+        parts.append(f"notch {record.notch_hz:g} Hz")
+    parts.append(f"{record.sampling_frequency_hz:g} Hz sampling")
+    return "   ".join(parts)
