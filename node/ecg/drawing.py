@@ -33,8 +33,8 @@ RIGHT_MM: Final = 5.0
 TOP_MM: Final = 15.0
 ROW_MM: Final = 30.0
 BOTTOM_MM: Final = 10.0
-REACH_MM: Final = 20.0
-"""A trace is drawn this far from its row's line, so that one bad lead cannot cover the sheet."""
+REACH_MM: Final = 50.0
+"""A trace is drawn up to 5 mV from its row's line: every true beat, not all of a bad lead."""
 WIDTH_MM: Final = LEFT_MM + SHOWN_S * SPEED_MM_S + RIGHT_MM
 HEIGHT_MM: Final = TOP_MM + 4 * ROW_MM + BOTTOM_MM
 
@@ -52,8 +52,8 @@ def draw_ecg(record: ECGRecord, *, title: str = "", footer: str = "") -> bytes:
     """A PNG of the first 10 s on ECG paper, the same bytes for the same record and texts.
 
     Each lead is drawn from its median, as a recorder without direct coupling does; gaps stay
-    empty; a lead that is not there says so. Nothing of the patient is drawn but what the caller
-    puts into the texts.
+    empty, also beyond 5 mV; a lead that is not there says so. Nothing of the patient is drawn but
+    what the caller puts into the texts (Latin letters: Pillow's own font has no others).
     """
     sheet = Image.new("RGB", (_pixels(WIDTH_MM), _pixels(HEIGHT_MM)), PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -123,10 +123,11 @@ def _segment(
     shown = samples[first:last]
     if not np.isnan(samples).all():
         shown = shown - np.nanmedian(samples)
+    shown = np.where(np.abs(shown) * GAIN_MM_MV <= REACH_MM, shown, np.nan)
     seconds = np.arange(len(shown)) / record.sampling_frequency_hz
     for points in _strokes(seconds, shown):
         x = (left_mm + points[:, 0] * SPEED_MM_S) * SCALE
-        y = (line_mm - np.clip(points[:, 1] * GAIN_MM_MV, -REACH_MM, REACH_MM)) * SCALE
+        y = (line_mm - points[:, 1] * GAIN_MM_MV) * SCALE
         pen.line(list(zip(x.tolist(), y.tolist(), strict=True)), INK, _pixels(TRACE_MM), "curve")
     if start_s > 0:
         x_mark = _pixels(left_mm)
@@ -139,7 +140,7 @@ def _strokes(
     seconds: NDArray[np.float64], millivolts: NDArray[np.float32]
 ) -> list[NDArray[np.float64]]:
     """(n, 2) seconds and millivolts of every stretch without a gap, two samples or more."""
-    points = np.column_stack((seconds, millivolts))
+    points = np.column_stack((seconds, millivolts.astype(np.float64)))
     present = ~np.isnan(millivolts)
     edges = np.flatnonzero(np.diff(present, prepend=False, append=False))
     return [
@@ -160,11 +161,11 @@ def _texts(pen: ImageDraw.ImageDraw, record: ECGRecord, title: str, footer: str)
 
 
 def _band(record: ECGRecord) -> str:
-    """What the device filtered and how often it sampled, e.g. "0.05–150 Hz   500 Hz sampling"."""
+    """What the device filtered and how often it sampled: "0.05 to 150 Hz   500 Hz sampling"."""
     low, high = record.high_pass_hz, record.low_pass_hz
     parts = []
     if low is not None and high is not None:
-        parts.append(f"{low:g}–{high:g} Hz")
+        parts.append(f"{low:g} to {high:g} Hz")
     elif high is not None:
         parts.append(f"up to {high:g} Hz")
     elif low is not None:
