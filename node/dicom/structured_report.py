@@ -1,0 +1,204 @@
+"""Our structured report: estimates with their intervals, or the reasons why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from highdicom.sr import (
+    CodeContentItem,
+    CodedConcept,
+    ContentItem,
+    DeviceObserverIdentifyingAttributes,
+    LanguageOfContentItemAndDescendants,
+    ObserverContext,
+    RelationshipTypeValues,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from node.dicom.attribute import items_of, text_of
+from node.dicom.composite import derived_object, encode, instance_reference, put_uid
+from node.dicom.report_content import ReportContent, concept_of, container
+from node.dicom.study import read_study
+from node.dicom.template import CodingScheme, Templates
+from node.domain.ecg import Finding
+from node.domain.identifiers import derived_uid
+from node.domain.prediction import ModelIdentity, Prediction
+from node.domain.study import Study
+
+SOP_CLASS_UID: Final = "1.2.840.10008.5.1.4.1.1.88.34"
+"""Comprehensive 3D SR Storage, which IHE RAD AIR asks for."""
+LANGUAGE: Final = CodedConcept("en-US", "RFC5646", "English (United States)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CineReference:
+    """The cine that goes with a report; it lies in the same study."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+def build_report(
+    prediction: Prediction,
+    source: Dataset,
+    *,
+    sop_instance_uid: str,
+    series_instance_uid: str,
+    cine_reference: CineReference | None,
+    templates: Templates,
+) -> bytes:
+    """The estimates as a PS3.10 file: Comprehensive 3D SR, TID 1500; what is not offered is absent.
+
+    Numbers stand as text exactly as every other result shows them.
+    Raises BundleError (a field without code, or in another unit), PredictionError (a number that
+    DS cannot hold, a value outside its interval) and MalformedInstance like `read_study`.
+    Source: DICOM PS3.3 A.35.13, PS3.16 TID 1500, 1501, 300, 310.
+    """
+    content = ReportContent(
+        study=read_study(source), uid=sop_instance_uid, model=prediction.model, templates=templates
+    )
+    groups = [
+        *content.estimate_groups(prediction.estimates),
+        content.heart_rate_group(prediction.heart_rate_bpm),
+        *(content.disease_group(disease) for disease in prediction.diseases),
+    ]
+    measurements = container(codes.DCM.ImagingMeasurements, groups)
+    items = [measurements, content.statements(prediction)]
+    if cine_reference is not None:
+        library = content.image_library(
+            cine_reference.sop_class_uid, cine_reference.sop_instance_uid
+        )
+        items.insert(0, library)
+    return _encoded(
+        content, items, source, series_instance_uid=series_instance_uid, cine=cine_reference
+    )
+
+
+def build_no_result_report(
+    findings: Sequence[Finding],
+    source: Dataset,
+    model: ModelIdentity,
+    *,
+    sop_instance_uid: str,
+    series_instance_uid: str,
+    templates: Templates,
+) -> bytes:
+    """A report of the same title and series that gives no number and says why, as a PS3.10 file.
+
+    Raises MalformedInstance like `read_study`.
+    Source: DICOM PS3.16 TID 1500: row 12 stands alone where there are no measurements.
+    """
+    content = ReportContent(
+        study=read_study(source), uid=sop_instance_uid, model=model, templates=templates
+    )
+    items = [content.refusals(findings)]
+    return _encoded(content, items, source, series_instance_uid=series_instance_uid, cine=None)
+
+
+def _encoded(
+    content: ReportContent,
+    items: Sequence[ContentItem],
+    source: Dataset,
+    *,
+    series_instance_uid: str,
+    cine: CineReference | None,
+) -> bytes:
+    """The document around the content items: head, flags, evidence, request, root of TID 1500."""
+    templates, study = content.templates, content.study
+    report = derived_object(
+        source,
+        sop_class_uid=SOP_CLASS_UID,
+        sop_instance_uid=content.uid,
+        series_instance_uid=series_instance_uid,
+        modality="SR",
+        series_description=templates.report.series_description,
+        series_number=templates.report.series_number,
+        instance_number=templates.report.instance_number,
+        model=content.model,
+        templates=templates,
+    )
+    report.CompletionFlag = "COMPLETE"
+    report.VerificationFlag = "UNVERIFIED"
+    report.PreliminaryFlag = "PRELIMINARY"
+    report.PerformedProcedureCodeSequence = []
+    report.ReferencedPerformedProcedureStepSequence = []
+    report.CurrentRequestedProcedureEvidenceSequence = [_evidence(study, cine)]
+    report.CodingSchemeIdentificationSequence = [_coding_scheme(templates.scheme)]
+    if study.accession_number:
+        report.ReferencedRequestSequence = [_request(study, source)]
+    root = container(
+        concept_of(templates.report.title),
+        [*_context(content.model, templates), *items],
+        relationship=None,
+        template_id="1500",
+    )
+    report.update(root)
+    return encode(report)
+
+
+def _context(model: ModelIdentity, templates: Templates) -> list[ContentItem]:
+    """Language, observer and procedure (TID 1500 rows 2 to 4): the model observed an ECG."""
+    equipment = templates.equipment
+    observer = DeviceObserverIdentifyingAttributes(
+        uid=derived_uid("device-observer", equipment.model_name, model.digest),
+        name=model.bundle,
+        manufacturer_name=equipment.manufacturer,
+        model_name=equipment.model_name,
+        serial_number=model.digest,
+    )
+    procedure = CodeContentItem(
+        name=codes.DCM.ProcedureReported,
+        value=concept_of(templates.report.procedure_reported),
+        relationship_type=RelationshipTypeValues.HAS_CONCEPT_MOD,
+    )
+    return [
+        *LanguageOfContentItemAndDescendants(LANGUAGE),
+        *ObserverContext(codes.DCM.Device, observer),
+        procedure,
+    ]
+
+
+def _evidence(study: Study, cine: CineReference | None) -> Dataset:
+    """Every instance the content refers to, by study and series. Source: PS3.3 Table C.17-3."""
+    evidence = Dataset()
+    put_uid(evidence, "StudyInstanceUID", study.study_instance_uid)
+    series = [_series(study.series_instance_uid, study.sop_class_uid, study.sop_instance_uid)]
+    if cine is not None:
+        series.append(_series(cine.series_instance_uid, cine.sop_class_uid, cine.sop_instance_uid))
+    evidence.ReferencedSeriesSequence = series
+    return evidence
+
+
+def _series(series_instance_uid: str, sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    series = Dataset()
+    put_uid(series, "SeriesInstanceUID", series_instance_uid)
+    series.ReferencedSOPSequence = [instance_reference(sop_class_uid, sop_instance_uid)]
+    return series
+
+
+def _request(study: Study, source: Dataset) -> Dataset:
+    """The request the ECG was made for. Source: DICOM PS3.3 Table C.17-2."""
+    stated = next(iter(items_of(source, "RequestAttributesSequence")), Dataset())
+    request = Dataset()
+    put_uid(request, "StudyInstanceUID", study.study_instance_uid)
+    request.ReferencedStudySequence = []
+    request.AccessionNumber = study.accession_number
+    request.PlacerOrderNumberImagingServiceRequest = study.placer_order_number
+    request.FillerOrderNumberImagingServiceRequest = study.filler_order_number
+    request.RequestedProcedureID = text_of(stated, "RequestedProcedureID")
+    request.RequestedProcedureDescription = text_of(stated, "RequestedProcedureDescription")
+    request.RequestedProcedureCodeSequence = []
+    return request
+
+
+def _coding_scheme(scheme: CodingScheme) -> Dataset:
+    """Where our private codes come from. Source: DICOM PS3.3 C.12.1.1.7."""
+    item = Dataset()
+    item.CodingSchemeDesignator = scheme.designator
+    item.CodingSchemeName = scheme.name
+    item.CodingSchemeResponsibleOrganization = scheme.organization
+    return item

@@ -1,0 +1,128 @@
+"""Our structured report read back: its numbers, and the whole as plain text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pydicom.dataset import Dataset
+
+from node.dicom.attribute import items_of, text_of
+
+IMAGING_MEASUREMENTS, QUALITATIVE_EVALUATIONS = "126010", "C0034375"
+FINDING, FINDING_SITE, TRACKING_IDENTIFIER = "121071", "363698007", "112039"
+LOWER_RANGE, UPPER_RANGE = "371885007", "371886008"
+"""Code values of the concept names that carry the structure (DICOM PS3.16)."""
+COLUMNS = 78
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedNumber:
+    """One number of a report, as text, digit for digit as it stands there."""
+
+    group: str
+    """Title of its measurement group."""
+    code: str
+    """Code value of the field; of the disease for a probability."""
+    site: str
+    """Code value of the finding site, empty when there is none."""
+    name: str
+    place: str
+    """Meaning of the finding site where it is narrower than its group's, else empty."""
+    value: str
+    unit: str
+    """UCUM."""
+    lower: str
+    upper: str
+    """Bounds of the prediction interval, empty when there is none."""
+
+
+def read_measurements(dataset: Dataset) -> tuple[ReportedNumber, ...]:
+    """Every number of one of our reports, in its order; none for a report without result."""
+    return tuple(
+        _reported(group, number)
+        for measurements in _children(dataset, IMAGING_MEASUREMENTS)
+        for group in items_of(measurements, "ContentSequence")
+        for number in items_of(group, "ContentSequence")
+        if text_of(number, "ValueType") == "NUM"
+    )
+
+
+def report_text(dataset: Dataset) -> str:
+    """One of our reports as plain text, without the patient's identity."""
+    lines = [_meaning(dataset, "ConceptNameCodeSequence").upper()]
+    flags = ("CompletionFlag", "VerificationFlag", "PreliminaryFlag")
+    lines.append(", ".join(text_of(dataset, flag).lower() for flag in flags))
+    if text_of(dataset, "SyntheticData") == "YES":
+        lines[-1] += ", synthetic data"
+    group = ""
+    for number in read_measurements(dataset):
+        if number.group != group:
+            group = number.group
+            lines += ["", group]
+        lines.append(_line(number))
+    for evaluations in _children(dataset, QUALITATIVE_EVALUATIONS):
+        for item in items_of(evaluations, "ContentSequence"):
+            said = text_of(item, "TextValue") or _meaning(item, "ConceptCodeSequence")
+            lines += ["", _meaning(item, "ConceptNameCodeSequence")]
+            lines.append(textwrap.fill(said, COLUMNS, initial_indent="  ", subsequent_indent="  "))
+    return "\n".join(lines) + "\n"
+
+
+def _line(number: ReportedNumber) -> str:
+    name = number.name
+    if number.place:
+        name += f", {number.place}"
+    unit = "" if number.unit == "1" else f" {number.unit}"
+    interval = f"  ({number.lower} to {number.upper})" if number.lower else ""
+    return f"  {name:<60} {number.value:>8}{unit}{interval}"
+
+
+def _reported(group: Dataset, number: Dataset) -> ReportedNumber:
+    measured = items_of(number, "MeasuredValueSequence")[0]
+    value = text_of(measured, "NumericValue")
+    finding = next(_children(group, FINDING), None)
+    narrower = list(_children(number, FINDING_SITE))
+    sites = [*narrower, *_children(group, FINDING_SITE)]
+    title = next(_children(group, TRACKING_IDENTIFIER), Dataset())
+    named = (
+        (number, "ConceptNameCodeSequence") if finding is None else (finding, "ConceptCodeSequence")
+    )
+    return ReportedNumber(
+        group=text_of(title, "TextValue"),
+        code=_code_value(*named),
+        site=_code_value(sites[0], "ConceptCodeSequence") if sites else "",
+        name=_meaning(*named),
+        place=_meaning(narrower[0], "ConceptCodeSequence") if narrower else "",
+        value=value,
+        unit=_code_value(measured, "MeasurementUnitsCodeSequence"),
+        lower=_bound(number, LOWER_RANGE, value, -1),
+        upper=_bound(number, UPPER_RANGE, value, 1),
+    )
+
+
+def _bound(number: Dataset, range_code: str, value: str, sign: int) -> str:
+    """Value and range added in decimal arithmetic, which gives the bound's own digits."""
+    for item in _children(number, range_code):
+        distance = text_of(items_of(item, "MeasuredValueSequence")[0], "NumericValue")
+        return f"{Decimal(value) + sign * Decimal(distance):f}"
+    return ""
+
+
+def _children(item: Dataset, name: str) -> Iterator[Dataset]:
+    """The content items directly below, whose concept name has this code value."""
+    for child in items_of(item, "ContentSequence"):
+        if _code_value(child, "ConceptNameCodeSequence") == name:
+            yield child
+
+
+def _code_value(item: Dataset, keyword: str) -> str:
+    codes = items_of(item, keyword)
+    return text_of(codes[0], "CodeValue") if codes else ""
+
+
+def _meaning(item: Dataset, keyword: str) -> str:
+    codes = items_of(item, keyword)
+    return text_of(codes[0], "CodeMeaning") if codes else ""
