@@ -113,7 +113,8 @@ class Delivery:
     content_digest: str
     state: DeliveryState
     attempts: int
-    created_at: datetime
+    owed_since: datetime
+    """When it was made, or when a person last asked for it again."""
     due_at: datetime | None
     settled_at: datetime | None
     error_code: str | None

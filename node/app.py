@@ -1,0 +1,319 @@
+"""Builds a node from its settings, starts its parts in order and stops them in reverse."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+
+from pipelines.bundle import Bundle
+from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
+from pipelines.ecg_to_cmr import EcgToCmr
+
+from node.dicom.scp import ListenerLimits, Peer, StorageScp
+from node.dicom.scu import StorageScu
+from node.dicom.template import Templates, load_templates
+from node.domain.delivery import DestinationKind, ResultKind
+from node.domain.errors import CardioNodeError, ConfigurationError
+from node.engine.runner import Runner
+from node.engine.unit_of_work import EngineUnitOfWork
+from node.hl7.listener import MllpListener
+from node.hl7.profile import Profile, default_profile, read_profile
+from node.hl7.sender import Hl7Sender
+from node.logs import Journal, set_up_logging
+from node.metrics import Gauge, Metrics
+from node.settings import DicomDestinationSettings, Hl7DestinationSettings, Settings
+from node.store.database import Database, sqlite_url
+from node.store.outbox import Outbox
+from node.store.received import Jobs
+from node.store.spool import Spool
+from node.web.server import WebServer
+from node.workflow.deliver import Postman, RetryPolicy
+from node.workflow.intake import Intake
+from node.workflow.ports import Level, Sender
+from node.workflow.process import Processing
+from node.workflow.route import Destination, Routing, RoutingRule
+
+
+def utc_now() -> datetime:
+    """The node's clock."""
+    return datetime.now(UTC)
+
+
+def open_database(settings: Settings, home: Path) -> Database:
+    """The database the settings name; by default SQLite in the home folder."""
+    return Database(settings.storage.database_url or sqlite_url(home / "node.db"))
+
+
+def find_bundle(settings: Settings) -> Bundle:
+    """The configured bundle. Raises ConfigurationError that names those there are."""
+    bundles = list_bundles([shipped_bundles(), *settings.model.folders])
+    for bundle in bundles:
+        if bundle.manifest.name == settings.model.bundle:
+            return bundle
+    found = ", ".join(bundle.manifest.name for bundle in bundles) or "none"
+    raise ConfigurationError(
+        f"model.bundle: no bundle is called {settings.model.bundle!r}; found: {found}. "
+        "Put its folder into one of model.folders"
+    )
+
+
+def load_model(settings: Settings, templates: Templates) -> EcgToCmr:
+    """The configured bundle, checked, self-tested and with a code for each of its fields."""
+    bundle = find_bundle(settings)
+    templates.codes(bundle.manifest.field_ids)
+    return load_pipeline(bundle, threads=settings.model.threads or available_cores())
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def profile_of(destination: Hl7DestinationSettings) -> Profile:
+    """The profile an HL7 destination names. Raises ConfigurationError."""
+    if destination.profile == "default":
+        return default_profile()
+    try:
+        return read_profile(Path(destination.profile).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the HL7 profile {destination.profile}: {error.strerror}"
+        ) from error
+
+
+def build_sender(settings: Settings, name: str) -> StorageScu | Hl7Sender:
+    """What carries results to a destination."""
+    destination = settings.destinations[name]
+    if isinstance(destination, DicomDestinationSettings):
+        return StorageScu(
+            calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
+            called_ae=destination.ae_title,
+            host=destination.host,
+            port=destination.port,
+        )
+    return Hl7Sender(destination.host, destination.port)
+
+
+def build_routing(settings: Settings) -> Routing:
+    """Rules and destinations; without rules everything goes everywhere."""
+    destinations = {
+        name: Destination(
+            name=name,
+            kind=DestinationKind(each.kind),
+            profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
+        )
+        for name, each in settings.destinations.items()
+    }
+    rules = [
+        RoutingRule(
+            name=rule.name,
+            calling_ae=rule.calling_ae,
+            called_ae=rule.called_ae,
+            sop_class_uid=rule.sop_class_uid,
+            results=frozenset(ResultKind(result) for result in rule.results),
+            destinations=rule.destinations,
+        )
+        for rule in settings.rules
+    ]
+    everything = RoutingRule(name="everything", destinations=tuple(destinations))
+    return Routing(rules=rules or [everything], destinations=destinations)
+
+
+class Node:
+    """One running node."""
+
+    def __init__(self, settings: Settings, home: Path) -> None:
+        """Build all parts; nothing listens yet. Raises CardioNodeError when one cannot be built."""
+        self._settings = settings
+        self._metrics = Metrics()
+        logger = set_up_logging(form=settings.log.form, level=settings.log.level)
+        self.journal = Journal(logger, self._metrics)
+        self._lock = _lock_home(home)
+        self._templates = load_templates()
+        self._pipeline = load_model(settings, self._templates)
+        self._spool = Spool(
+            home / "spool", minimum_free_bytes=settings.storage.minimum_free_mb * 1_000_000
+        )
+        self._database = open_database(settings, home)
+        self._database.prepare()
+        self._work = EngineUnitOfWork(self._database)
+        self._senders = {name: build_sender(settings, name) for name in settings.destinations}
+        self._intake = Intake(
+            spool=self._spool, work=self._work, telemetry=self.journal, clock=utc_now
+        )
+        self._runner = self._build_runner()
+        self._scp = self._build_scp()
+        self._listener = MllpListener(
+            settings.hl7.host,
+            settings.hl7.port,
+            self._intake.answer_message,
+            limit_bytes=settings.hl7.maximum_message_bytes,
+            idle_timeout_s=settings.hl7.idle_timeout_s,
+            maximum_connections=settings.hl7.maximum_connections,
+            on_event=self._report_warning,
+        )
+        self._web = WebServer(
+            host=settings.web.host,
+            port=settings.web.port,
+            health=self._health,
+            readiness=self._readiness,
+            metrics=self._metrics.exposition,
+        )
+        self._metrics.watch(self._gauges)
+        self._started: list[tuple[str, Callable[[], None]]] = []
+        self.ports: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Start from the inside out: work first, then what brings work. Raises CardioNodeError."""
+        try:
+            self._start("engine", self._runner.start, self._runner.stop)
+            self._start("dicom", self._scp.start, self._scp.stop)
+            self._start("hl7", self._listener.start, self._listener.stop)
+            self.ports["web"] = self._web.start()
+            self._started.append(("web", self._web.stop))
+        except CardioNodeError:
+            self.stop()
+            raise
+        self.ports |= {"dicom": self._scp.port, "hl7": self._listener.port}
+        identity = self._pipeline.identity
+        self.journal.event(
+            "node ready",
+            bundle=f"{identity.bundle} {identity.version}",
+            runtime=identity.runtime,
+            address=" ".join(f"{name}:{port}" for name, port in sorted(self.ports.items())),
+        )
+
+    def stop(self) -> None:
+        """Stop taking work, then stop working; what is unfinished goes on at the next start."""
+        while self._started:
+            _, stop = self._started.pop()
+            stop()
+        for sender in self._senders.values():
+            if isinstance(sender, Hl7Sender):
+                sender.close()
+        self._work.close()
+        self._database.close()
+        self.journal.event("node stopped")
+        os.close(self._lock)
+
+    def _start(self, name: str, start: Callable[[], None], stop: Callable[[], None]) -> None:
+        start()
+        self._started.append((name, stop))
+
+    def _build_runner(self) -> Runner:
+        settings = self._settings
+        senders: dict[str, Sender] = dict(self._senders)
+        return Runner(
+            database=self._database,
+            work=self._work,
+            spool=self._spool,
+            processing=Processing(
+                spool=self._spool,
+                work=self._work,
+                pipeline=self._pipeline,
+                templates=self._templates,
+                routing=build_routing(settings),
+                telemetry=self.journal,
+                clock=utc_now,
+            ),
+            postman=Postman(
+                spool=self._spool,
+                work=self._work,
+                senders=senders,
+                policies={
+                    name: RetryPolicy(
+                        initial_s=each.retry_initial_s,
+                        maximum_s=each.retry_maximum_s,
+                        give_up_after_s=each.give_up_after_s,
+                    )
+                    for name, each in settings.destinations.items()
+                },
+                telemetry=self.journal,
+                clock=utc_now,
+            ),
+            telemetry=self.journal,
+            clock=utc_now,
+            executor_id="node",
+            processing_at_once=settings.model.at_once,
+            finished_days=settings.storage.finished_days,
+        )
+
+    def _build_scp(self) -> StorageScp:
+        dicom = self._settings.dicom
+        return StorageScp(
+            ae_titles=dicom.ae_titles,
+            host=dicom.host,
+            port=dicom.port,
+            peers=[
+                Peer(
+                    ae_title=peer.ae_title,
+                    networks=tuple(ip_network(str(network)) for network in peer.networks),
+                )
+                for peer in dicom.peers
+            ],
+            limits=ListenerLimits(
+                maximum_associations=dicom.maximum_associations,
+                maximum_pdu_bytes=dicom.maximum_pdu_bytes,
+                acse_timeout_s=dicom.acse_timeout_s,
+                dimse_timeout_s=dicom.dimse_timeout_s,
+                network_timeout_s=dicom.network_timeout_s,
+            ),
+            accept=self._intake.accept,
+            report=self.journal.event,
+        )
+
+    def _report_warning(self, message: str, fields: dict[str, object]) -> None:
+        shown = {key: value for key, value in fields.items() if isinstance(value, str | int)}
+        self.journal.event(message, level=Level.WARNING, **shown)
+
+    def _health(self) -> Sequence[str]:
+        try:
+            with self._database.read() as connection:
+                Jobs(connection).count_by_state()
+        except CardioNodeError as error:
+            return [error.message]
+        return []
+
+    def _readiness(self) -> Sequence[str]:
+        problems = list(self._health())
+        running = {name for name, _ in self._started}
+        if running != {"engine", "dicom", "hl7", "web"}:
+            problems.append("the node is starting or stopping")
+        if self._spool.free_bytes() < self._settings.storage.minimum_free_mb * 1_000_000:
+            problems.append("the disk of the spool is nearly full: new instances are refused")
+        return problems
+
+    def _gauges(self) -> Iterable[Gauge]:
+        with self._database.read() as connection:
+            jobs = Jobs(connection).count_by_state()
+            deliveries = Outbox(connection).count_by_destination()
+        for state, count in jobs.items():
+            yield "cardionode_jobs", "Jobs by state", {"state": state.value}, count
+        for (name, delivery_state), count in deliveries.items():
+            labels = {"destination": name, "state": delivery_state.value}
+            yield "cardionode_deliveries", "Deliveries by destination and state", labels, count
+        free = float(self._spool.free_bytes())
+        yield "cardionode_spool_free_bytes", "Free disk where the spool lies", {}, free
+
+
+def _lock_home(home: Path) -> int:
+    """Make the home folder and hold it: two nodes in one home would do each other's work."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot use the home folder {home}: {error.strerror}; choose another with --home"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ConfigurationError(
+            f"another node runs in {home}; stop it, or choose another folder with --home"
+        ) from error
+    return descriptor

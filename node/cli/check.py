@@ -1,0 +1,66 @@
+"""`cardionode check`: is the configuration right, and is what it names really there?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from node.app import build_routing, build_sender, load_model
+from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
+from node.dicom.scu import StorageScu
+from node.dicom.template import load_templates
+from node.settings import Settings, read_settings
+from node.workflow.connection_test import Check, check_disk, check_port, try_it
+
+
+def check(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None) -> None:
+    """Validate the configuration and try what it names; exit status 0 only if all is right."""
+    settings = read_settings(config, overrides or ())
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"ok    configuration: {config or 'the annotated default'}", markup=False)
+    failed = False
+    for result in _checks(settings, home):
+        mark, words = ("FAIL", result.problem) if result.problem else ("ok  ", result.detail)
+        style = "red" if result.problem else None
+        console.print(f"{mark}  {result.subject}: {words}", style=style, markup=False)
+        failed = failed or result.problem is not None
+    if not settings.destinations:
+        console.print("note  destinations: there are none; results stay in the home folder")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _checks(settings: Settings, home: Path) -> Iterator[Check]:
+    yield check_disk(home, settings.storage.minimum_free_mb * 1_000_000)
+    for name, key in (("DICOM", "dicom"), ("HL7", "hl7"), ("web", "web")):
+        table = getattr(settings, key)
+        yield check_port(f"{name} port", f"{key}.port", table.host, table.port)
+    yield try_it("model", lambda: _model(settings))
+    yield try_it("HL7 profiles", lambda: _profiles(settings))
+    for name in settings.destinations:
+        yield try_it(f"destination {name}", lambda name=name: _reach(settings, name))
+
+
+def _model(settings: Settings) -> str:
+    identity = load_model(settings, load_templates()).identity
+    simulated = "; simulated cohort, not for clinical use" if identity.simulated else ""
+    return f"{identity.bundle} {identity.version} on {identity.runtime}{simulated}"
+
+
+def _profiles(settings: Settings) -> str:
+    routing = build_routing(settings)
+    profiles = [each for each in routing.destinations.values() if each.profile is not None]
+    return f"{len(profiles)} in use"
+
+
+def _reach(settings: Settings, name: str) -> str:
+    destination = settings.destinations[name]
+    sender = build_sender(settings, name)
+    if isinstance(sender, StorageScu):
+        sender.echo()
+        return f"C-ECHO answered by {destination.host}:{destination.port}"
+    sender.probe()
+    return f"MLLP connection taken by {destination.host}:{destination.port}"

@@ -1,0 +1,165 @@
+"""`cardionode jobs`: look at jobs and their deliveries, set them going again, stop them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from node.app import open_database, utc_now
+from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
+from node.domain.delivery import Delivery, DeliveryState, JobState
+from node.domain.errors import ConfigurationError
+from node.engine.unit_of_work import EngineUnitOfWork
+from node.logs import Journal, set_up_logging
+from node.metrics import Metrics
+from node.settings import read_settings
+from node.store.received import Job
+from node.workflow.intervene import Intervention, NotPossible
+
+app = typer.Typer(no_args_is_help=True, help="Jobs: what each received ECG caused.")
+JobId = Annotated[int, typer.Argument(help="The job's number, as `jobs list` shows it.")]
+
+
+@app.command("list")
+def list_jobs(
+    config: Config = None,
+    home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10000, help="How many, latest first.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List the latest jobs and how far their results are."""
+    with _open(config, home, overrides) as work, work.begin() as transaction:
+        found = transaction.jobs.latest(limit=limit, state=state)
+        deliveries = transaction.outbox.of_jobs([job.job_id for job in found])
+    console = Console(highlight=False)
+    if as_json:
+        console.out(_json([_describe(job, deliveries[job.job_id]) for job in found]))
+        return
+    table = Table("job", "state", "received (UTC)", "from", "delivered", "what is wrong")
+    for job in found:
+        table.add_row(*_row(job, deliveries[job.job_id]))
+    console.print(table)
+
+
+@app.command("show")
+def show(
+    job_id: JobId,
+    config: Config = None,
+    home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Show one job: each delivery with every attempt and its reason."""
+    with _open(config, home, overrides) as work, work.begin() as transaction:
+        job = transaction.jobs.get(job_id)
+        if job is None:
+            raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
+        deliveries = transaction.outbox.of_job(job_id)
+        attempts = {
+            each.delivery_id: transaction.outbox.attempts_of(each.delivery_id)
+            for each in deliveries
+        }
+    console = Console(highlight=False)
+    if as_json:
+        described = _describe(job, deliveries)
+        for shown, each in zip(described["deliveries"], deliveries, strict=True):
+            shown["tries"] = attempts[each.delivery_id]
+        console.out(_json(described))
+        return
+    console.print(f"job {job.job_id}: {job.state.value}  {job.error_message or ''}", markup=False)
+    console.print(f"  instance {job.sop_instance_uid}  bundle {job.bundle or '-'}", markup=False)
+    table = Table("delivery", "result", "to", "state", "at (UTC)", "took", "reason")
+    for each in deliveries:
+        head = [str(each.delivery_id), each.kind.value, each.destination]
+        if not attempts[each.delivery_id]:
+            table.add_row(*head, each.state.value, "", "", "not tried yet")
+        for tried in attempts[each.delivery_id]:
+            table.add_row(
+                *head,
+                str(tried["state"]),
+                f"{tried['started_at']:%Y-%m-%d %H:%M:%S}",
+                f"{tried['duration_ms']} ms",
+                str(tried["error_message"] or ""),
+            )
+    console.print(table)
+
+
+@app.command("retry")
+def retry(
+    job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
+) -> None:
+    """Set going again what stopped, now. What was delivered stays delivered."""
+    with _open(config, home, overrides) as work:
+        Console(highlight=False).print(_intervention(work).retry(job_id))
+
+
+@app.command("cancel")
+def cancel(
+    job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
+) -> None:
+    """Stop a job and what is still owed for it."""
+    with _open(config, home, overrides) as work:
+        Console(highlight=False).print(_intervention(work).cancel(job_id))
+
+
+@contextmanager
+def _open(
+    config: Path | None, home: Path, overrides: list[str] | None
+) -> Iterator[EngineUnitOfWork]:
+    settings = read_settings(config, overrides or ())
+    if not settings.storage.database_url and not (home / "node.db").exists():
+        raise ConfigurationError(f"no node has run in {home} yet; is --home right?")
+    database = open_database(settings, home)
+    work = EngineUnitOfWork(database)
+    try:
+        yield work
+    finally:
+        work.close()
+        database.close()
+
+
+def _intervention(work: EngineUnitOfWork) -> Intervention:
+    journal = Journal(set_up_logging(form="text", level="warning"), Metrics())
+    return Intervention(work=work, telemetry=journal, clock=utc_now)
+
+
+def _row(job: Job, deliveries: list[Delivery]) -> list[str]:
+    delivered = sum(each.state is DeliveryState.DELIVERED for each in deliveries)
+    wrong = [job.error_message or ""] + [
+        f"{each.destination}: {each.error_message}" for each in deliveries if each.error_message
+    ]
+    return [
+        str(job.job_id),
+        job.state.value,
+        f"{job.received_at:%Y-%m-%d %H:%M:%S}",
+        f"{job.origin.calling_ae}@{job.origin.peer}",
+        f"{delivered} of {len(deliveries)}",
+        "; ".join(filter(None, wrong)),
+    ]
+
+
+def _describe(job: Job, deliveries: list[Delivery]) -> dict[str, list[dict[str, object]]]:
+    return asdict(job) | {"deliveries": [asdict(each) for each in deliveries]}
+
+
+def _json(value: object) -> str:
+    def encode(item: object) -> str:
+        if isinstance(item, Enum):
+            return str(item.value)
+        if isinstance(item, datetime):
+            return item.isoformat()
+        raise TypeError(type(item).__name__)
+
+    return json.dumps(value, indent=2, default=encode)

@@ -1,0 +1,48 @@
+"""`cardionode process`: the same work offline, without a node, a PACS or any state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from node.app import load_model
+from node.cli.options import Config, Overrides
+from node.dicom.template import load_templates
+from node.domain.errors import CardioNodeError
+from node.hl7.profile import default_profile
+from node.settings import read_settings
+from node.workflow.export import export
+from node.workflow.process import answer
+
+
+def process(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="ECG files.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Answer ECG files; one folder of results an ECG. Exit status 1 if one could not be read."""
+    console = Console(highlight=False)
+    templates = load_templates()
+    pipeline = load_model(read_settings(config, overrides or ()), templates)
+    failed = False
+    lines: list[str] = []
+    for file in track(files, description="processing", console=console, transient=True):
+        try:
+            found = answer(file.read_bytes(), pipeline=pipeline, templates=templates)
+        except CardioNodeError as error:
+            lines.append(f"{file}: {error.message}")
+            failed = True
+            continue
+        folder = export(found, out, profile=default_profile(), templates=templates)
+        refused = "; ".join(finding.message for finding in found.quality.findings)
+        verdict = "answered" if found.prediction else f"no result: {refused}"
+        lines.append(f"{file}: {verdict} -> {folder}")
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)

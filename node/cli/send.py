@@ -1,0 +1,45 @@
+"""`cardionode send`: store files at a peer, as a modality would."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from node.dicom.scu import StorageScu
+from node.domain.errors import CardioNodeError
+
+_PEER = re.compile(r"(?P<ae_title>[^@]{1,16})@(?P<host>[^@]+):(?P<port>\d{1,5})")
+
+
+def send(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="DICOM files.")],
+    to: Annotated[str, typer.Option("--to", help="The peer: AETITLE@host:port.")],
+    calling_ae: Annotated[str, typer.Option("--from", help="Our AE title.")] = "CARDIONODE",
+) -> None:
+    """Send DICOM files with C-STORE; exit status 0 only if each was acknowledged."""
+    console = Console(highlight=False)
+    peer = _PEER.fullmatch(to)
+    if peer is None:
+        raise typer.BadParameter("write it as AETITLE@host:port", param_hint="--to")
+    scu = StorageScu(
+        calling_ae=calling_ae,
+        called_ae=peer["ae_title"],
+        host=peer["host"],
+        port=int(peer["port"]),
+    )
+    failures: list[tuple[Path, str]] = []
+    for file in track(files, description="sending", console=console, transient=True):
+        try:
+            scu.send(file.read_bytes())
+        except CardioNodeError as error:
+            failures.append((file, error.message))
+    for file, reason in failures:
+        console.print(f"{file}: {reason}", style="red", markup=False)
+    console.print(f"{len(files) - len(failures)} of {len(files)} acknowledged by {to}")
+    if failures:
+        raise typer.Exit(1)

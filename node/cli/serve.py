@@ -1,0 +1,21 @@
+"""`cardionode serve`: the service."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from node.app import Node
+from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
+from node.settings import read_settings
+
+
+def serve(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None) -> None:
+    """Run the node until it is told to stop (SIGTERM or Ctrl-C)."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    node = Node(read_settings(config, overrides or ()), home)
+    node.start()
+    stop.wait()
+    node.stop()

@@ -1,0 +1,49 @@
+"""Our tables are the truth: work that is owed and that no live workflow holds is enqueued again."""
+
+from __future__ import annotations
+
+from dbos import WorkflowStatus
+
+from node.engine.unit_of_work import EngineUnitOfWork, delivery_workflow_id, job_workflow_id
+from node.workflow.ports import Clock
+
+_LIVE = ["PENDING", "ENQUEUED", "DELAYED"]
+
+
+def redrive(work: EngineUnitOfWork, clock: Clock) -> int:
+    """Enqueue every owed job and delivery without a live workflow; how many there were."""
+    with work.begin() as transaction:
+        jobs = {job_workflow_id(job.job_id, job.run): job for job in transaction.jobs.waiting()}
+        deliveries = {
+            delivery_workflow_id(
+                delivery.delivery_id, transaction.outbox.run_of(delivery.delivery_id)
+            ): delivery
+            for delivery in transaction.outbox.pending()
+        }
+    # Rows first, workflows second: what was committed between the two has both.
+    live = _live_workflow_ids(work)
+    again = 0
+    with work.begin() as transaction:
+        for job in (job for name, job in jobs.items() if name not in live):
+            run = transaction.jobs.start_again(job.job_id)
+            if run is not None:
+                transaction.enqueue_job(job.job_id, run=run)
+                again += 1
+        for owed in (delivery for name, delivery in deliveries.items() if name not in live):
+            run = transaction.outbox.start_again(owed.delivery_id, at=clock())
+            if run is not None:
+                transaction.enqueue_delivery(
+                    owed.delivery_id,
+                    run=run,
+                    destination=owed.destination,
+                    kind=owed.destination_kind,
+                )
+                again += 1
+    return again
+
+
+def _live_workflow_ids(work: EngineUnitOfWork) -> set[str]:
+    found: list[WorkflowStatus] = work.client.list_workflows(
+        status=_LIVE, load_input=False, load_output=False
+    )
+    return {status.workflow_id for status in found}

@@ -1,0 +1,58 @@
+"""Removes what is finished and old: rows, bytes, and the engine's own records."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from node.engine.unit_of_work import EngineUnitOfWork
+from node.store.spool import Spool
+
+BATCH = 500
+"""Jobs of one transaction: short enough that a C-STORE does not wait for it."""
+_ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+
+
+def remove_finished(
+    work: EngineUnitOfWork, spool: Spool, *, now: datetime, finished_days: int
+) -> int:
+    """Remove jobs that ended so long ago with nothing owed any more; how many.
+
+    Bytes go when no row names them. Nothing happens with 0 days: everything is kept.
+    """
+    if finished_days == 0:
+        return 0
+    before = now - timedelta(days=finished_days)
+    removed = 0
+    while batch := _remove_batch(work, spool, before):
+        removed += batch
+    _remove_engine_records(work, before)
+    return removed
+
+
+def _remove_batch(work: EngineUnitOfWork, spool: Spool, before: datetime) -> int:
+    with work.begin() as transaction:
+        jobs = transaction.jobs.finished_before(before, limit=BATCH)
+        deliveries = transaction.outbox.of_jobs([job.job_id for job in jobs])
+        digests = {job.content_digest for job in jobs}
+        digests |= {job.prediction_digest for job in jobs if job.prediction_digest}
+        digests |= {owed.content_digest for each in deliveries.values() for owed in each}
+        for job in jobs:
+            transaction.jobs.remove(job.job_id)
+        unnamed = digests - transaction.jobs.digests() if jobs else set()
+    for digest in unnamed:
+        spool.remove_if_older(digest, than=before)
+    return len(jobs)
+
+
+def _remove_engine_records(work: EngineUnitOfWork, before: datetime) -> None:
+    while True:
+        ended = work.client.list_workflows(
+            status=_ENDED,
+            end_time=before.isoformat(),
+            limit=BATCH,
+            load_input=False,
+            load_output=False,
+        )
+        if not ended:
+            return
+        work.client.delete_workflows([workflow.workflow_id for workflow in ended])

@@ -1,0 +1,93 @@
+"""Rows and the work they cause, in one transaction of one database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
+
+from node.domain.delivery import DestinationKind
+from node.store.database import Database
+from node.store.messages import Messages
+from node.store.outbox import Outbox
+from node.store.received import Jobs
+
+APPLICATION_VERSION = "flow-1"
+"""Pinned: DBOS would take another version's queued work for foreign and leave it lying."""
+
+PROCESS_QUEUE = "process"
+DELIVERY_QUEUES = {DestinationKind.DICOM: "deliver-dicom", DestinationKind.HL7: "deliver-hl7"}
+PROCESS_WORKFLOW = "process-job"
+DELIVER_WORKFLOW = "deliver"
+WAKE_TOPIC = "wake"
+
+SERIALIZER = DBOSPortableJSONSerializer()
+"""JSON, not pickle: arguments are row ids, and nobody runs code through the database."""
+
+
+def job_workflow_id(job_id: int, run: int) -> str:
+    return f"job:{job_id}:{run}"
+
+
+def delivery_workflow_id(delivery_id: int, run: int) -> str:
+    return f"delivery:{delivery_id}:{run}"
+
+
+class EngineTransaction:
+    """`ports.Transaction` over one connection."""
+
+    def __init__(self, connection: sa.Connection, client: DBOSClient) -> None:
+        self._connection = connection
+        self._client = client
+        self.jobs = Jobs(connection)
+        self.outbox = Outbox(connection)
+        self.messages = Messages(connection)
+
+    def enqueue_job(self, job_id: int, *, run: int) -> None:
+        options: EnqueueOptions = {
+            "queue_name": PROCESS_QUEUE,
+            "workflow_name": PROCESS_WORKFLOW,
+            "workflow_id": job_workflow_id(job_id, run),
+            "app_version": APPLICATION_VERSION,
+            # Order within one second is random on SQLite without it.
+            "priority": job_id,
+        }
+        self._client.enqueue_in_transaction(self._connection, options, job_id)
+
+    def enqueue_delivery(
+        self, delivery_id: int, *, run: int, destination: str, kind: DestinationKind
+    ) -> None:
+        options: EnqueueOptions = {
+            "queue_name": DELIVERY_QUEUES[kind],
+            "workflow_name": DELIVER_WORKFLOW,
+            "workflow_id": delivery_workflow_id(delivery_id, run),
+            "app_version": APPLICATION_VERSION,
+            "queue_partition_key": destination,
+            "priority": delivery_id,
+        }
+        self._client.enqueue_in_transaction(self._connection, options, delivery_id)
+
+    def wake_delivery(self, delivery_id: int, *, run: int) -> None:
+        self._client.send_in_transaction(
+            self._connection, delivery_workflow_id(delivery_id, run), 1, WAKE_TOPIC
+        )
+
+
+class EngineUnitOfWork:
+    """`ports.UnitOfWork` over the store's database, whose tables stand beside the engine's."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.client = DBOSClient(
+            system_database_engine=database.engine, serializer=SERIALIZER, lazy=True
+        )
+
+    @contextmanager
+    def begin(self) -> Iterator[EngineTransaction]:
+        with self._database.write() as connection:
+            yield EngineTransaction(connection, self.client)
+
+    def close(self) -> None:
+        self.client.destroy()

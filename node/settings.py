@@ -1,0 +1,211 @@
+"""The configuration file as one frozen tree, checked whole: every problem at once, with its fix."""
+
+from __future__ import annotations
+
+import importlib.resources
+import tomllib
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from node.domain.errors import ConfigurationError
+
+AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
+"""1 to 16 characters, no backslash, no control characters. Source: DICOM PS3.5 table 6.2-1."""
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=365 * 24 * 3600)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PeerSettings(_Table):
+    ae_title: Annotated[str, Field(min_length=1, max_length=16)]
+    networks: tuple[IPv4Network | IPv6Network, ...] = Field(min_length=1)
+
+
+class DicomSettings(_Table):
+    ae_titles: tuple[AETitle, ...] = Field(min_length=1)
+    host: str
+    port: Port
+    maximum_associations: Annotated[int, Field(ge=1, le=1000)]
+    maximum_pdu_bytes: Annotated[int, Field(ge=4096, le=1048576)]
+    acse_timeout_s: Seconds
+    dimse_timeout_s: Seconds
+    network_timeout_s: Seconds
+    peers: tuple[PeerSettings, ...] = Field(min_length=1)
+
+
+class Hl7Settings(_Table):
+    host: str
+    port: Port
+    maximum_message_bytes: Annotated[int, Field(ge=1024, le=67108864)]
+    maximum_connections: Annotated[int, Field(ge=1, le=1000)]
+    idle_timeout_s: Seconds
+
+
+class WebSettings(_Table):
+    host: str
+    port: Port
+
+
+class ModelSettings(_Table):
+    bundle: Annotated[str, Field(min_length=1)]
+    folders: tuple[Path, ...]
+    threads: Annotated[int, Field(ge=0, le=256)]
+    at_once: Annotated[int, Field(ge=1, le=64)]
+
+
+class _DestinationSettings(_Table):
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)]
+    retry_initial_s: Seconds = 5.0
+    retry_maximum_s: Seconds = 900.0
+    give_up_after_s: Seconds = 604800.0
+
+
+class DicomDestinationSettings(_DestinationSettings):
+    kind: Literal["dicom"]
+    ae_title: AETitle
+    calling_ae: AETitle | None = None
+
+
+class Hl7DestinationSettings(_DestinationSettings):
+    kind: Literal["hl7"]
+    profile: str = "default"
+
+
+DestinationSettings = Annotated[
+    DicomDestinationSettings | Hl7DestinationSettings, Field(discriminator="kind")
+]
+
+
+class RuleSettings(_Table):
+    name: Annotated[str, Field(min_length=1)]
+    calling_ae: str = "*"
+    called_ae: str = "*"
+    sop_class_uid: str = "*"
+    results: tuple[Literal["cine", "report", "oru"], ...] = ("cine", "report", "oru")
+    destinations: tuple[str, ...] = Field(min_length=1)
+
+
+class StorageSettings(_Table):
+    database_url: str
+    minimum_free_mb: Annotated[int, Field(ge=0)]
+    finished_days: Annotated[int, Field(ge=0)]
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if url and not url.startswith(("sqlite:", "postgresql:")):
+            raise ValueError('is "", sqlite:///FILE or postgresql://USER@HOST/DATABASE')
+        return url
+
+
+class LogSettings(_Table):
+    form: Literal["json", "text"]
+    level: Literal["info", "warning", "error"]
+
+
+class Settings(_Table):
+    """The whole configuration."""
+
+    dicom: DicomSettings
+    hl7: Hl7Settings
+    web: WebSettings
+    model: ModelSettings
+    destinations: Mapping[str, DestinationSettings] = Field(default_factory=dict)
+    rules: tuple[RuleSettings, ...] = ()
+    storage: StorageSettings
+    log: LogSettings
+
+    @model_validator(mode="after")
+    def _rules_name_destinations(self) -> Settings:
+        for rule in self.rules:
+            for name in rule.destinations:
+                if name not in self.destinations:
+                    raise ValueError(
+                        f"rule {rule.name!r} names destination {name!r}, "
+                        f"but there is no [destinations.{name}]"
+                    )
+        return self
+
+
+def default_text() -> str:
+    """The annotated default configuration that comes with cardionode."""
+    return (importlib.resources.files("config") / "node.toml").read_text(encoding="utf-8")
+
+
+def read_settings(file: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """The default, changed by the file, changed by overrides like "dicom.port=11912".
+
+    A table of the file replaces the default's keys one by one; lists are replaced whole.
+    Raises ConfigurationError that lists every problem with its key path and what is expected.
+    """
+    tree = _parse(default_text(), "the default configuration")
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"cannot read {file}: {error}") from error
+        _merge(tree, _parse(text, str(file)))
+    for override in overrides:
+        _override(tree, override)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors())
+        count = error.error_count()
+        raise ConfigurationError(
+            f"{count} problem{'s' if count > 1 else ''} in {file or 'the configuration'}:\n"
+            f"{problems}"
+        ) from error
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{name} is not TOML: {error}") from error
+
+
+def _merge(tree: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    """Set one key. The value is read as TOML, and as plain text where it is none."""
+    path, separator, text = override.partition("=")
+    if not separator or not path:
+        raise ConfigurationError(f"--set {override}: write it as table.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, key = path.strip().split(".")
+    for table in tables:
+        tree = tree.setdefault(table, {})
+        if not isinstance(tree, dict):
+            raise ConfigurationError(f"--set {override}: {table} is not a table")
+    tree[key] = value
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    """One line, e.g. `dicom.port: Input should be less than or equal to 65535 (it is 99999)`."""
+    path = ".".join(str(step) for step in problem["loc"])
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: there is no such key; see config/node.toml for those there are"
+    if problem["type"] == "missing":
+        return f"{path}: this key is needed"
+    given = problem.get("input")
+    shown = f" (it is {given!r})" if isinstance(given, str | int | float) else ""
+    return f"{path}: {message}{shown}" if path else message

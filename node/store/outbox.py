@@ -1,0 +1,186 @@
+"""Deliveries owed to destinations, and every attempt at them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from node.domain.delivery import (
+    DELIVERY_TRANSITIONS,
+    Delivery,
+    DeliveryOutcome,
+    DeliveryState,
+    DestinationKind,
+    ResultKind,
+)
+from node.store.tables import attempt, delivery
+
+
+class Outbox:
+    """Reads and writes deliveries inside one transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def add(
+        self,
+        *,
+        job_id: int,
+        kind: ResultKind,
+        identifier: str,
+        sop_class_uid: str,
+        destination: str,
+        destination_kind: DestinationKind,
+        content_digest: str,
+        at: datetime,
+    ) -> int:
+        """A new pending delivery; its id."""
+        added = self._connection.execute(
+            delivery.insert()
+            .values(
+                job_id=job_id,
+                kind=kind.value,
+                identifier=identifier,
+                sop_class_uid=sop_class_uid,
+                destination=destination,
+                destination_kind=destination_kind.value,
+                content_digest=content_digest,
+                state=DeliveryState.PENDING.value,
+                owed_since=at,
+                due_at=at,
+            )
+            .returning(delivery.c.delivery_id)
+        )
+        return int(added.scalar_one())
+
+    def get(self, delivery_id: int) -> Delivery | None:
+        row = self._connection.execute(
+            delivery.select().where(delivery.c.delivery_id == delivery_id)
+        ).one_or_none()
+        return None if row is None else _read(row)
+
+    def of_job(self, job_id: int) -> list[Delivery]:
+        query = delivery.select().where(delivery.c.job_id == job_id)
+        rows = self._connection.execute(query.order_by(delivery.c.delivery_id))
+        return [_read(row) for row in rows]
+
+    def of_jobs(self, job_ids: Sequence[int]) -> dict[int, list[Delivery]]:
+        """The deliveries of each of the jobs."""
+        found: dict[int, list[Delivery]] = {job_id: [] for job_id in job_ids}
+        query = delivery.select().where(delivery.c.job_id.in_(job_ids))
+        for row in self._connection.execute(query.order_by(delivery.c.delivery_id)):
+            found[row.job_id].append(_read(row))
+        return found
+
+    def pending(self) -> list[Delivery]:
+        """Every delivery still owed, oldest first."""
+        query = delivery.select().where(delivery.c.state == DeliveryState.PENDING.value)
+        rows = self._connection.execute(query.order_by(delivery.c.delivery_id))
+        return [_read(row) for row in rows]
+
+    def count_by_destination(self) -> dict[tuple[str, DeliveryState], int]:
+        rows = self._connection.execute(
+            sa.select(delivery.c.destination, delivery.c.state, sa.func.count()).group_by(
+                delivery.c.destination, delivery.c.state
+            )
+        )
+        return {(name, DeliveryState(state)): count for name, state, count in rows}
+
+    def run_of(self, delivery_id: int) -> int:
+        """Which run of its workflow is the current one."""
+        query = sa.select(delivery.c.run).where(delivery.c.delivery_id == delivery_id)
+        return int(self._connection.scalar(query) or 1)
+
+    def settle(
+        self, delivery_id: int, outcome: DeliveryOutcome, *, started_at: datetime, at: datetime
+    ) -> bool:
+        """Write what one attempt came to; False when a person was faster (cancelled)."""
+        changed = self._connection.execute(
+            delivery.update()
+            .where(
+                delivery.c.delivery_id == delivery_id,
+                delivery.c.state == DeliveryState.PENDING.value,
+            )
+            .values(
+                state=outcome.state.value,
+                attempts=delivery.c.attempts + 1,
+                due_at=outcome.due_at,
+                settled_at=None if outcome.state is DeliveryState.PENDING else at,
+                error_code=outcome.error_code,
+                error_message=outcome.error_message,
+            )
+        )
+        self._connection.execute(
+            attempt.insert().values(
+                delivery_id=delivery_id,
+                started_at=started_at,
+                duration_ms=int((at - started_at).total_seconds() * 1000),
+                state=outcome.state.value,
+                error_code=outcome.error_code,
+                error_message=outcome.error_message,
+            )
+        )
+        return changed.rowcount == 1
+
+    def attempts_of(self, delivery_id: int) -> list[dict[str, object]]:
+        """Every attempt, oldest first: started_at, duration_ms, state, error_code and _message."""
+        query = attempt.select().where(attempt.c.delivery_id == delivery_id)
+        rows = self._connection.execute(query.order_by(attempt.c.attempt_id))
+        return [
+            {key: value for key, value in row._mapping.items() if not key.endswith("_id")}
+            for row in rows
+        ]
+
+    def cancel(self, delivery_id: int, *, at: datetime) -> bool:
+        """A person stops it; False when its state does not allow that."""
+        changed = self._connection.execute(
+            delivery.update()
+            .where(
+                delivery.c.delivery_id == delivery_id,
+                delivery.c.state.in_(_states_before(DeliveryState.CANCELLED)),
+            )
+            .values(state=DeliveryState.CANCELLED.value, settled_at=at, due_at=None)
+        )
+        return changed.rowcount == 1
+
+    def start_again(self, delivery_id: int, *, at: datetime) -> int | None:
+        """Owe a stopped or orphaned delivery again, due now; the number of its new run.
+
+        None when its state does not allow it (delivered).
+        """
+        changed = self._connection.execute(
+            delivery.update()
+            .where(
+                delivery.c.delivery_id == delivery_id,
+                delivery.c.state.in_(_states_before(DeliveryState.PENDING)),
+            )
+            .values(
+                state=DeliveryState.PENDING.value,
+                run=delivery.c.run + 1,
+                owed_since=at,
+                due_at=at,
+                settled_at=None,
+            )
+        )
+        return self.run_of(delivery_id) if changed.rowcount == 1 else None
+
+
+def _states_before(state: DeliveryState) -> list[str]:
+    return [before.value for before, after in DELIVERY_TRANSITIONS.items() if state in after]
+
+
+def _read(row: sa.Row[tuple[object, ...]]) -> Delivery:
+    values = dict(row._mapping)
+    values.pop("run")
+    return Delivery(
+        **(
+            values
+            | {
+                "kind": ResultKind(values["kind"]),
+                "destination_kind": DestinationKind(values["destination_kind"]),
+                "state": DeliveryState(values["state"]),
+            }
+        )
+    )

@@ -1,0 +1,201 @@
+"""Received instances and the jobs they cause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from node.domain.delivery import JOB_TRANSITIONS, DeliveryState, JobState
+from node.domain.instance import Origin, ReceivedInstance
+from node.store.tables import attempt, delivery, hl7_message, job
+
+_FINISHED = (JobState.COMPLETED, JobState.NO_RESULT, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One row: a received instance and how far its work is."""
+
+    job_id: int
+    state: JobState
+    run: int
+    """Counts how often a person or the reconciler set it going."""
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    origin: Origin
+    content_digest: str
+    size_bytes: int
+    received_at: datetime
+    conflicts_with: int | None
+    settled_at: datetime | None
+    bundle: str | None
+    prediction_digest: str | None
+    error_code: str | None
+    error_message: str | None
+
+
+class Jobs:
+    """Reads and writes jobs inside one transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def add(
+        self, instance: ReceivedInstance, *, conflicts_with: int | None = None, error: str = ""
+    ) -> int:
+        """A new job; `conflict` when it contradicts an earlier one, else `received`."""
+        state = JobState.RECEIVED if conflicts_with is None else JobState.CONFLICT
+        added = self._connection.execute(
+            job.insert()
+            .values(
+                state=state.value,
+                sop_class_uid=instance.sop_class_uid,
+                sop_instance_uid=instance.sop_instance_uid,
+                transfer_syntax_uid=instance.transfer_syntax_uid,
+                calling_ae=instance.origin.calling_ae,
+                called_ae=instance.origin.called_ae,
+                peer=instance.origin.peer,
+                content_digest=instance.content_digest,
+                size_bytes=instance.size_bytes,
+                received_at=instance.received_at,
+                conflicts_with=conflicts_with,
+                error_code="conflicting-instance" if conflicts_with is not None else None,
+                error_message=error or None,
+            )
+            .returning(job.c.job_id)
+        )
+        return int(added.scalar_one())
+
+    def of_instance(self, sop_instance_uid: str) -> list[Job]:
+        """All jobs of that SOP instance, the first received first."""
+        rows = self._connection.execute(
+            job.select().where(job.c.sop_instance_uid == sop_instance_uid).order_by(job.c.job_id)
+        )
+        return [_read(row) for row in rows]
+
+    def get(self, job_id: int) -> Job | None:
+        row = self._connection.execute(job.select().where(job.c.job_id == job_id)).one_or_none()
+        return None if row is None else _read(row)
+
+    def latest(self, *, limit: int, state: JobState | None = None) -> list[Job]:
+        """The last received first."""
+        query = job.select().order_by(job.c.job_id.desc()).limit(limit)
+        if state is not None:
+            query = query.where(job.c.state == state.value)
+        return [_read(row) for row in self._connection.execute(query)]
+
+    def waiting(self) -> list[Job]:
+        """Every job the model still owes an answer, oldest first."""
+        query = job.select().where(job.c.state == JobState.RECEIVED.value).order_by(job.c.job_id)
+        return [_read(row) for row in self._connection.execute(query)]
+
+    def count_by_state(self) -> dict[JobState, int]:
+        rows = self._connection.execute(
+            sa.select(job.c.state, sa.func.count()).group_by(job.c.state)
+        )
+        counts = {JobState(state): count for state, count in rows}
+        return {state: counts.get(state, 0) for state in JobState}
+
+    def finished_before(self, at: datetime, *, limit: int) -> list[Job]:
+        """Jobs that ended before, all of whose results are delivered or cancelled."""
+        open_deliveries = sa.select(delivery.c.delivery_id).where(
+            delivery.c.job_id == job.c.job_id,
+            delivery.c.state.not_in([DeliveryState.DELIVERED.value, DeliveryState.CANCELLED.value]),
+        )
+        query = (
+            job.select()
+            .where(
+                job.c.state.in_([state.value for state in _FINISHED]),
+                job.c.settled_at < at,
+                ~open_deliveries.exists(),
+            )
+            .order_by(job.c.job_id)
+            .limit(limit)
+        )
+        return [_read(row) for row in self._connection.execute(query)]
+
+    def remove(self, job_id: int) -> None:
+        """Forget a job with its deliveries and attempts."""
+        own = sa.select(delivery.c.delivery_id).where(delivery.c.job_id == job_id)
+        self._connection.execute(attempt.delete().where(attempt.c.delivery_id.in_(own)))
+        self._connection.execute(delivery.delete().where(delivery.c.job_id == job_id))
+        # A job that contradicts this one stays flagged: it then points to itself.
+        self._connection.execute(
+            job.update().where(job.c.conflicts_with == job_id).values(conflicts_with=job.c.job_id)
+        )
+        self._connection.execute(job.delete().where(job.c.job_id == job_id))
+
+    def digests(self) -> set[str]:
+        """Every spool file that a row of any kind still names."""
+        columns = (
+            job.c.content_digest,
+            job.c.prediction_digest,
+            delivery.c.content_digest,
+            hl7_message.c.content_digest,
+        )
+        named = sa.union(*(sa.select(column) for column in columns))
+        return {digest for (digest,) in self._connection.execute(named) if digest}
+
+    def settle(
+        self,
+        job_id: int,
+        state: JobState,
+        *,
+        at: datetime,
+        bundle: str | None = None,
+        prediction_digest: str | None = None,
+        error_code: str | None = None,
+        error_message: str | None = None,
+    ) -> bool:
+        """Write how the job ended, if its state still allows it; False when somebody was faster."""
+        changed = self._connection.execute(
+            job.update()
+            .where(job.c.job_id == job_id, job.c.state.in_(_states_before(state)))
+            .values(
+                state=state.value,
+                settled_at=at,
+                bundle=bundle,
+                prediction_digest=prediction_digest,
+                error_code=error_code,
+                error_message=error_message,
+            )
+        )
+        return changed.rowcount == 1
+
+    def start_again(self, job_id: int) -> int | None:
+        """Put a stopped or orphaned job back to `received`; the number of its new run.
+
+        None when its state does not allow it.
+        """
+        allowed = [*_states_before(JobState.RECEIVED), JobState.RECEIVED.value]
+        changed = self._connection.execute(
+            job.update()
+            .where(job.c.job_id == job_id, job.c.state.in_(allowed))
+            .values(
+                state=JobState.RECEIVED.value,
+                run=job.c.run + 1,
+                settled_at=None,
+                error_code=None,
+                error_message=None,
+            )
+        )
+        if changed.rowcount != 1:
+            return None
+        return self._connection.scalar(sa.select(job.c.run).where(job.c.job_id == job_id))
+
+
+def _states_before(state: JobState) -> list[str]:
+    return [before.value for before, after in JOB_TRANSITIONS.items() if state in after]
+
+
+def _read(row: sa.Row[tuple[object, ...]]) -> Job:
+    values = dict(row._mapping)
+    origin = Origin(
+        calling_ae=values.pop("calling_ae"),
+        called_ae=values.pop("called_ae"),
+        peer=values.pop("peer"),
+    )
+    return Job(origin=origin, **(values | {"state": JobState(values["state"])}))

@@ -1,0 +1,115 @@
+"""Bytes on disk, named by their SHA-256, durable before anybody is told so."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import threading
+from datetime import datetime
+from pathlib import Path
+
+from node.domain.errors import OutOfSpace, StorageError
+from node.domain.identifiers import sha256
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Spool:
+    """A folder of write-once files.
+
+    Resource handling: a file appears under its final name only after its bytes were fsynced; the
+    folder entry is fsynced before `put` returns, so what `put` named survives power loss.
+    """
+
+    def __init__(self, folder: Path, *, minimum_free_bytes: int = 0) -> None:
+        """Below `minimum_free_bytes` of free disk `put` refuses, while the system still works."""
+        self._folder = folder
+        self._minimum_free_bytes = minimum_free_bytes
+        self._keeping = threading.Lock()
+        _make_folder(folder)
+
+    def put(self, content: bytes) -> str:
+        """Keep the bytes and give their SHA-256. Raises OutOfSpace, StorageError."""
+        digest = sha256(content)
+        path = self._path(digest)
+        with self._keeping:
+            if path.exists():
+                os.utime(path)
+                # Whoever wrote it may not have come to this yet.
+                _fsync_folder(path.parent)
+                return digest
+        if self.free_bytes() < self._minimum_free_bytes + len(content):
+            raise OutOfSpace(
+                "the disk of the spool is nearly full; free space or move the node's home folder"
+            )
+        try:
+            _make_folder(path.parent)
+            _write_durably(path, content)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise OutOfSpace("the disk of the spool is full; free space") from error
+            raise StorageError(f"the spool did not take the bytes: {error.strerror}") from error
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The bytes with that SHA-256, checked. Raises StorageError when lost or altered."""
+        try:
+            content = self._path(digest).read_bytes()
+        except OSError as error:
+            raise StorageError(
+                f"the spool cannot read {digest[:12]}…: {error.strerror}; restore it from a backup"
+            ) from error
+        if sha256(content) != digest:
+            raise StorageError(
+                f"spool file {digest[:12]}… is not what was written; restore it from a backup"
+            )
+        return content
+
+    def remove_if_older(self, digest: str, *, than: datetime) -> bool:
+        """Remove bytes that nobody kept anew since; whether they were removed."""
+        path = self._path(digest)
+        with self._keeping:
+            if not path.exists() or path.stat().st_mtime >= than.timestamp():
+                return False
+            path.unlink()
+        return True
+
+    def free_bytes(self) -> int:
+        """Free disk space where the spool lies."""
+        return shutil.disk_usage(self._folder).free
+
+    def _path(self, digest: str) -> Path:
+        return self._folder / digest[:2] / digest[2:]
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _fsync_folder(path.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and the ones above it, each entry durable."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _fsync_folder(folder.parent)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,119 @@
+"""The node's own tables: jobs, deliveries, attempts, HL7 messages received.
+
+Nothing here names a patient: identity stays in the spooled objects.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+SCHEMA_VERSION = 1
+"""Raised with each change of a table; a node refuses a database newer than itself."""
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """Aware UTC in Python, naive UTC in the database: SQLite keeps no offset."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: datetime | None, dialect: sa.engine.Dialect
+    ) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(
+        self, value: datetime | None, dialect: sa.engine.Dialect
+    ) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = sa.MetaData()
+
+schema_version = sa.Table(
+    "node_schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True)
+)
+
+job = sa.Table(
+    "node_job",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("run", sa.Integer, nullable=False, default=1),
+    sa.Column("sop_class_uid", sa.String(64), nullable=False),
+    sa.Column("sop_instance_uid", sa.String(64), nullable=False),
+    sa.Column("transfer_syntax_uid", sa.String(64), nullable=False),
+    sa.Column("calling_ae", sa.String(16), nullable=False),
+    sa.Column("called_ae", sa.String(16), nullable=False),
+    sa.Column("peer", sa.String(64), nullable=False),
+    sa.Column("content_digest", sa.String(64), nullable=False),
+    sa.Column("size_bytes", sa.Integer, nullable=False),
+    sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Column("conflicts_with", sa.Integer, sa.ForeignKey("node_job.job_id")),
+    sa.Column("settled_at", UtcDateTime),
+    sa.Column("bundle", sa.String(128)),
+    sa.Column("prediction_digest", sa.String(64)),
+    sa.Column("error_code", sa.String(64)),
+    sa.Column("error_message", sa.String(1024)),
+    sa.UniqueConstraint("sop_instance_uid", "content_digest"),
+    sqlite_autoincrement=True,
+)
+sa.Index(
+    "node_job_one_per_instance",
+    job.c.sop_instance_uid,
+    unique=True,
+    sqlite_where=job.c.conflicts_with.is_(None),
+    postgresql_where=job.c.conflicts_with.is_(None),
+)
+
+delivery = sa.Table(
+    "node_delivery",
+    metadata,
+    sa.Column("delivery_id", sa.Integer, primary_key=True),
+    sa.Column("job_id", sa.Integer, sa.ForeignKey("node_job.job_id"), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("identifier", sa.String(64), nullable=False),
+    sa.Column("sop_class_uid", sa.String(64), nullable=False),
+    sa.Column("destination", sa.String(64), nullable=False),
+    sa.Column("destination_kind", sa.String(8), nullable=False),
+    sa.Column("content_digest", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("run", sa.Integer, nullable=False, default=1),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("owed_since", UtcDateTime, nullable=False),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("settled_at", UtcDateTime),
+    sa.Column("error_code", sa.String(64)),
+    sa.Column("error_message", sa.String(1024)),
+    sa.UniqueConstraint("job_id", "kind", "destination"),
+    sqlite_autoincrement=True,
+)
+
+attempt = sa.Table(
+    "node_attempt",
+    metadata,
+    sa.Column("attempt_id", sa.Integer, primary_key=True),
+    sa.Column(
+        "delivery_id", sa.Integer, sa.ForeignKey("node_delivery.delivery_id"), nullable=False
+    ),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("duration_ms", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("error_code", sa.String(64)),
+    sa.Column("error_message", sa.String(1024)),
+    sa.Index("node_attempt_by_delivery", "delivery_id"),
+)
+
+hl7_message = sa.Table(
+    "node_hl7_message",
+    metadata,
+    sa.Column("message_id", sa.Integer, primary_key=True),
+    sa.Column("control_id", sa.String(199), nullable=False),
+    sa.Column("message_type", sa.String(32), nullable=False),
+    sa.Column("peer", sa.String(64), nullable=False),
+    sa.Column("content_digest", sa.String(64), nullable=False),
+    sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("control_id", "content_digest"),
+)

@@ -1,0 +1,119 @@
+"""One attempt at one delivery, and what follows from how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+
+from node.domain.delivery import Delivery, DeliveryOutcome, DeliveryState
+from node.domain.errors import CardioNodeError, Kind, StorageError
+from node.workflow.ports import Clock, Level, ObjectStore, Sender, Telemetry, UnitOfWork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How patient a destination is served."""
+
+    initial_s: float = 5.0
+    maximum_s: float = 900.0
+    give_up_after_s: float = 7 * 24 * 3600.0
+
+    def wait_s(self, attempts: int, jitter: float) -> float:
+        """Seconds until the next try after so many: doubled each time, less up to a quarter.
+
+        jitter: 0 to 1, so that many deliveries do not come back at one moment.
+        """
+        doubled = self.initial_s * 2.0 ** min(attempts - 1, 30)
+        return min(self.maximum_s, doubled) * (1.0 - 0.25 * jitter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postman:
+    """Carries deliveries; knows the sender and the patience of each destination."""
+
+    spool: ObjectStore
+    work: UnitOfWork
+    senders: Mapping[str, Sender]
+    policies: Mapping[str, RetryPolicy]
+    telemetry: Telemetry
+    clock: Clock
+    jitter: Callable[[], float] = Random().random
+
+    def attempt(self, delivery_id: int) -> float | None:
+        """Try once. Gives the seconds to wait for the next try, None when there is none."""
+        with self.work.begin() as transaction:
+            delivery = transaction.outbox.get(delivery_id)
+        if delivery is None or delivery.state is not DeliveryState.PENDING:
+            return None
+        started_at = self.clock()
+        self._settle(delivery, self._send(delivery), started_at)
+        with self.work.begin() as transaction:
+            delivery = transaction.outbox.get(delivery_id)
+        if delivery is None or delivery.state is not DeliveryState.PENDING or not delivery.due_at:
+            return None
+        return max(0.0, (delivery.due_at - self.clock()).total_seconds())
+
+    def park(self, delivery_id: int, code: str, message: str) -> None:
+        """Stop trying; a person sees why and can set it going again."""
+        with self.work.begin() as transaction:
+            delivery = transaction.outbox.get(delivery_id)
+        if delivery is not None:
+            outcome = DeliveryOutcome(
+                state=DeliveryState.REFUSED, error_code=code, error_message=message
+            )
+            self._settle(delivery, outcome, self.clock())
+
+    def _send(self, delivery: Delivery) -> DeliveryOutcome:
+        sender = self.senders.get(delivery.destination)
+        if sender is None:
+            return DeliveryOutcome(
+                state=DeliveryState.REFUSED,
+                error_code="configuration",
+                error_message=f"no destination {delivery.destination!r} is configured any more",
+            )
+        try:
+            sender.send(self.spool.get(delivery.content_digest))
+        except StorageError as error:
+            return self._later(delivery, error)
+        except CardioNodeError as error:
+            if error.kind is Kind.PERMANENT:
+                return _stop(DeliveryState.REFUSED, error)
+            return self._later(delivery, error)
+        return DeliveryOutcome(state=DeliveryState.DELIVERED)
+
+    def _later(self, delivery: Delivery, error: CardioNodeError) -> DeliveryOutcome:
+        policy = self.policies[delivery.destination]
+        now = self.clock()
+        if now - delivery.owed_since > timedelta(seconds=policy.give_up_after_s):
+            return _stop(DeliveryState.EXHAUSTED, error)
+        wait_s = policy.wait_s(delivery.attempts + 1, self.jitter())
+        return DeliveryOutcome(
+            state=DeliveryState.PENDING,
+            due_at=now + timedelta(seconds=wait_s),
+            error_code=error.code,
+            error_message=error.message,
+        )
+
+    def _settle(self, delivery: Delivery, outcome: DeliveryOutcome, started_at: datetime) -> None:
+        at = self.clock()
+        with self.work.begin() as transaction:
+            transaction.outbox.settle(delivery.delivery_id, outcome, started_at=started_at, at=at)
+        self.telemetry.event(
+            "delivery attempted",
+            level=Level.INFO if outcome.error_code is None else Level.WARNING,
+            delivery_id=delivery.delivery_id,
+            job_id=delivery.job_id,
+            destination=delivery.destination,
+            result_kind=delivery.kind.value,
+            attempt=delivery.attempts + 1,
+            state=outcome.state.value,
+            error_code=outcome.error_code,
+            reason=outcome.error_message,
+            duration_ms=int((at - started_at).total_seconds() * 1000),
+        )
+
+
+def _stop(state: DeliveryState, error: CardioNodeError) -> DeliveryOutcome:
+    return DeliveryOutcome(state=state, error_code=error.code, error_message=error.message)

@@ -1,0 +1,126 @@
+"""Taking an instance or a message over from its sender: durable first, then the success status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.dicom.part10 import check_storable, encode_part10, read_part10, source_digest
+from node.domain.errors import InputError
+from node.domain.identifiers import sha256
+from node.domain.instance import Origin, ReceivedInstance
+from node.store.received import Job
+from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, Transaction, UnitOfWork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Accepts what peers hand over."""
+
+    spool: ObjectStore
+    work: UnitOfWork
+    telemetry: Telemetry
+    clock: Clock
+
+    def accept(
+        self,
+        dataset_bytes: bytes,
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        origin: Origin,
+    ) -> None:
+        """Keep one instance; when this returns, its bytes and its job survive kill -9.
+
+        The same instance again changes nothing. Another content under a known SOP Instance UID is
+        kept beside it and flagged, never processed.
+        Raises MalformedInstance (nothing was kept: the sender still has it), StorageError.
+        """
+        check_storable(
+            dataset_bytes,
+            transfer_syntax_uid,
+            sop_instance_uid=sop_instance_uid,
+            sop_class_uid=sop_class_uid,
+        )
+        content = encode_part10(
+            dataset_bytes,
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
+        )
+        instance = ReceivedInstance(
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
+            origin=origin,
+            content_digest=self.spool.put(content),
+            size_bytes=len(dataset_bytes),
+            received_at=self.clock(),
+            content=content,
+        )
+        with self.work.begin() as transaction:
+            job_id, message = self._enter(transaction, instance)
+        self.telemetry.event(
+            message,
+            level=Level.WARNING if message == CONFLICTING else Level.INFO,
+            job_id=job_id,
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            calling_ae=origin.calling_ae,
+            called_ae=origin.called_ae,
+            peer=origin.peer,
+            size_bytes=instance.size_bytes,
+        )
+
+    def _enter(self, transaction: Transaction, instance: ReceivedInstance) -> tuple[int, str]:
+        earlier = transaction.jobs.of_instance(instance.sop_instance_uid)
+        for job in earlier:
+            if self._is_same(job, instance):
+                return job.job_id, DUPLICATE
+        if earlier:
+            first = earlier[0].job_id
+            reason = f"job {first} holds another content under this SOP Instance UID"
+            return transaction.jobs.add(instance, conflicts_with=first, error=reason), CONFLICTING
+        job_id = transaction.jobs.add(instance)
+        transaction.enqueue_job(job_id, run=1)
+        return job_id, ACCEPTED
+
+    def _is_same(self, job: Job, instance: ReceivedInstance) -> bool:
+        """Whether the job's bytes are this ECG, be it in another encoding."""
+        if job.content_digest == instance.content_digest:
+            return True
+        try:
+            kept = source_digest(read_part10(self.spool.get(job.content_digest)))
+            return kept == source_digest(read_part10(instance.content))
+        except InputError:
+            return False
+
+    def keep_message(
+        self, message: bytes, *, control_id: str, message_type: str, peer: str
+    ) -> bool:
+        """Keep one HL7 message; when this returns, it survives kill -9.
+
+        False when the same control id and content were kept before. Raises StorageError.
+        """
+        digest = self.spool.put(message)
+        with self.work.begin() as transaction:
+            new = transaction.messages.add(
+                control_id=control_id,
+                message_type=message_type,
+                peer=peer,
+                content_digest=digest,
+                at=self.clock(),
+            )
+        self.telemetry.event(
+            "message kept" if new else "message received again",
+            message_control_id=sha256(control_id.encode())[:12],
+            message_type=message_type,
+            peer=peer,
+            size_bytes=len(message),
+        )
+        return new
+
+
+ACCEPTED = "instance accepted"
+DUPLICATE = "instance received again"
+CONFLICTING = "instance kept aside: its SOP Instance UID is taken by another content"

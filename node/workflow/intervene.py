@@ -1,0 +1,87 @@
+"""What a person does to a job: set it going again, or stop it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.domain.delivery import Delivery, DeliveryState, JobState
+from node.domain.errors import CardioNodeError
+from node.workflow.ports import Clock, Telemetry, Transaction, UnitOfWork
+
+
+class NotPossible(CardioNodeError):
+    """The job or its deliveries are in a state that does not allow it."""
+
+    code = "not-possible"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervention:
+    """Changes rows and the work they cause together; works beside a running node."""
+
+    work: UnitOfWork
+    telemetry: Telemetry
+    clock: Clock
+
+    def retry(self, job_id: int) -> str:
+        """Set going again what stopped, now; what was delivered stays delivered.
+
+        Says what it did. Raises NotPossible.
+        """
+        with self.work.begin() as transaction:
+            job = transaction.jobs.get(job_id)
+            if job is None:
+                raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
+            if job.state is JobState.CONFLICT:
+                raise NotPossible(f"job {job_id} contradicts an earlier instance; cancel it")
+            if job.state in (JobState.FAILED, JobState.CANCELLED):
+                run = transaction.jobs.start_again(job_id)
+                if run is not None:
+                    transaction.enqueue_job(job_id, run=run)
+                did = "the job is processed again"
+            else:
+                open_deliveries = [
+                    delivery
+                    for delivery in transaction.outbox.of_job(job_id)
+                    if delivery.state is not DeliveryState.DELIVERED
+                ]
+                for delivery in open_deliveries:
+                    self._deliver_now(transaction, delivery)
+                did = f"{len(open_deliveries)} deliveries are tried now"
+        self.telemetry.event("job retried by a person", job_id=job_id)
+        return did
+
+    def cancel(self, job_id: int) -> str:
+        """Stop the job and what is still owed for it. Says what it did. Raises NotPossible."""
+        at = self.clock()
+        with self.work.begin() as transaction:
+            if transaction.jobs.get(job_id) is None:
+                raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
+            stopped = transaction.jobs.settle(job_id, JobState.CANCELLED, at=at)
+            cancelled = 0
+            for delivery in transaction.outbox.of_job(job_id):
+                if transaction.outbox.cancel(delivery.delivery_id, at=at):
+                    cancelled += 1
+                    self._wake(transaction, delivery)
+            if not stopped and not cancelled:
+                raise NotPossible(f"nothing of job {job_id} is open any more")
+        self.telemetry.event("job cancelled by a person", job_id=job_id)
+        return f"{cancelled} deliveries cancelled" if cancelled else "the job is cancelled"
+
+    def _deliver_now(self, transaction: Transaction, delivery: Delivery) -> None:
+        if delivery.state is DeliveryState.PENDING:
+            self._wake(transaction, delivery)
+            return
+        run = transaction.outbox.start_again(delivery.delivery_id, at=self.clock())
+        if run is not None:
+            transaction.enqueue_delivery(
+                delivery.delivery_id,
+                run=run,
+                destination=delivery.destination,
+                kind=delivery.destination_kind,
+            )
+
+    def _wake(self, transaction: Transaction, delivery: Delivery) -> None:
+        transaction.wake_delivery(
+            delivery.delivery_id, run=transaction.outbox.run_of(delivery.delivery_id)
+        )

@@ -1,0 +1,93 @@
+"""What the story needs of the world: everything with a socket, a file or a clock is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from node.domain.delivery import DestinationKind
+from node.store.messages import Messages
+from node.store.outbox import Outbox
+from node.store.received import Jobs
+
+Clock = Callable[[], datetime]
+"""Gives aware UTC."""
+
+Field = str | int | float | None
+
+
+class Level(Enum):
+    """How loud an event is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Telemetry(Protocol):
+    """Counts and logs, without ever naming a patient."""
+
+    def event(
+        self,
+        message: str,
+        *,
+        level: Level = Level.INFO,
+        error: BaseException | None = None,
+        **fields: Field,
+    ) -> None:
+        """One thing that happened: a constant lower-case message and a closed set of keys."""
+        ...
+
+
+class ObjectStore(Protocol):
+    """Write-once bytes named by their SHA-256, durable when `put` returns."""
+
+    def put(self, content: bytes) -> str: ...
+
+    def get(self, digest: str) -> bytes: ...
+
+
+class Transaction(Protocol):
+    """Rows and the work they cause, committed together."""
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+    @property
+    def messages(self) -> Messages: ...
+
+    def enqueue_job(self, job_id: int, *, run: int) -> None:
+        """Have the job processed once this transaction is committed."""
+        ...
+
+    def enqueue_delivery(
+        self, delivery_id: int, *, run: int, destination: str, kind: DestinationKind
+    ) -> None:
+        """Have the delivery attempted once this transaction is committed."""
+        ...
+
+    def wake_delivery(self, delivery_id: int, *, run: int) -> None:
+        """Have a delivery that is backing off attempted now."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """Opens transactions."""
+
+    def begin(self) -> AbstractContextManager[Transaction]:
+        """Committed and durable when the block has ended without error. Raises StorageError."""
+        ...
+
+
+class Sender(Protocol):
+    """Carries one result to one destination; returns when the destination has acknowledged it."""
+
+    def send(self, content: bytes) -> object:
+        """Raises DeliveryError, whose kind says what to do next."""
+        ...

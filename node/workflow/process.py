@@ -1,0 +1,231 @@
+"""The spine: from the bytes of one ECG to everything owed for it. Read this first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from node.dicom.part10 import read_part10, source_digest
+from node.dicom.study import read_study
+from node.dicom.template import Templates
+from node.dicom.waveform import read_ecg, read_subject
+from node.domain.delivery import JobState, ResultKind, ResultObject
+from node.domain.ecg import ECGRecord, Finding, QualityReport, Severity
+from node.domain.errors import CardioNodeError, InputError, Kind, MalformedInstance
+from node.domain.prediction import Prediction
+from node.ecg.conditioning import trim_calibration_pulse
+from node.ecg.quality import assess
+from node.store.received import Job
+from node.workflow.compose import Source, compose_message, compose_no_result, compose_objects
+from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, UnitOfWork
+from node.workflow.reconcile import reconcile
+from node.workflow.route import Destination, Routing
+from pipelines.contract import Pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one ECG came to: numbers and pictures, or the reasons why not."""
+
+    source: Source
+    record: ECGRecord | None
+    """None when the waveform could not be read."""
+    quality: QualityReport
+    prediction: Prediction | None
+    objects: tuple[ResultObject, ...]
+    """The DICOM results."""
+
+
+def answer(content: bytes, *, pipeline: Pipeline, templates: Templates) -> Answer:
+    """Read, judge, predict and compose one ECG. Pure: no state is kept and no clock is asked.
+
+    content: a PS3.10 file.
+    Raises MalformedInstance, UnsupportedInstance (not even a study to report to), PredictionError.
+    """
+    dataset = read_part10(content)
+    study = read_study(dataset)
+    source = Source(
+        dataset=dataset, digest=source_digest(dataset), study=study, order=reconcile(study)
+    )
+    try:
+        record = trim_calibration_pulse(read_ecg(dataset))
+    except InputError as error:
+        record, quality = None, QualityReport(findings=(_unreadable(error),))
+    else:
+        quality = assess(record, minimum_duration_s=pipeline.input_spec.minimum_duration_s)
+    if record is None or not quality.accepted:
+        objects = compose_no_result(quality.findings, source, pipeline.identity, templates)
+        return Answer(
+            source=source, record=record, quality=quality, prediction=None, objects=objects
+        )
+    prediction = pipeline.predict(
+        record, read_subject(dataset), source_digest=source.digest, findings=quality.findings
+    )
+    return Answer(
+        source=source,
+        record=record,
+        quality=quality,
+        prediction=prediction,
+        objects=compose_objects(prediction, source, templates),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processing:
+    """Takes one accepted job to rows that say who is owed what."""
+
+    spool: ObjectStore
+    work: UnitOfWork
+    pipeline: Pipeline
+    templates: Templates
+    routing: Routing
+    telemetry: Telemetry
+    clock: Clock
+
+    def process(self, job_id: int) -> None:
+        """Do the job, once: its results and their deliveries are committed with "job done".
+
+        A second call finds the job done and does nothing. What cannot be used ends the job with
+        its reason. Raises CardioNodeError of kind transient: worth another try.
+        """
+        with self.work.begin() as transaction:
+            job = transaction.jobs.get(job_id)
+        if job is None or job.state is not JobState.RECEIVED:
+            return
+        started_at = self.clock()
+        try:
+            content = self.spool.get(job.content_digest)
+            found = answer(content, pipeline=self.pipeline, templates=self.templates)
+            owed = self._owed(job, found)
+        except CardioNodeError as error:
+            if error.kind is Kind.TRANSIENT:
+                raise
+            self.fail(job_id, error.code, error.message)
+            return
+        self._settle(job, found, owed)
+        elapsed = self.clock() - started_at
+        self.telemetry.event(
+            "ecg predicted" if found.prediction else "ecg refused by the quality gate",
+            job_id=job_id,
+            sop_instance_uid=job.sop_instance_uid,
+            bundle=self.pipeline.identity.bundle,
+            findings=",".join(finding.code for finding in found.quality.findings),
+            duration_ms=int(elapsed.total_seconds() * 1000),
+        )
+
+    def _owed(self, job: Job, found: Answer) -> list[tuple[Destination, ResultObject]]:
+        """Each result object with the destination it is owed to."""
+        made = {result.kind: result for result in found.objects}
+        kinds = [*made, *([ResultKind.ORU] if found.prediction else [])]
+        receivers = self.routing.receivers(job.origin, job.sop_class_uid, kinds)
+        return [
+            (receiver, made[kind] if kind in made else self._message(found, receiver))
+            for receiver, kind in receivers
+        ]
+
+    def _message(self, found: Answer, receiver: Destination) -> ResultObject:
+        if found.prediction is None or receiver.profile is None:
+            raise AssertionError("only a prediction is sent to an HL7 destination with a profile")
+        return compose_message(
+            found.prediction,
+            found.source,
+            found.objects,
+            destination=receiver.name,
+            profile=receiver.profile,
+            templates=self.templates,
+        )
+
+    def _settle(
+        self, job: Job, found: Answer, owed: Sequence[tuple[Destination, ResultObject]]
+    ) -> None:
+        digests = {
+            result.identifier: self.spool.put(result.content)
+            for result in (*found.objects, *(result for _, result in owed))
+        }
+        prediction = found.prediction
+        kept = self.spool.put(describe(prediction).encode()) if prediction else None
+        findings = "; ".join(finding.message for finding in found.quality.findings)
+        model, at = self.pipeline.identity, self.clock()
+        with self.work.begin() as transaction:
+            settled = transaction.jobs.settle(
+                job.job_id,
+                JobState.COMPLETED if found.prediction else JobState.NO_RESULT,
+                at=at,
+                bundle=f"{model.bundle} {model.version}",
+                prediction_digest=kept,
+                error_code=None if found.prediction else "quality-gate",
+                error_message=None if found.prediction else findings,
+            )
+            for receiver, result in owed if settled else ():
+                delivery_id = transaction.outbox.add(
+                    job_id=job.job_id,
+                    kind=result.kind,
+                    identifier=result.identifier,
+                    sop_class_uid=result.sop_class_uid,
+                    destination=receiver.name,
+                    destination_kind=receiver.kind,
+                    content_digest=digests[result.identifier],
+                    at=at,
+                )
+                transaction.enqueue_delivery(
+                    delivery_id, run=1, destination=receiver.name, kind=receiver.kind
+                )
+
+    def fail(self, job_id: int, code: str, message: str) -> None:
+        """End the job without results; a person sees why and can set it going again."""
+        with self.work.begin() as transaction:
+            transaction.jobs.settle(
+                job_id,
+                JobState.FAILED,
+                at=self.clock(),
+                error_code=code,
+                error_message=message,
+            )
+        self.telemetry.event(
+            "job failed: it waits for a person",
+            level=Level.ERROR,
+            job_id=job_id,
+            error_code=code,
+            reason=message,
+        )
+
+
+def _unreadable(error: InputError) -> Finding:
+    code = "ecg-malformed" if isinstance(error, MalformedInstance) else "ecg-unsupported"
+    return Finding(code=code, severity=Severity.REFUSE, message=error.message)
+
+
+def describe(prediction: Prediction) -> str:
+    """The prediction as JSON: every number as the results print it, the model, the findings."""
+    model = prediction.model
+    cine = prediction.cine
+    document: Mapping[str, object] = {
+        "model": {name: getattr(model, name) for name in model.__dataclass_fields__},
+        "heart_rate_bpm": round(prediction.heart_rate_bpm, 1),
+        "estimates": [
+            {
+                "field_id": estimate.field_id,
+                "name": estimate.name,
+                "value": estimate.text(estimate.value),
+                "lower": estimate.text(estimate.lower),
+                "upper": estimate.text(estimate.upper),
+                "unit": estimate.unit,
+            }
+            for estimate in prediction.estimates
+        ],
+        "diseases": [
+            {"field_id": disease.field_id, "name": disease.name, "probability": disease.text()}
+            for disease in prediction.diseases
+        ],
+        "cine": cine
+        and {
+            "view": cine.view,
+            "frames": cine.frames.shape[0],
+            "frame_time_ms": round(cine.frame_time_ms, 3),
+        },
+        "findings": [
+            {"code": finding.code, "message": finding.message} for finding in prediction.findings
+        ],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

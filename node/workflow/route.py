@@ -1,0 +1,72 @@
+"""Who is owed which result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from node.domain.delivery import DestinationKind, ResultKind
+from node.domain.instance import Origin
+from node.hl7.profile import Profile
+
+_CARRIES = {
+    ResultKind.CINE: DestinationKind.DICOM,
+    ResultKind.REPORT: DestinationKind.DICOM,
+    ResultKind.ORU: DestinationKind.HL7,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A configured receiver of results."""
+
+    name: str
+    kind: DestinationKind
+    profile: Profile | None = None
+    """How an HL7 destination wants its messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingRule:
+    """Results of the ECGs that match go to the destinations named. Patterns as in fnmatch."""
+
+    name: str
+    calling_ae: str = "*"
+    called_ae: str = "*"
+    sop_class_uid: str = "*"
+    results: frozenset[ResultKind] = frozenset(ResultKind)
+    destinations: tuple[str, ...] = ()
+
+    def matches(self, origin: Origin, sop_class_uid: str) -> bool:
+        return (
+            fnmatchcase(origin.calling_ae, self.calling_ae)
+            and fnmatchcase(origin.called_ae, self.called_ae)
+            and fnmatchcase(sop_class_uid, self.sop_class_uid)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """All rules with the destinations they name."""
+
+    rules: Sequence[RoutingRule]
+    destinations: Mapping[str, Destination]
+
+    def receivers(
+        self, origin: Origin, sop_class_uid: str, kinds: Iterable[ResultKind]
+    ) -> tuple[tuple[Destination, ResultKind], ...]:
+        """Each (destination, kind of result) owed, once, in the order of the rules.
+
+        The first rule that matches decides; a destination only gets what its protocol carries.
+        """
+        rule = next((rule for rule in self.rules if rule.matches(origin, sop_class_uid)), None)
+        if rule is None:
+            return ()
+        named = [self.destinations[name] for name in dict.fromkeys(rule.destinations)]
+        return tuple(
+            (destination, kind)
+            for destination in named
+            for kind in kinds
+            if kind in rule.results and _CARRIES[kind] is destination.kind
+        )
