@@ -205,7 +205,6 @@ class ReportContent:
             version=model.version,
             parameters=[f"runtime {model.runtime}", f"precision {model.precision}"],
             family=concept_of(self.templates.report.algorithm_family),
-            manufacturer=self.templates.equipment.manufacturer,
         )
 
     def _source_waveform(self) -> ContentItem:
