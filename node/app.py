@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 from pipelines.bundle import Bundle
 from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
@@ -267,7 +268,9 @@ class Node:
         )
 
     def _report_warning(self, message: str, fields: dict[str, object]) -> None:
-        shown = {key: value for key, value in fields.items() if isinstance(value, str | int)}
+        shown: dict[str, Any] = {
+            key: value for key, value in fields.items() if isinstance(value, str | int)
+        }
         self.journal.event(message, level=Level.WARNING, **shown)
 
     def _health(self) -> Sequence[str]:

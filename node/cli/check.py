@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -41,7 +42,7 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
     yield try_it("model", lambda: _model(settings))
     yield try_it("HL7 profiles", lambda: _profiles(settings))
     for name in settings.destinations:
-        yield try_it(f"destination {name}", lambda name=name: _reach(settings, name))
+        yield try_it(f"destination {name}", partial(_reach, settings, name))
 
 
 def _model(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import typer
 from pydicom import dcmread
@@ -40,6 +40,7 @@ from node.workflow.export import write_results
 STARTS_WITHIN_S = 30.0
 RESULTS_WITHIN_S = 60.0
 POLL_S = 0.1
+Found = TypeVar("Found")
 
 
 class PacsKind(Enum):
@@ -162,7 +163,8 @@ port = {ris_port}
 @contextmanager
 def serving(configuration: Path, home: Path, log: Path) -> Iterator[dict[str, int]]:
     """`cardionode serve` as a process of its own; gives its ports once it is ready."""
-    command = [sys.executable, "-m", "node", "serve", "--config", configuration, "--home", home]
+    serve = [sys.executable, "-m", "node", "serve"]
+    command = [*serve, "--config", str(configuration), "--home", str(home)]
     with log.open("ab") as file:
         process = subprocess.Popen(command, stderr=file, stdin=subprocess.DEVNULL)
     try:
@@ -185,7 +187,10 @@ def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> dict[str, 
                 return {name: int(port) for name, port in pairs}
         return None
 
-    return _until(ready, STARTS_WITHIN_S, "the node did not become ready")
+    try:
+        return _until(ready, STARTS_WITHIN_S)
+    except TimeoutError as error:
+        raise ConfigurationError("the node did not become ready in time") from error
 
 
 def _route(archive: PacsStandIn | Orthanc, content: bytes, node_port: int) -> None:
@@ -215,14 +220,22 @@ def _wait(home: Path) -> tuple[Job, list[Delivery]]:
         return None if job.state is JobState.RECEIVED or waiting else (job, deliveries)
 
     try:
-        return _until(settled, RESULTS_WITHIN_S, "")
+        return _until(settled, RESULTS_WITHIN_S)
     except TimeoutError:
         return look()
     finally:
         database.close()
 
 
-def _until[T](look: Callable[[], T | None], within_s: float, otherwise: str) -> T: ...
+def _until(look: Callable[[], Found | None], within_s: float) -> Found:
+    """What `look` finds, asked again and again. Raises TimeoutError."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(POLL_S)
+    raise TimeoutError
 
 
 def _collect(
@@ -247,16 +260,16 @@ def _show(
     table = Table("result", "destination", "acknowledged", "attempts", "identifier")
     for each in deliveries:
         said = "yes" if each.state is DeliveryState.DELIVERED else each.error_message or "no"
-        table.add_row(
-            each.kind.value, each.destination, said, str(each.attempts), each.identifier
-        )
+        table.add_row(each.kind.value, each.destination, said, str(each.attempts), each.identifier)
     console.print(table)
     files = ", ".join(sorted(path.name for path in out.iterdir()))
     console.print(f"results: {out.resolve()} ({files})", markup=False)
 
 
 def _phenotypes(report: bytes) -> Table:
-    table = Table("estimate from the ECG", "value", "90 % interval", "unit")
-    for measurement in read_measurements(dcmread(io.BytesIO(report))):
-        _: Any = measurement
+    table = Table("estimate from the ECG", "value", "unit", "prediction interval")
+    for number in read_measurements(read_part10(report)):
+        name = f"{number.group}: {number.name}"
+        interval = f"{number.lower} to {number.upper}" if number.lower else ""
+        table.add_row(name, number.value, number.unit, interval)
     return table

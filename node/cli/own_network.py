@@ -31,7 +31,7 @@ def enter_own_network() -> bool:
     if os.environ.get(INSIDE):
         return True
     prefix = own_network_prefix()
-    if prefix is None:
-        return False
-    command = [*prefix, sys.executable, *sys.orig_argv[1:]]
-    os.execvpe(command[0], command, {**os.environ, INSIDE: "1"})
+    if prefix is not None:
+        command = [*prefix, sys.executable, *sys.orig_argv[1:]]
+        os.execvpe(command[0], command, {**os.environ, INSIDE: "1"})
+    return False

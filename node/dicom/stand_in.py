@@ -55,6 +55,11 @@ class PacsStandIn:
         with self._changed:
             return self._changed.wait_for(lambda: len(self.received) >= count, timeout_s)
 
+    def instances(self) -> dict[str, bytes]:
+        """Every instance held: SOP Instance UID and the PS3.10 file."""
+        with self._changed:
+            return dict(self.received)
+
     def _on_store(self, event: evt.Event) -> int:
         content = event.encoded_dataset()
         uid = str(event.request.AffectedSOPInstanceUID)  # type: ignore[union-attr]

@@ -59,6 +59,4 @@ def check_disk(home: Path, minimum_free_bytes: int) -> Check:
             f"{minimum_free_bytes // 1_000_000}; the node would refuse every instance"
         )
         return Check(subject=subject, problem=problem)
-    return Check(
-        subject=subject, problem=None, detail=f"{home}, {free // 1_000_000_000} GB free"
-    )
+    return Check(subject=subject, problem=None, detail=f"{home}, {free // 1_000_000_000} GB free")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from node.dicom.part10 import check_storable, encode_part10, read_part10, source_digest
 from node.domain.errors import InputError
-from node.domain.identifiers import sha256
 from node.domain.instance import Origin, ReceivedInstance
+from node.hl7.listener import acknowledge
+from node.hl7.message import Header
 from node.store.received import Job
 from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, Transaction, UnitOfWork
 
@@ -38,7 +39,7 @@ class Intake:
         """
         check_storable(
             dataset_bytes,
-            transfer_syntax_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
             sop_instance_uid=sop_instance_uid,
             sop_class_uid=sop_class_uid,
         )
@@ -48,6 +49,8 @@ class Intake:
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=transfer_syntax_uid,
         )
+        # Read whole, so that one cut short on its way is refused while the sender still has it.
+        read_part10(content)
         instance = ReceivedInstance(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,
@@ -95,30 +98,31 @@ class Intake:
         except InputError:
             return False
 
-    def keep_message(
-        self, message: bytes, *, control_id: str, message_type: str, peer: str
-    ) -> bool:
-        """Keep one HL7 message; when this returns, it survives kill -9.
+    def answer_message(self, message: bytes, peer: str) -> bytes:
+        """Keep one HL7 message and give the acknowledgement: positive only once it is durable.
 
-        False when the same control id and content were kept before. Raises StorageError.
+        The same control id with the same content is acknowledged again and kept once.
         """
+        return acknowledge(
+            message, keep=lambda kept, header: self._keep(kept, header, peer), at=self.clock()
+        )
+
+    def _keep(self, message: bytes, header: Header, peer: str) -> None:
         digest = self.spool.put(message)
         with self.work.begin() as transaction:
             new = transaction.messages.add(
-                control_id=control_id,
-                message_type=message_type,
+                control_id=header.control_id,
+                message_type=header.message_type,
                 peer=peer,
                 content_digest=digest,
                 at=self.clock(),
             )
         self.telemetry.event(
             "message kept" if new else "message received again",
-            message_control_id=sha256(control_id.encode())[:12],
-            message_type=message_type,
+            message_type=header.message_type,
             peer=peer,
             size_bytes=len(message),
         )
-        return new
 
 
 ACCEPTED = "instance accepted"

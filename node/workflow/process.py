@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pydicom import Dataset
+
 from node.dicom.part10 import read_part10, source_digest
 from node.dicom.study import read_study
 from node.dicom.template import Templates
@@ -48,12 +50,7 @@ def answer(content: bytes, *, pipeline: Pipeline, templates: Templates) -> Answe
     source = Source(
         dataset=dataset, digest=source_digest(dataset), study=study, order=reconcile(study)
     )
-    try:
-        record = trim_calibration_pulse(read_ecg(dataset))
-    except InputError as error:
-        record, quality = None, QualityReport(findings=(_unreadable(error),))
-    else:
-        quality = assess(record, minimum_duration_s=pipeline.input_spec.minimum_duration_s)
+    record, quality = _judge(dataset, pipeline.input_spec.minimum_duration_s)
     if record is None or not quality.accepted:
         objects = compose_no_result(quality.findings, source, pipeline.identity, templates)
         return Answer(
@@ -189,6 +186,15 @@ class Processing:
             error_code=code,
             reason=message,
         )
+
+
+def _judge(dataset: Dataset, minimum_duration_s: float) -> tuple[ECGRecord | None, QualityReport]:
+    """The ECG and what is wrong with it; no ECG when the waveform cannot be read."""
+    try:
+        record = trim_calibration_pulse(read_ecg(dataset))
+    except InputError as error:
+        return None, QualityReport(findings=(_unreadable(error),))
+    return record, assess(record, minimum_duration_s=minimum_duration_s)
 
 
 def _unreadable(error: InputError) -> Finding:

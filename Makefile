@@ -1,0 +1,42 @@
+# Two commands do all the set-up:  make demo   and   make test.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN = $(VENV)/bin
+PINNED = -c .ci/constraints.txt
+export CARDIONODE_SHARED ?= $(abspath ../shared)
+
+.PHONY: demo test check peers soak-kill clean
+
+demo: $(VENV)/.runtime
+	$(BIN)/cardionode demo
+
+test: $(VENV)/.dev peers
+	.ci/own-network $(BIN)/python -m pytest -m "not soak"
+
+# Formatting, lint, types, import contracts and the unit tests: under a minute.
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/unit
+
+# The full count of the kill test: 200 ECGs, 20 kills. SEED=n repeats a run.
+soak-kill: $(VENV)/.dev peers
+	.ci/own-network $(BIN)/python -m pytest -m soak -k kill -s tests/end_to_end
+
+peers:
+	@.ci/install-peers
+
+$(VENV)/.runtime: pyproject.toml .ci/constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON): apt-get install python3.11 python3.11-venv"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(PINNED) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check $(PINNED) -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo-results build *.egg-info

@@ -1,0 +1,159 @@
+"""A node as its users run it: a process with a configuration file, that can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+BUNDLES = Path(__file__).resolve().parents[1] / "data" / "bundles"
+STARTS_WITHIN_S = 60.0
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class NodeProcess:
+    """`cardionode serve` in a folder of its own, on the same ports at every start."""
+
+    def __init__(self, folder: Path, *, bundle: str = "quick-test", extra: str = "") -> None:
+        self.home = folder / "home"
+        self.log = folder / "node.log"
+        self.dicom_port, self.hl7_port, self.web_port = free_port(), free_port(), free_port()
+        self.configuration = folder / "node.toml"
+        self.configuration.write_text(
+            f"""
+dicom.port = {self.dicom_port}
+hl7.port = {self.hl7_port}
+web.port = {self.web_port}
+log.form = "json"
+model.bundle = "{bundle}"
+model.folders = ["{BUNDLES}"]
+model.threads = 1
+{extra}
+""",
+            encoding="utf-8",
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._seen = 0
+
+    def start(self) -> None:
+        """Start it and wait until it says that it is ready."""
+        ready_before = len(self.events("node ready"))
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self.command, "serve", *self.options],
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        until = time.monotonic() + STARTS_WITHIN_S
+        while len(self.events("node ready")) == ready_before:
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise AssertionError(f"the node did not start:\n{self.text()[-3000:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it as a power cut would: no handler runs."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait(timeout=10)
+
+    def stop(self) -> int:
+        """Ask it to end; gives its exit status."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(timeout=40)
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "node"]
+
+    @property
+    def options(self) -> list[str]:
+        return ["--config", str(self.configuration), "--home", str(self.home)]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Another `cardionode` command beside the node."""
+        return subprocess.run(
+            [*self.command, *words, *self.options],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """`cardionode jobs list --json`, the oldest first."""
+        listed = self.run("jobs", "list", "--json", "--limit", "10000")
+        assert listed.returncode == 0, listed.stderr
+        found: list[dict[str, Any]] = json.loads(listed.stdout)
+        return found[::-1]
+
+    def wait_for_jobs(self, done: Any, *, within_s: float = 60.0) -> list[dict[str, Any]]:
+        """The jobs once `done(jobs)` holds."""
+        until = time.monotonic() + within_s
+        while True:
+            jobs = self.jobs()
+            if done(jobs):
+                return jobs
+            if time.monotonic() > until:
+                raise AssertionError(f"not in time: {jobs}\n{self.text()[-3000:]}")
+            time.sleep(0.3)
+
+    def text(self) -> str:
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
+    def events(self, message: str) -> list[dict[str, Any]]:
+        """Every log line with that message."""
+        lines = [line for line in self.text().splitlines() if message in line and line[:1] == "{"]
+        parsed = []
+        for line in lines:
+            with contextlib.suppress(json.JSONDecodeError):  # the line a kill cut short
+                parsed.append(json.loads(line))
+        return [event for event in parsed if event["message"] == message]
+
+
+def settled(count: int) -> Any:
+    """Whether so many jobs are there, each with an end and nothing pending."""
+
+    def done(jobs: list[dict[str, Any]]) -> bool:
+        return len(jobs) == count and all(
+            job["state"] != "received"
+            and all(each["state"] != "pending" for each in job["deliveries"])
+            for job in jobs
+        )
+
+    return done
+
+
+def destinations(pacs_port: int, ris_port: int, *, retry_s: float = 0.3) -> str:
+    """Configuration of a PACS and a RIS on loopback, tried again quickly."""
+    retry = f"retry_initial_s = {retry_s}\nretry_maximum_s = {max(1.0, retry_s)}\n"
+    return f"""
+[destinations.PACS]
+kind = "dicom"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = {pacs_port}
+{retry}
+[destinations.RIS]
+kind = "hl7"
+host = "127.0.0.1"
+port = {ris_port}
+{retry}"""
