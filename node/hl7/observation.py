@@ -1,0 +1,208 @@
+"""The OBX segments of a result: every number, what it refers to, and the readable report.
+
+Observations that belong together share the part of OBX-4 before the point: an estimate is 1.1, its
+bounds 1.2 and 1.3, its finding site 1.4.
+Source: HL7 v2.5.1 §7.4.2; DICOM CID 225 (measurement uncertainty); IHE RAD-128 (study reference).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from node.domain.code import Code, ConceptCode
+from node.domain.errors import BundleError
+from node.domain.prediction import DiseaseProbability, Estimate, Prediction
+from node.domain.study import Study
+from node.hl7.message import escape
+
+SYNTHETIC = "AI ESTIMATE FROM ECG - SYNTHETIC - NOT VERIFIED BY A PHYSICIAN"
+SIMULATED = "Model trained on SIMULATED data: not for clinical use"
+PRIVATE_SCHEME = "99CARDIONODE"
+
+_PER_MINUTE = Code(value="/min", scheme="UCUM", meaning="/min")
+_LOWER = Code(value="371885007", scheme="SCT", meaning="range of lower measurement uncertainty")
+_UPPER = Code(value="371886008", scheme="SCT", meaning="range of upper measurement uncertainty")
+_FINDING_SITE = Code(value="363698007", scheme="SCT", meaning="Finding Site")
+_HEART_RATE = Code(value="8867-4", scheme="LN", meaning="Heart rate")
+_STUDY = Code(value="113014", scheme="DCM", meaning="DICOM Study")
+# DICOM codes no "SOP Instance UID of the report that says the same".
+_REPORT = Code(value="REPORT-UID", scheme=PRIVATE_SCHEME, meaning="SR SOP Instance UID")
+_CINE = Code(value="CINE-UID", scheme=PRIVATE_SCHEME, meaning="Synthetic cine SOP Instance UID")
+_FINDINGS = Code(value="121070", scheme="DCM", meaning="Findings")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyReferences:
+    """The objects in the ECG's study that show the same result."""
+
+    report_uid: str
+    """SOP Instance UID of the structured report."""
+    cine_uid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One OBX; each field as it stands in the message, escaped."""
+
+    value_type: str
+    """OBX-2: NM, CE, ST or TX."""
+    identifier: str
+    """OBX-3."""
+    sub_id: str = ""
+    value: str
+    unit: str = ""
+    status: str = ""
+    """OBX-11; empty is the status of the whole result."""
+    by_model: bool = False
+    """Whether OBX-17 and OBX-18 name the model."""
+
+
+def components(*values: str) -> str:
+    """One field of these components, each escaped, empty ones at the end left out.
+
+    A control character, which ST and its kin do not allow, becomes a space.
+    """
+    return "^".join(escape(_CONTROL.sub(" ", value)) for value in values).rstrip("^")
+
+
+def observations(
+    prediction: Prediction,
+    study: Study,
+    codes: Mapping[str, ConceptCode],
+    references: StudyReferences,
+    *,
+    text_report: bool,
+) -> list[Observation]:
+    """All observations in the order of their OBX-1.
+
+    Raises BundleError (a field without a code, or in another unit than its code's).
+    """
+    groups = [
+        *(_of_estimate(estimate, _code(codes, estimate)) for estimate in prediction.estimates),
+        *(_of_disease(disease, _code(codes, disease)) for disease in prediction.diseases),
+        [_number(_ce(_HEART_RATE), heart_rate_text(prediction), _PER_MINUTE)],
+        *([reference] for reference in _of_study(study, references)),
+    ]
+    if text_report:
+        groups.append([_line(line) for line in report_lines(prediction)])
+    return [
+        replace(observation, sub_id=f"{group}.{member}")
+        for group, members in enumerate(groups, start=1)
+        for member, observation in enumerate(members, start=1)
+    ]
+
+
+def heart_rate_text(prediction: Prediction) -> str:
+    """Whole beats a minute."""
+    return f"{prediction.heart_rate_bpm:.0f}"
+
+
+def report_lines(prediction: Prediction) -> Iterator[str]:
+    """The report as a person reads it, what it is not first."""
+    model = prediction.model
+    yield SYNTHETIC
+    if model.simulated:
+        yield SIMULATED
+    for estimate in prediction.estimates:
+        lower, upper = estimate.text(estimate.lower), estimate.text(estimate.upper)
+        unit = "" if estimate.unit == "1" else f" {estimate.unit}"
+        yield (
+            f"{estimate.name}: {estimate.text(estimate.value)}{unit} "
+            f"({model.interval_coverage * 100:g} % prediction interval {lower} to {upper}{unit})"
+        )
+    for disease in prediction.diseases:
+        yield f"Probability of {disease.name}: {disease.text()}"
+    yield f"Heart rate of the ECG: {heart_rate_text(prediction)} /min"
+    for finding in prediction.findings:
+        yield finding.message
+    yield (
+        f"Model: {model.bundle} {model.version} ({model.digest[:12]}), "
+        f"{model.runtime}, {model.precision}"
+    )
+
+
+def _of_estimate(estimate: Estimate, concept: ConceptCode) -> list[Observation]:
+    if concept.unit.value != estimate.unit:
+        raise BundleError(
+            f"field {estimate.field_id} is in {estimate.unit} but its code is in "
+            f"{concept.unit.value}; correct the bundle's manifest or the concept table"
+        )
+    identifier, unit = _identifier(concept, estimate), concept.unit
+    return [
+        _number(identifier, estimate.text(estimate.value), unit, by_model=True),
+        _number(_ce(_LOWER), estimate.text(estimate.lower), unit),
+        _number(_ce(_UPPER), estimate.text(estimate.upper), unit),
+        *_site(concept),
+    ]
+
+
+def _of_disease(disease: DiseaseProbability, concept: ConceptCode) -> list[Observation]:
+    identifier = _identifier(concept, disease)
+    return [
+        _number(identifier, disease.text(), concept.unit, by_model=True),
+        *_site(concept),
+    ]
+
+
+def _of_study(study: Study, references: StudyReferences) -> Iterator[Observation]:
+    """UIDs, with status O: they describe the order, they were not observed."""
+    for code, uid in (
+        (_STUDY, study.study_instance_uid),
+        (_REPORT, references.report_uid),
+        (_CINE, references.cine_uid),
+    ):
+        if uid:
+            yield Observation(
+                value_type="ST",
+                identifier=_ce(code),
+                value=components(uid),
+                status="O",
+            )
+
+
+def _code(codes: Mapping[str, ConceptCode], field: Estimate | DiseaseProbability) -> ConceptCode:
+    try:
+        return codes[field.field_id]
+    except KeyError:
+        raise BundleError(
+            f"field {field.field_id} has no code; add it to the concept table"
+        ) from None
+
+
+def _identifier(concept: ConceptCode, field: Estimate | DiseaseProbability) -> str:
+    """OBX-3: the standard code, then the bundle's own id, which alone tells segments apart."""
+    code = concept.code
+    if code.scheme == PRIVATE_SCHEME:
+        return _ce(code)
+    return components(
+        code.value, code.meaning, code.scheme, field.field_id, field.name, PRIVATE_SCHEME
+    )
+
+
+def _site(concept: ConceptCode) -> list[Observation]:
+    if concept.site is None:
+        return []
+    return [Observation(value_type="CE", identifier=_ce(_FINDING_SITE), value=_ce(concept.site))]
+
+
+def _number(identifier: str, value: str, unit: Code, *, by_model: bool = False) -> Observation:
+    return Observation(
+        value_type="NM",
+        identifier=identifier,
+        value=value,
+        unit=_ce(unit),
+        by_model=by_model,
+    )
+
+
+def _line(text: str) -> Observation:
+    return Observation(value_type="TX", identifier=_ce(_FINDINGS), value=components(text))
+
+
+def _ce(code: Code) -> str:
+    """CE: identifier, text, coding system (HL7 table 0396 spells LN, SCT, DCM, UCUM as DICOM)."""
+    return components(code.value, code.meaning, code.scheme)

@@ -1,0 +1,201 @@
+"""A prediction as ORU^R01: the message an HL7 destination receives.
+
+hl7apy holds the structure and checks it before the message leaves; what it is given is already
+escaped (message.escape), because it takes ^ and & in a plain value for separators.
+Source: HL7 v2.5.1 chapters 2, 3, 4, 7; IHE RAD TF-2 RAD-128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hl7apy.consts import VALIDATION_LEVEL
+from hl7apy.core import Group, Message
+from hl7apy.exceptions import HL7apyException
+
+from node.domain.code import ConceptCode
+from node.domain.errors import ConfigurationError, UnsupportedInstance
+from node.domain.order import Order
+from node.domain.prediction import ModelIdentity, Prediction
+from node.domain.study import Patient, Study
+from node.hl7.message import CODECS, escape, timestamp
+from node.hl7.observation import (
+    PRIVATE_SCHEME,
+    Observation,
+    StudyReferences,
+    components,
+    observations,
+)
+from node.hl7.profile import Profile
+
+__all__ = ["StudyReferences", "build_oru"]
+
+
+def build_oru(
+    prediction: Prediction,
+    study: Study,
+    order: Order | None,
+    profile: Profile,
+    *,
+    control_id: str,
+    codes: Mapping[str, ConceptCode],
+    references: StudyReferences,
+) -> bytes:
+    """The message in the profile's version and character set, segments ending with CR.
+
+    All times in it are the ECG's. control_id becomes MSH-10, and the filler order number when
+    neither order nor study has one.
+    Raises UnsupportedInstance (the ECG has no Patient ID), BundleError (a field without a code, or
+    in another unit), ConfigurationError (the character set cannot write the message; the version's
+    structure does not allow it).
+    """
+    if not study.patient.patient_id:
+        raise UnsupportedInstance(
+            "the ECG has no Patient ID, which PID-3 requires; reconcile the patient and try again"
+        )
+    model = prediction.model
+    segments = observations(prediction, study, codes, references, text_report=profile.text_report)
+    message = Message(
+        "ORU_R01", version=profile.version, validation_level=VALIDATION_LEVEL.TOLERANT
+    )
+    message.msh.value = _msh(study, profile, control_id)
+    result = message.add_group("ORU_R01_PATIENT_RESULT")
+    patient = result.add_group("ORU_R01_PATIENT")
+    _add(patient, "PID", _pid(study.patient))
+    # Table 0004: U, unknown; an ECG does not say whether its patient was admitted.
+    _add(patient.add_group("ORU_R01_VISIT"), "PV1", {2: "U"})
+    request = result.add_group("ORU_R01_ORDER_OBSERVATION")
+    _add(request, "ORC", {1: "RE", 2: components(_placer(study, order))})
+    _add(request, "OBR", _obr(study, order, profile, control_id))
+    for number, observation in enumerate(segments, start=1):
+        fields = _obx(number, observation, study, profile, model)
+        _add(request.add_group("ORU_R01_OBSERVATION"), "OBX", fields)
+    return _encode(_validated(message, profile), profile)
+
+
+def _add(group: Group, name: str, fields: Mapping[int, str]) -> None:
+    group.add_segment(name).value = _segment(name, fields)
+
+
+def _segment(name: str, fields: Mapping[int, str]) -> str:
+    last = max(number for number, text in fields.items() if text)
+    return "|".join([name, *(fields.get(number, "") for number in range(1, last + 1))])
+
+
+def _validated(message: Message, profile: Profile) -> str:
+    try:
+        message.validate()
+    except HL7apyException as error:
+        # hl7apy's text names elements of the grammar, never their values.
+        raise ConfigurationError(
+            f"the ORU does not follow the structure of HL7 v{profile.version}: {error}; "
+            "choose another version in the destination's profile"
+        ) from None
+    text: str = message.to_er7()
+    return text.rstrip("\r") + "\r"
+
+
+def _encode(text: str, profile: Profile) -> bytes:
+    try:
+        return text.encode(CODECS[profile.charset])
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"the result holds a character that {profile.charset} cannot write; "
+            'set charset = "UNICODE UTF-8" in the destination\'s HL7 profile'
+        ) from None
+
+
+def _msh(study: Study, profile: Profile, control_id: str) -> str:
+    enhanced = profile.acknowledgement_mode == "enhanced"
+    fields = {
+        2: escape(profile.sending.application),
+        3: escape(profile.sending.facility),
+        4: escape(profile.receiving.application),
+        5: escape(profile.receiving.facility),
+        6: timestamp(study.performed_at),
+        8: "ORU^R01^ORU_R01",
+        9: components(control_id),
+        10: profile.processing_id,
+        11: profile.version,
+        14: "AL" if enhanced else "",
+        15: "NE" if enhanced else "",
+        17: profile.charset,
+    }
+    # Numbers here are one less than MSH's own: MSH-1 is the separator itself.
+    return _segment("MSH", {1: "^~\\&"} | fields)
+
+
+def _pid(patient: Patient) -> dict[int, str]:
+    authority = (
+        patient.issuer_of_patient_id,
+        patient.issuer_universal_id,
+        patient.issuer_universal_id_type if patient.issuer_universal_id else "",
+    )
+    assigner = "&".join(components(part) for part in authority).rstrip("&")
+    birth_date = patient.birth_date
+    return {
+        1: "1",
+        3: f"{components(patient.patient_id)}^^^{assigner}^MR",
+        5: _xpn(patient.name),
+        7: birth_date.isoformat().replace("-", "") if birth_date else "",
+        8: patient.sex if patient.sex in {"M", "F", "O"} else "U",
+    }
+
+
+def _xpn(name: str) -> str:
+    """DICOM has prefix before suffix (PS3.5 §6.2.1.1), XPN suffix before prefix (§2.A.88)."""
+    parts = [part.strip() for part in name.split("^")] + [""] * 5
+    family, given, middle, prefix, suffix = parts[:5]
+    # PID-5 is required; an unknown name is name type U, unspecified (table 0200).
+    return components(family, given, middle, suffix, prefix) or "^^^^^^U"
+
+
+def _placer(study: Study, order: Order | None) -> str:
+    return (order.placer_order_number if order else "") or study.placer_order_number
+
+
+def _obr(study: Study, order: Order | None, profile: Profile, control_id: str) -> dict[int, str]:
+    ordered = order or Order()
+    accession = ordered.accession_number or study.accession_number
+    filler = ordered.filler_order_number or study.filler_order_number or accession or control_id
+    service = profile.universal_service
+    procedure = ""
+    if ordered.procedure_code:
+        procedure = components(
+            ordered.procedure_code, ordered.procedure_text, ordered.procedure_scheme
+        )
+    performed_at = timestamp(study.performed_at)
+    return {
+        1: "1",
+        2: components(_placer(study, order)),
+        3: components(filler),
+        4: procedure or components(service.code, service.text, service.scheme),
+        7: performed_at,
+        18: components(accession),
+        22: performed_at,
+        24: profile.diagnostic_section,
+        25: profile.result_status,
+        # OBR-32 stays empty: a name there reads as a physician's interpretation.
+        44: procedure,
+    }
+
+
+def _obx(
+    number: int, observation: Observation, study: Study, profile: Profile, model: ModelIdentity
+) -> dict[int, str]:
+    fields = {
+        1: str(number),
+        2: observation.value_type,
+        3: observation.identifier,
+        4: observation.sub_id,
+        5: observation.value,
+        6: observation.unit,
+        11: observation.status or profile.result_status,
+        14: timestamp(study.performed_at),
+    }
+    if observation.by_model:
+        name = f"{model.bundle} {model.version}"
+        fields[17] = components(model.bundle, name, PRIVATE_SCHEME)
+        if profile.version != "2.3.1":
+            fields[18] = components(name, profile.sending.application)
+    return fields
