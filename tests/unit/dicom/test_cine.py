@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from result_phantom import EDGE, FRAMES, ecg_head, frames, prediction
+from tests.result_phantom import EDGE, FRAMES, ecg_head, frames, prediction
 
 from node.dicom.cine import BANNER_HEIGHT, build_cine
 from node.dicom.part10 import read_part10

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from result_phantom import (
+from tests.result_phantom import (
     DISEASES,
     ESTIMATES,
     NOTE,

@@ -4,7 +4,7 @@ import io
 
 import pydicom
 from pydicom.dataset import Dataset
-from result_phantom import DISEASES, ESTIMATES, NOTE, REFUSAL, ecg_head, model, prediction
+from tests.result_phantom import DISEASES, ESTIMATES, NOTE, REFUSAL, ecg_head, model, prediction
 
 from node.dicom.structured_report import build_no_result_report, build_report
 from node.dicom.summary import read_measurements, report_text

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import absent
+from tests.conftest import absent
 from pydicom.dataset import Dataset
-from result_phantom import FRAMES, NOTE, REFUSAL, ecg_head, model, prediction
+from tests.result_phantom import FRAMES, NOTE, REFUSAL, ecg_head, model, prediction
 
 from node.dicom.cine import build_cine
 from node.dicom.part10 import read_part10
