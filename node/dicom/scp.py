@@ -141,7 +141,6 @@ class StorageScp:
     def _reject(
         self, event: evt.Event, calling_ae: str, called_ae: str, answer: tuple[int, int, int]
     ) -> None:
-        event.assoc.acse.send_reject(*answer)
         reason = (
             "no AE title of this node is called that; see dicom.ae_titles"
             if answer is _CALLED_NOT_RECOGNISED
@@ -154,6 +153,9 @@ class StorageScp:
             peer=event.assoc.requestor.address,
             reason=reason,
         )
+        event.assoc.acse.send_reject(*answer)
+        # Returns once the answer is out; the socket would be closed under it otherwise.
+        event.assoc.kill()
 
     def _on_accepted(self, event: evt.Event) -> None:
         origin = _origin(event)
