@@ -1,0 +1,235 @@
+"""Receives HL7 messages over MLLP and answers each one after its handler has made it durable."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from threading import Thread
+
+from node.domain.errors import CardioNodeError, ConfigurationError, MalformedMessage, StorageError
+from node.domain.identifiers import derived_control_id, sha256
+from node.hl7.message import (
+    AcknowledgementCode,
+    ErrorCondition,
+    Header,
+    build_acknowledgement,
+    read_header,
+)
+from node.hl7.mllp import Deframer, frame
+
+Handler = Callable[[bytes, str], bytes]
+"""Message and peer address -> the acknowledgement to send; empty sends none."""
+OnEvent = Callable[[str, dict[str, object]], None]
+"""Constant lower-case text and fields, never anything of a message; `error` is an exception."""
+
+_PORTION_BYTES = 65536
+_HANDLERS_AT_ONCE = 8
+
+
+class MllpListener:
+    """An MLLP server with an event loop in a thread of its own."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        handler: Handler,
+        *,
+        limit_bytes: int,
+        idle_timeout_s: float,
+        maximum_connections: int,
+        on_event: OnEvent,
+    ) -> None:
+        """port 0 takes a free one. idle_timeout_s bounds the wait for a message to begin, and then
+        for it to end."""
+        self._host = host
+        self._port = port
+        self._handler = handler
+        self._limit_bytes = limit_bytes
+        self._idle_timeout_s = idle_timeout_s
+        self._maximum_connections = maximum_connections
+        self._on_event = on_event
+        self._loop = asyncio.new_event_loop()
+        self._handlers = ThreadPoolExecutor(_HANDLERS_AT_ONCE, thread_name_prefix="hl7-handler")
+        self._thread = Thread(target=self._loop.run_forever, name="hl7-listener", daemon=True)
+        self._server: asyncio.Server | None = None
+        self._connections: dict[asyncio.Task[None], bool] = {}
+        """Each connection's task, and whether a message of it is being handled."""
+        self._stopping = False
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._port
+
+    def start(self) -> None:
+        """Listen; connections are accepted when this returns.
+
+        Raises ConfigurationError (address or port cannot be had).
+        """
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            listening = socket.create_server((self._host, self._port), family=family)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen for HL7 on {self._host} port {self._port}: {error.strerror}; "
+                "free it or change the HL7 host and port"
+            ) from error
+        self._port = listening.getsockname()[1]
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._serve(listening), self._loop).result()
+
+    def stop(self, *, grace_s: float = 5.0) -> None:
+        """Stop accepting, let messages that are being handled be answered, close everything.
+
+        Returns within about grace_s; a message not answered by then is the sender's to repeat.
+        """
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._wind_down(grace_s), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._handlers.shutdown(wait=False, cancel_futures=True)
+        self._loop.close()
+
+    async def _serve(self, listening: socket.socket) -> None:
+        self._server = await asyncio.start_server(self._converse, sock=listening)
+
+    async def _wind_down(self, grace_s: float) -> None:
+        self._stopping = True
+        if self._server is not None:
+            self._server.close()
+        for connection, busy in self._connections.items():
+            if not busy:
+                connection.cancel()
+        if self._connections:
+            await asyncio.wait(list(self._connections), timeout=grace_s)
+        remaining = list(self._connections)
+        for connection in remaining:
+            connection.cancel()
+        await asyncio.gather(*remaining, return_exceptions=True)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, from accept to close: its outermost boundary."""
+        peer = str((writer.get_extra_info("peername") or ("",))[0])
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine that runs is a task
+        try:
+            if self._stopping or len(self._connections) >= self._maximum_connections:
+                self._on_event("hl7 connection refused: too many", {"peer": peer})
+                return
+            self._connections[task] = False
+            await self._answer_all(reader, writer, peer, task)
+        except TimeoutError:
+            self._on_event("hl7 connection closed: idle or too slow", {"peer": peer})
+        except MalformedMessage as error:
+            fields = {"peer": peer, "error_code": error.code, "reason": error.message}
+            self._on_event("hl7 connection closed: not a message", fields)
+        except CardioNodeError as error:
+            fields = {"peer": peer, "error_code": error.code, "reason": error.message}
+            self._on_event("hl7 message not answered", fields)
+        except OSError:
+            self._on_event("hl7 connection lost", {"peer": peer})
+        except asyncio.CancelledError:
+            pass  # stop() asked for it
+        except Exception as error:
+            # Failing closed: no acknowledgement, so the sender repeats the message.
+            self._on_event("hl7 handler failed", {"peer": peer, "error": error})
+        finally:
+            self._connections.pop(task, None)
+            writer.close()
+
+    async def _answer_all(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        peer: str,
+        task: asyncio.Task[None],
+    ) -> None:
+        deframer = Deframer(self._limit_bytes)
+        deadline = self._loop.time() + self._idle_timeout_s
+        while not self._stopping:
+            was_inside = deframer.inside
+            async with asyncio.timeout_at(deadline):
+                portion = await reader.read(_PORTION_BYTES)
+            if not portion:
+                return
+            messages = deframer.feed(portion)
+            self._connections[task] = True
+            for message in messages:
+                await self._answer(writer, message, peer)
+            self._connections[task] = False
+            if messages or (deframer.inside and not was_inside):
+                deadline = self._loop.time() + self._idle_timeout_s
+
+    async def _answer(self, writer: asyncio.StreamWriter, message: bytes, peer: str) -> None:
+        answer = await self._loop.run_in_executor(self._handlers, self._handler, message, peer)
+        if answer:
+            writer.write(frame(answer))
+            async with asyncio.timeout(self._idle_timeout_s):
+                await writer.drain()
+
+
+def acknowledge(
+    message: bytes,
+    keep: Callable[[bytes, Header], None],
+    *,
+    at: datetime,
+    accepted_types: frozenset[str] | None = None,
+) -> bytes:
+    """The acknowledgement for one message, positive only after `keep` has made it durable.
+
+    accepted_types: e.g. {"ORM^O01"}; None takes every type. Empty bytes where the sender wants no
+    answer of this kind (MSH-15). In enhanced mode this is the accept acknowledgement.
+    No readable MSH: AR, error 100, with an empty MSA-2. Another type: AR or CR, error 200, or 201
+    where only the trigger is unknown. Storage that does not take it: AE or CE, error 207.
+    Source: HL7 v2.5.1 §2.9.2.2, §2.9.3.2; tables 0008, 0155, 0357.
+    """
+    try:
+        header = read_header(message)
+    except MalformedMessage:
+        unreadable = ErrorCondition.SEGMENT_SEQUENCE_ERROR
+        return _answer_to(Header(), message, AcknowledgementCode.AR, at, unreadable)
+    accept_mode = header.accept_acknowledgement not in {"", "NE"}
+    objection = _objection(header, accepted_types)
+    if objection is not None:
+        code = AcknowledgementCode.CR if accept_mode else AcknowledgementCode.AR
+        return _answer_to(header, message, code, at, objection)
+    try:
+        keep(message, header)
+    except StorageError:
+        code = AcknowledgementCode.CE if accept_mode else AcknowledgementCode.AE
+        return _answer_to(header, message, code, at, ErrorCondition.APPLICATION_INTERNAL_ERROR)
+    code = AcknowledgementCode.CA if accept_mode else AcknowledgementCode.AA
+    return _answer_to(header, message, code, at)
+
+
+def _objection(header: Header, accepted_types: frozenset[str] | None) -> ErrorCondition | None:
+    if accepted_types is None or f"{header.message_type}^{header.trigger}" in accepted_types:
+        return None
+    if any(accepted.split("^")[0] == header.message_type for accepted in accepted_types):
+        return ErrorCondition.UNSUPPORTED_EVENT_CODE
+    return ErrorCondition.UNSUPPORTED_MESSAGE_TYPE
+
+
+def _answer_to(
+    header: Header,
+    message: bytes,
+    code: AcknowledgementCode,
+    at: datetime,
+    error: ErrorCondition | None = None,
+) -> bytes:
+    if not _is_wanted(header, positive=error is None):
+        return b""
+    control_id = derived_control_id("ack", sha256(message), code.value, at.isoformat())
+    return build_acknowledgement(header, code, control_id=control_id, at=at, error=error)
+
+
+def _is_wanted(header: Header, *, positive: bool) -> bool:
+    """Table 0155 on MSH-15; with NE there, on MSH-16, which is original mode in other words."""
+    condition = header.accept_acknowledgement
+    if condition in {"", "NE"}:
+        condition = header.application_acknowledgement or ("NE" if condition else "AL")
+    return condition not in {"NE", "ER" if positive else "SU"}
