@@ -10,10 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from node.hl7.stand_in import RisStandIn
+
 from node.dicom.scu import StorageScu
 from node.dicom.stand_in import PacsStandIn
 from node.domain.errors import CardioNodeError
-from node.hl7.stand_in import RisStandIn
 from tests.ecg_instances import instances
 from tests.end_to_end.node_process import NodeProcess, destinations, settled
 
@@ -62,7 +63,7 @@ def test_an_acknowledged_ecg_survives_kill_minus_nine_with_one_set_of_results(
 def _stream_under_kills(
     node: NodeProcess, ecgs: int, kills: int, chance: random.Random
 ) -> list[str]:
-    """Send all ECGs, each again until it is acknowledged, while the node is killed and restarted."""
+    """Send each ECG until it is acknowledged, while the node is killed and restarted."""
     acknowledged: list[str] = []
     scu = StorageScu(
         calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=node.dicom_port,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from node.hl7.stand_in import RisStandIn
+
 from node.dicom.scu import StorageScu
 from node.dicom.stand_in import PacsStandIn
-from node.hl7.stand_in import RisStandIn
 from tests.ecg_instances import instances
 from tests.end_to_end.node_process import NodeProcess, destinations, free_port, settled
 
@@ -30,10 +31,12 @@ def test_results_wait_for_a_pacs_and_a_ris_that_are_down_and_the_model_runs_once
             scu.send(content)
         node.wait_for_jobs(lambda jobs: all(job["state"] == "completed" for job in jobs))
         failed = node.jobs()
-        assert all(
-            each["state"] == "pending" for job in failed for each in job["deliveries"]
-        ), "nothing can have arrived"
-        assert any(each["error_code"] == "unreachable" for job in failed for each in job["deliveries"])
+        assert all(each["state"] == "pending" for job in failed for each in job["deliveries"]), (
+            "nothing can have arrived"
+        )
+        assert any(
+            each["error_code"] == "unreachable" for job in failed for each in job["deliveries"]
+        )
 
         pacs.start()
         ris.start()

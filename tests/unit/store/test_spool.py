@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from node.domain.errors import OutOfSpace, StorageError
 from node.store.spool import Spool
 

@@ -1,0 +1,134 @@
+"""One attempt at a delivery: retried on kind, parked for a person, never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from node.domain.delivery import Delivery, DeliveryState, DestinationKind, ResultKind
+from node.domain.errors import (
+    CardioNodeError,
+    Refused,
+    TemporarilyRefused,
+    Unanswered,
+    Unreachable,
+)
+from node.workflow.deliver import Postman, RetryPolicy
+from tests.fakes import Clock, MemorySpool, MemoryUnitOfWork, Notes
+from tests.unit.store.test_rows import INSTANCE
+
+
+class Destination:
+    """A sender that notes what it was given, and fails as told."""
+
+    def __init__(self) -> None:
+        self.error: CardioNodeError | None = None
+        self.sent: list[bytes] = []
+
+    def send(self, content: bytes) -> None:
+        self.sent.append(content)
+        if self.error is not None:
+            raise self.error
+
+
+class World:
+    """A postman with one delivery to one destination."""
+
+    def __init__(self) -> None:
+        self.clock, self.spool, self.notes = Clock(), MemorySpool(), Notes()
+        self.work, self.pacs = MemoryUnitOfWork(), Destination()
+        self.postman = Postman(
+            spool=self.spool,
+            work=self.work,
+            senders={"PACS": self.pacs},
+            policies={"PACS": RetryPolicy(initial_s=5, maximum_s=60, give_up_after_s=3600)},
+            telemetry=self.notes,
+            clock=self.clock,
+            jitter=lambda: 0.0,
+        )
+        with self.work.begin() as transaction:
+            self.delivery_id = transaction.outbox.add(
+                job_id=transaction.jobs.add(INSTANCE),
+                kind=ResultKind.REPORT,
+                identifier="2.25.1",
+                sop_class_uid="1.2",
+                destination="PACS",
+                destination_kind=DestinationKind.DICOM,
+                content_digest=self.spool.put(b"a report"),
+                at=self.clock(),
+            )
+
+    def attempt(self) -> float | None:
+        return self.postman.attempt(self.delivery_id)
+
+    def delivery(self) -> Delivery:
+        with self.work.begin() as transaction:
+            delivery = transaction.outbox.get(self.delivery_id)
+        assert delivery is not None
+        return delivery
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    yield made
+    made.work.close()
+
+
+def test_what_is_acknowledged_is_delivered_once(world: World) -> None:
+    assert world.attempt() is None
+    assert world.delivery().state is DeliveryState.DELIVERED
+    assert world.attempt() is None
+    assert world.pacs.sent == [b"a report"]
+
+
+@pytest.mark.parametrize("error", [Unreachable, Unanswered, TemporarilyRefused])
+def test_what_can_heal_is_tried_again_with_the_same_bytes(
+    world: World, error: type[CardioNodeError]
+) -> None:
+    world.pacs.error = error("not now")
+    assert world.attempt() == 5.0
+    delivery = world.delivery()
+    assert (delivery.state, delivery.error_code) == (DeliveryState.PENDING, error.code)
+    world.pacs.error = None
+    assert world.attempt() is None
+    assert world.pacs.sent == [b"a report"] * 2
+    assert world.delivery().state is DeliveryState.DELIVERED
+
+
+def test_waits_double_up_to_the_longest(world: World) -> None:
+    world.pacs.error = Unreachable("nobody")
+    assert [world.attempt() for _ in range(6)] == [5, 10, 20, 40, 60, 60]
+
+
+def test_a_refusal_stops_and_waits_for_a_person(world: World) -> None:
+    world.pacs.error = Refused("never")
+    assert world.attempt() is None
+    assert world.delivery().state is DeliveryState.REFUSED
+    assert world.attempt() is None
+    assert len(world.pacs.sent) == 1
+
+
+def test_after_its_limit_a_delivery_is_exhausted_not_forgotten(world: World) -> None:
+    world.pacs.error = Unreachable("nobody")
+    world.attempt()
+    world.clock.move(3601)
+    assert world.attempt() is None
+    assert world.delivery().state is DeliveryState.EXHAUSTED
+
+
+def test_a_destination_no_longer_configured_waits_for_a_person(world: World) -> None:
+    world.postman = Postman(
+        spool=world.spool, work=world.work, senders={}, policies={}, telemetry=world.notes,
+        clock=world.clock,
+    )  # fmt: skip
+    assert world.attempt() is None
+    delivery = world.delivery()
+    assert (delivery.state, delivery.error_code) == (DeliveryState.REFUSED, "configuration")
+
+
+def test_jitter_only_shortens_a_wait() -> None:
+    policy = RetryPolicy(initial_s=8, maximum_s=100)
+    assert policy.wait_s(1, 1.0) == 6.0
+    assert policy.wait_s(1, 0.0) == 8.0
