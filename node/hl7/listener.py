@@ -125,11 +125,9 @@ class MllpListener:
         except TimeoutError:
             self._on_event("hl7 connection closed: idle or too slow", {"peer": peer})
         except MalformedMessage as error:
-            fields = {"peer": peer, "error_code": error.code, "reason": error.message}
-            self._on_event("hl7 connection closed: not a message", fields)
+            self._on_event("hl7 connection closed: not a message", _told(peer, error))
         except CardioNodeError as error:
-            fields = {"peer": peer, "error_code": error.code, "reason": error.message}
-            self._on_event("hl7 message not answered", fields)
+            self._on_event("hl7 message not answered", _told(peer, error))
         except OSError:
             self._on_event("hl7 connection lost", {"peer": peer})
         except asyncio.CancelledError:
@@ -170,6 +168,10 @@ class MllpListener:
             writer.write(frame(answer))
             async with asyncio.timeout(self._idle_timeout_s):
                 await writer.drain()
+
+
+def _told(peer: str, error: CardioNodeError) -> dict[str, object]:
+    return {"peer": peer, "error_code": error.code, "reason": error.message}
 
 
 def acknowledge(
