@@ -103,7 +103,8 @@ def digitise(clean: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
     real = clean + sigma * rng.standard_normal(clean.shape, dtype=np.float32)
     imaginary = sigma * rng.standard_normal(clean.shape, dtype=np.float32)
     magnitude = np.sqrt(real * real + imaginary * imaginary)
-    return np.rint(255.0 * np.clip(magnitude, 0.0, 1.0)).astype(np.uint8)
+    stored: NDArray[np.uint8] = np.rint(255.0 * np.clip(magnitude, 0.0, 1.0)).astype(np.uint8)
+    return stored
 
 
 def paint_cine(
@@ -236,11 +237,12 @@ def _paint_heart(background: Field, u: Field, v: Field, beat: Beat, edge_mm: flo
     right_outer = right - np.float32(RIGHT_WALL_MM)
     ventricles = np.minimum(left_outer, right_outer)
     atria = np.minimum(left_atrium, right_atrium) - np.float32(ATRIAL_WALL_MM)
+    left, right = left + _trabeculae(u, v, beat, 0.5), right + _trabeculae(u, v, beat, 1.0)
     sac = tissue.union(tissue.union(left_outer, right_outer, 14.0), atria, 16.0)
     veins = _pulmonary_veins(u, v, beat)
-    left_atrium = tissue.union(left_atrium, veins, 5.0)
+    left_atrium = tissue.union(left_atrium, veins, 6.0)
     muscle = np.minimum(np.minimum(ventricles, atria), left_atrium - np.float32(ATRIAL_WALL_MM))
-    blood = np.minimum(np.minimum(left, right), np.minimum(left_atrium, right_atrium))
+    blood = np.minimum(tissue.union(left, left_atrium, 4.0), tissue.union(right, right_atrium, 4.0))
     cover = tissue.coverage
     image = tissue.paint(
         background[None], tissue.PERICARDIUM, cover(sac - np.float32(4.2), edge_mm)
@@ -268,31 +270,44 @@ def _chambers(u: Field, v: Field, beat: Beat) -> tuple[Field, Field, Field, Fiel
         beat.rv_width + 10.0,
     )
     right = np.maximum(np.maximum(crescent, beat.tricuspid - u), -left_outer)
-    left_atrium = _atrium(
-        u, v - (beat.atrial_septum + 1.2 + beat.la_radius),
-        beat.mitral, beat.la_length, beat.la_radius,
-    )  # fmt: skip
+    left_atrium = _atrium(u, v, beat.mitral, beat.la_length, beat.la_radius, beat.atrial_septum, 1)
     right_atrium = _atrium(
-        u, v - (beat.atrial_septum - 1.2 - beat.ra_radius),
-        beat.tricuspid, beat.ra_length, beat.ra_radius,
-    )  # fmt: skip
+        u, v, beat.tricuspid, beat.ra_length, beat.ra_radius, beat.atrial_septum, -1
+    )
     return left, left_outer, right, left_atrium, right_atrium
 
 
-def _atrium(u: Field, v: Field, plane: Field, length: Field, radius: Field) -> Field:
-    """The ventricle's shape turned round: cut by the valve plane, round at the back."""
-    centre = u - (plane - heart.BASE_SHARE * length)
-    shape = tissue.ellipse(centre, v, heart.APEX_SHARE * length, radius)
-    return np.maximum(shape, u - plane)
+def _atrium(
+    u: Field, v: Field, plane: Field, length: Field, radius: Field, septum: float, side: int
+) -> Field:
+    """The ventricle's shape turned round: cut by the valve plane, flat along the septum."""
+    beside = (v - septum) * side
+    shape = tissue.ellipse(
+        u - (plane - heart.BASE_SHARE * length),
+        beside - np.float32(0.88) * radius,
+        heart.APEX_SHARE * length,
+        radius,
+    )
+    walls = np.maximum(u - plane, np.float32(1.2) - beside)
+    return tissue.overlap(shape, walls, 7.0)
+
+
+def _trabeculae(u: Field, v: Field, beat: Beat, depth_mm: float) -> Field:
+    """(rows, columns) mm by which the inner wall is ragged, more towards the apex; mean zero."""
+    coarse = np.clip(u / np.float32(beat.apex), 0.0, 1.0) * np.float32(depth_mm)
+    ragged: Field = coarse * np.sin(np.float32(0.78) * u) * np.sin(np.float32(0.95) * v + 0.3 * u)
+    return ragged
 
 
 def _pulmonary_veins(u: Field, v: Field, beat: Beat) -> Field:
-    """(rows, columns): two veins that leave the left atrium at its back."""
+    """(rows, columns): two veins that enter the left atrium at its back and leave the plane."""
     back = float(beat.mitral[0, 0, 0] - beat.la_length[0, 0, 0])
-    middle = beat.atrial_septum + 20.0
-    lower = tissue.segment(u, v, (back + 12.0, middle + 6.0), (back - 12.0, middle + 30.0))
-    upper = tissue.segment(u, v, (back + 10.0, middle - 6.0), (back - 22.0, middle - 14.0))
-    return np.minimum(lower - np.float32(4.8), upper - np.float32(5.2))
+    veins = []
+    for start_v, cosine, sine in ((9.0, 0.82, -0.57), (30.0, 0.64, 0.77)):
+        from_u, from_v = back + 9.0 - u, v - (beat.atrial_septum + start_v)
+        along, across = from_u * cosine + from_v * sine, from_v * cosine - from_u * sine
+        veins.append(tissue.ellipse(along, across, 21.0, 6.0))
+    return np.minimum(veins[0], veins[1])
 
 
 def _paint_inside(image: Field, u: Field, v: Field, beat: Beat, edge_mm: float) -> Field:
@@ -301,10 +316,10 @@ def _paint_inside(image: Field, u: Field, v: Field, beat: Beat, edge_mm: float) 
     mitral = _leaflets(u, v, beat.mitral, -orifice, orifice, beat.opening)
     outer = beat.lv_radius + beat.lv_wall
     tricuspid = _leaflets(
-        u, v, beat.tricuspid, -outer - 0.86 * beat.rv_width, beat.atrial_septum - 1.0 + 0 * outer,
+        u, v, beat.tricuspid, -outer - np.float32(0.86) * beat.rv_width, beat.atrial_septum - 1.0,
         beat.opening,
     )  # fmt: skip
-    valves = tissue.coverage(np.minimum(mitral, tricuspid) - np.float32(0.8), edge_mm)
+    valves = tissue.coverage(np.minimum(mitral, tricuspid) - np.float32(0.9), edge_mm)
     image = tissue.paint(image, tissue.VALVE, valves)
     papillary = tissue.ellipse(
         u - (beat.mitral + 0.58 * beat.lv_length), v - 0.60 * beat.lv_radius, 7.0, 2.8
@@ -312,8 +327,8 @@ def _paint_inside(image: Field, u: Field, v: Field, beat: Beat, edge_mm: float) 
     image = tissue.paint(image, tissue.MUSCLE, 0.9 * tissue.coverage(papillary, edge_mm))
     band = tissue.segment(
         u, v,
-        (beat.apex * np.float32(0.62), -0.9 * outer),
-        (beat.apex * np.float32(0.72), -outer - 0.55 * beat.rv_width),
+        (0.62 * beat.apex, np.float32(-0.9) * outer),
+        (0.72 * beat.apex, -outer - np.float32(0.55) * beat.rv_width),
     )  # fmt: skip
     return tissue.paint(
         image, tissue.MUSCLE, 0.7 * tissue.coverage(band - np.float32(1.0), edge_mm)
@@ -321,7 +336,7 @@ def _paint_inside(image: Field, u: Field, v: Field, beat: Beat, edge_mm: float) 
 
 
 def _leaflets(
-    u: Field, v: Field, plane: Field, medial: Field, lateral: Field, opening: Field
+    u: Field, v: Field, plane: Field, medial: Field, lateral: Field | float, opening: Field
 ) -> Field:
     """Distance to two leaflets hinged at both ends of the annulus, the medial one longer."""
     swing = np.float32(1.15) * opening + np.float32(0.10)

@@ -1,4 +1,4 @@
-"""What surrounds the heart in a long-axis image and stands still: chest wall, lung, liver, aorta."""
+"""What stands still around the heart in a long-axis image: chest wall, lung, liver, aorta."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Thorax:
 _LUNG_VESSELS = np.random.Generator(np.random.Philox(key=4)).uniform(
     [-86.0, -86.0, 0.4], [86.0, 86.0, 1.5], (90, 3)
 )
-_RIBS = ((-74.0, -1.0), (-38.0, 0.5), (2.0, 0.0), (40.0, 0.0), (70.0, 1.0))
+_RIBS_MM = (-96.0, -58.0, -16.0, 24.0, 62.0, 104.0)
+"""Along the wall from its highest point; the sternum and ribs cross the plane."""
 
 
 def paint_thorax(x: Field, y: Field, thorax: Thorax, edge_mm: float) -> Field:
@@ -67,11 +68,11 @@ def _paint_wall(image: Field, x: Field, y: Field, thorax: Thorax, edge_mm: float
     across, down = thorax.wall_centre
     depth = np.float32(thorax.wall_radius_mm) - np.sqrt((x - across) ** 2 + (y - down) ** 2)
     image = tissue.paint(image, tissue.MUSCLE, tissue.coverage(depth, edge_mm))
-    skin_side = depth + np.float32(thorax.muscle_mm)
-    image = tissue.paint(image, 1.25 * tissue.FAT, tissue.coverage(skin_side, 2.0 * edge_mm))
-    for place, tilt in _RIBS:
-        height = down - np.sqrt((thorax.wall_radius_mm + 5.0) ** 2 - (place - across) ** 2)
-        rib = tissue.ellipse(x - place, y - np.float32(height) + tilt, 10.0, 3.2)
+    outside = depth + np.float32(thorax.muscle_mm)
+    image = tissue.paint(image, 1.2 * tissue.FAT, tissue.coverage(outside, 2.0 * edge_mm))
+    along = np.float32(thorax.wall_radius_mm) * np.arctan2(x - across, down - y)
+    for place in _RIBS_MM:
+        rib = tissue.ellipse(along - place, depth + 5.5, 9.0, 3.4)
         image = tissue.paint(image, tissue.PERICARDIUM, tissue.coverage(rib, edge_mm))
         image = tissue.paint(image, tissue.MARROW, tissue.coverage(rib + np.float32(1.6), edge_mm))
     return image
