@@ -1,0 +1,110 @@
+"""ONNX Runtime on the CPU in fp32: the default, and bitwise repeatable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as failures
+
+from node.domain.errors import BundleError, PredictionError
+from pipelines.runtime import Array, Tensor
+
+PROVIDERS: Final = ["CPUExecutionProvider"]
+ERRORS_ONLY: Final = 3
+_DTYPES: Final = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(int64)": "int64"}
+_FAILURES: Final = (
+    failures.EPFail,
+    failures.Fail,
+    failures.InvalidArgument,
+    failures.InvalidGraph,
+    failures.InvalidProtobuf,
+    failures.NoModel,
+    failures.NoSuchFile,
+    failures.NotFound,
+    failures.NotImplemented,
+    failures.RuntimeException,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxSession:
+    """One graph in ONNX Runtime; the runtime allows `run` from several threads at once."""
+
+    graph: str
+    """File name, for messages."""
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    inference: Any = field(repr=False)
+
+    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        names = [tensor.name for tensor in self.outputs]
+        try:
+            values = self.inference.run(names, inputs)
+        except (*_FAILURES, ValueError) as error:
+            raise PredictionError(
+                f"graph {self.graph} failed ({type(error).__name__}); verify the bundle with "
+                "`cardionode bundle verify` and report this with the bundle's name and version"
+            ) from error
+        for name, value in zip(names, values, strict=True):
+            if not np.isfinite(value).all():
+                raise PredictionError(
+                    f"graph {self.graph} gave NaN or infinity in output {name}: there is no "
+                    "estimate for this ECG; report this with the bundle's name and version"
+                )
+        return dict(zip(names, values, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxRuntime:
+    """Loads ONNX files for the CPU."""
+
+    precision: str = "fp32"
+
+    @property
+    def name(self) -> str:
+        return f"onnxruntime {onnxruntime.__version__} CPU"
+
+    def load(self, path: Path, threads: int) -> OnnxSession:
+        """A session on this many threads. Raises BundleError (not a graph this runtime serves)."""
+        onnxruntime.disable_telemetry_events()
+        try:
+            inference = onnxruntime.InferenceSession(
+                str(path), sess_options=_options(threads), providers=PROVIDERS
+            )
+        except _FAILURES as error:
+            raise BundleError(
+                f"{path.name} is not a graph that {self.name} can load "
+                f"({type(error).__name__}); export the bundle again or install its release"
+            ) from error
+        if inference.get_providers() != PROVIDERS:
+            raise BundleError(
+                f"{path.name} was loaded on {', '.join(inference.get_providers())}, not on the "
+                "CPU; install the plain onnxruntime package"
+            )
+        return OnnxSession(
+            graph=path.name,
+            inputs=tuple(_tensor(value) for value in inference.get_inputs()),
+            outputs=tuple(_tensor(value) for value in inference.get_outputs()),
+            inference=inference,
+        )
+
+
+def _options(threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # Waiting threads that spin take the cores of whoever else works here: 2 to 5 times slower.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = ERRORS_ONLY
+    return options
+
+
+def _tensor(value: Any) -> Tensor:
+    return Tensor(
+        name=value.name, dtype=_DTYPES.get(value.type, value.type), shape=tuple(value.shape)
+    )
