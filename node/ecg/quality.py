@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
+from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 
 from node.domain.ecg import (
     STANDARD_LEADS,
@@ -48,14 +48,15 @@ LOWEST_MV: Final = 0.15
 """Peak to peak of the tallest lead; low voltage begins at 0.5 mV: this is no ECG, or a wrong
 unit."""
 NOISE_BAND_HZ: Final = (40.0, 100.0)
+NOISE_WINDOW_S: Final = 0.05
 NOISE_MV: Final = 0.02
 NOISE_REFUSED_MV: Final = 0.15
-"""Robust standard deviation, which beats do not move. Five times it is the thickness of the trace:
-1 mm hides small P waves, 7.5 mm hides everything but QRS."""
-LIMB_MV: Final = 0.05
+"""Median over the record of the RMS of 50 ms, three periods of mains: beats do not move it. Five
+times it is the thickness of the trace: 1 mm hides small P waves, 7.5 mm all but the QRS."""
+LIMB_MV: Final = 0.03
 LIMB_SHARE: Final = 0.5
-"""RMS of a limb lead minus what I and II give. Rounding makes up to 4 µV in devices that round
-each lead; half of the lead's own RMS means another lead, or another time."""
+"""RMS of a limb lead minus what I and II give, both without wander. Rounding makes up to 4 µV in
+devices that round each lead; half of the lead's own RMS means another lead, or another time."""
 RATE_BPM: Final = (30.0, 220.0)
 NARROW_BAND_HZ: Final = 40.0
 REVERSED_MV: Final = 0.1
@@ -192,7 +193,9 @@ def _amplitude(trace: _Trace) -> Iterator[Finding]:
 
 
 def _noise(trace: _Trace) -> Iterator[Finding]:
-    deviation = 1.4826 * np.median(np.abs(trace.band(*NOISE_BAND_HZ)), axis=0)
+    width = max(1, round(NOISE_WINDOW_S * trace.record.sampling_frequency_hz))
+    power = uniform_filter1d(trace.band(*NOISE_BAND_HZ) ** 2, width, axis=0)
+    deviation = np.sqrt(np.median(np.maximum(power, 0), axis=0))
     if drowned := trace.leads(deviation > NOISE_REFUSED_MV):
         yield _refuse("high-frequency-noise", f"Buried in noise: {_names(drowned)}.", drowned)
     elif noisy := trace.leads(deviation > NOISE_MV):
@@ -205,12 +208,13 @@ def _limb_leads(trace: _Trace) -> Iterator[Finding]:
     if Lead.I not in recorded or Lead.II not in recorded:
         return
     pair = (recorded.index(Lead.I), recorded.index(Lead.II))
-    expected, derived = derive_limb_leads(trace.filled[:, pair], (Lead.I, Lead.II))
+    steady = trace.band(WANDER_BAND_HZ, None).astype(np.float32)
+    expected, derived = derive_limb_leads(steady[:, pair], (Lead.I, Lead.II))
     wrong, off = [], []
     for lead in _EINTHOVEN:
         if lead not in recorded:
             continue
-        own = trace.filled[:, recorded.index(lead)]
+        own = steady[:, recorded.index(lead)]
         residual = float(np.std(own - expected[:, derived.index(lead)]))
         if residual > max(LIMB_MV, LIMB_SHARE * float(np.std(own))):
             wrong.append(lead)
@@ -251,7 +255,7 @@ def _reversal(trace: _Trace) -> Iterator[Finding]:
 
 def _net_qrs_mv(trace: _Trace, lead: Lead) -> float:
     """R plus S of the median beat, from the level 100 to 60 ms before it."""
-    samples = trace.record.lead(lead)
+    samples = trace.filled[:, trace.record.leads.index(lead)]
     before, half = (round(s * trace.record.sampling_frequency_hz) for s in (0.1, 0.06))
     nets = []
     for beat in trace.beats:
@@ -260,4 +264,4 @@ def _net_qrs_mv(trace: _Trace, lead: Lead) -> float:
         level = np.median(samples[beat - before : beat - half])
         qrs = samples[beat - half : beat + half] - level
         nets.append(float(qrs.max() + qrs.min()))
-    return float(np.nanmedian(nets)) if nets else 0.0
+    return float(np.median(nets)) if nets else 0.0

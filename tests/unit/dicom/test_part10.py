@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from tests.unit.dicom.ecg_phantom import dataset_bytes, instance, part10, twelve_leads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
@@ -27,6 +26,7 @@ from node.dicom.part10 import (
 )
 from node.dicom.waveform import TWELVE_LEAD_ECG
 from node.domain.errors import InputError, MalformedInstance, UnsupportedInstance
+from tests.unit.dicom.ecg_phantom import dataset_bytes, instance, part10, twelve_leads
 
 SYNTAXES = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, DEFLATED_LITTLE)
 BIG_ENDIAN = "1.2.840.10008.1.2.2"

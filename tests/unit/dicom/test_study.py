@@ -4,7 +4,6 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from tests.unit.dicom.ecg_phantom import instance, part10, twelve_leads
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -14,6 +13,7 @@ from node.dicom.waveform import TWELVE_LEAD_ECG
 from node.domain.errors import MalformedInstance
 from node.domain.identifiers import is_valid_uid
 from node.domain.study import Study
+from tests.unit.dicom.ecg_phantom import instance, part10, twelve_leads
 
 
 def study(**attributes: object) -> Study:

@@ -7,17 +7,6 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from tests.unit.dicom.ecg_phantom import (
-    MDC_CODES,
-    SCPECG_CODES,
-    channel,
-    code,
-    group,
-    instance,
-    lead_channel,
-    part10,
-    twelve_leads,
-)
 from pydicom.dataset import Dataset
 
 from node.dicom.part10 import IMPLICIT_LITTLE, read_part10
@@ -30,6 +19,17 @@ from node.dicom.waveform import (
 )
 from node.domain.ecg import ECGRecord, Lead
 from node.domain.errors import MalformedInstance, UnsupportedInstance
+from tests.unit.dicom.ecg_phantom import (
+    MDC_CODES,
+    SCPECG_CODES,
+    channel,
+    code,
+    group,
+    instance,
+    lead_channel,
+    part10,
+    twelve_leads,
+)
 
 HEMODYNAMIC = "1.2.840.10008.5.1.4.1.1.9.2.1"
 EIGHT = (Lead.I, Lead.II, Lead.V1, Lead.V2, Lead.V3, Lead.V4, Lead.V5, Lead.V6)
