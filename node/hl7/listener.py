@@ -27,6 +27,7 @@ OnEvent = Callable[[str, dict[str, object]], None]
 
 _PORTION_BYTES = 65536
 _HANDLERS_AT_ONCE = 8
+_ACCEPT_UNDER_WAY_S = 0.01
 
 
 class MllpListener:
@@ -100,6 +101,11 @@ class MllpListener:
     async def _wind_down(self, grace_s: float) -> None:
         self._stopping = True
         if self._server is not None:
+            # asyncio fails on a connection whose accept is under way when its server closes: take
+            # no more first, and let that one through, to be turned away.
+            for listening in self._server.sockets:
+                self._loop.remove_reader(listening.fileno())
+            await asyncio.sleep(_ACCEPT_UNDER_WAY_S)
             self._server.close()
         for connection, busy in self._connections.items():
             if not busy:
@@ -185,8 +191,8 @@ def acknowledge(
 
     accepted_types: e.g. {"ORM^O01"}; None takes every type. Empty bytes where the sender wants no
     answer of this kind (MSH-15). In enhanced mode this is the accept acknowledgement.
-    No readable MSH: AR, error 100, with an empty MSA-2. Another type: AR or CR, error 200, or 201
-    where only the trigger is unknown. Storage that does not take it: AE or CE, error 207.
+    No readable MSH: AR, error 100, with an empty MSA-2. No MSH-9 or MSH-10: AR or CR, error 101.
+    Another type, or an acknowledgement: error 200, or 201 where only the trigger is unknown. Storage that does not take it: AE or CE, error 207.
     Source: HL7 v2.5.1 §2.9.2.2, §2.9.3.2; tables 0008, 0155, 0357.
     """
     try:
@@ -209,6 +215,11 @@ def acknowledge(
 
 
 def _objection(header: Header, accepted_types: frozenset[str] | None) -> ErrorCondition | None:
+    if not header.control_id or not header.message_type:
+        return ErrorCondition.REQUIRED_FIELD_MISSING
+    if header.message_type == "ACK":
+        # Answering an answer could go on without end, and it answers nothing sent from here.
+        return ErrorCondition.UNSUPPORTED_MESSAGE_TYPE
     if accepted_types is None or f"{header.message_type}^{header.trigger}" in accepted_types:
         return None
     if any(accepted.split("^")[0] == header.message_type for accepted in accepted_types):

@@ -90,6 +90,7 @@ class ErrorCondition(Enum):
     """What ERR-3 says, of HL7 table 0357."""
 
     SEGMENT_SEQUENCE_ERROR = ("100", "Segment sequence error")
+    REQUIRED_FIELD_MISSING = ("101", "Required field missing")
     UNSUPPORTED_MESSAGE_TYPE = ("200", "Unsupported message type")
     UNSUPPORTED_EVENT_CODE = ("201", "Unsupported event code")
     APPLICATION_INTERNAL_ERROR = ("207", "Application internal error")
