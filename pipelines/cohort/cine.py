@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.cohort import heart, tissue
+from pipelines.cohort.beat import Beat, move_chambers
 from pipelines.cohort.population import Population, Stream, draw
 from pipelines.cohort.thorax import Thorax, paint_thorax
 from pipelines.cohort.tissue import Field
@@ -20,8 +21,6 @@ FIELD_OF_VIEW_MM = 172.8
 SIGNAL_TO_NOISE = 42.0
 RIGHT_WALL_MM = 3.2
 ATRIAL_WALL_MM = 1.8
-TRICUSPID_OFFSET_MM = 6.0
-"""The tricuspid annulus lies nearer the apex than the mitral one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,28 +42,6 @@ STANDARD_ACQUISITION = Acquisition(
     rotation_deg=0.0, shift_mm=(0.0, 0.0), chest_mm=0.0, gain=1.0, shading=(0.0, -0.10),
     warp=np.zeros((5, 5)),
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
-    """Scalars of each frame, (frames, 1, 1) float32: mm along the axis from the mitral annulus at
-    end-diastole (u, to the apex) and across it (v, to the lateral wall)."""
-
-    apex: float
-    mitral: Field
-    tricuspid: Field
-    lv_length: Field
-    lv_radius: Field
-    lv_wall: Field
-    rv_length: Field
-    rv_width: Field
-    la_length: Field
-    la_radius: Field
-    ra_length: Field
-    ra_radius: Field
-    atrial_septum: float
-    opening: Field
-    """Of the atrioventricular valves, 0 closed to 1 wide open."""
 
 
 def render_cine(
@@ -111,7 +88,7 @@ def paint_cine(
     population: Population, index: int, acquisition: Acquisition, *, frames: int, size: int
 ) -> Field:
     """(frames, size, size) without noise, in shares of full scale."""
-    beat = _move(population, index, frames)
+    beat = move_chambers(population, index, frames)
     edge_mm = FIELD_OF_VIEW_MM / size
     x, y = _pixel_places(acquisition, size)
     angle = np.deg2rad(_axis_deg(population, index) + acquisition.rotation_deg)
@@ -146,63 +123,6 @@ def _axis_deg(population: Population, index: int) -> float:
     return float(np.clip(tilt, 32.0, 48.0))
 
 
-def _move(population: Population, index: int, frames: int) -> Beat:
-    """Place and size of every chamber in every frame."""
-    p, i = population, index
-    phase = np.arange(frames) / frames
-    rr_s = 60.0 / float(p.heart_rate_bpm[i])
-    early_share = float(np.clip(0.72 - 0.005 * (p.age_years[i] - 58.0), 0.45, 0.88))
-    emptied = heart.contraction(phase, rr_s, early_share)
-    apex = float(p.lv_length_mm[i])
-    lv_volume = p.lvedv_ml[i] - (p.lvedv_ml[i] - p.lvesv_ml[i]) * emptied
-    rv_volume = p.rvedv_ml[i] - (p.rvedv_ml[i] - p.rvesv_ml[i]) * emptied
-    la_volume = p.la_min_ml[i] + (p.la_max_ml[i] - p.la_min_ml[i]) * emptied
-    ra_volume = p.ra_min_ml[i] + (p.ra_max_ml[i] - p.ra_min_ml[i]) * emptied
-    lv_length = apex * (1.0 - p.lv_shortening[i] * emptied)
-    mitral = apex - lv_length
-    rv_ejection = (p.rvedv_ml[i] - p.rvesv_ml[i]) / p.rvedv_ml[i]
-    tricuspid = TRICUSPID_OFFSET_MM + 0.38 * rv_ejection * (0.9 * apex) * emptied
-    rv_length = 0.90 * apex - tricuspid
-    # The back walls of the atria stand still, where a full atrium has its usual length.
-    la_length = mitral - mitral.max() + 48.0 * np.cbrt(p.la_max_ml[i] / 67.0)
-    ra_length = tricuspid - tricuspid.max() + 53.0 * np.cbrt(p.ra_max_ml[i] / 80.0)
-    lv_radius = heart.cavity_radius_mm(lv_volume, lv_length)
-    mass_g = np.full(frames, p.lv_mass_g[i])
-    return Beat(
-        apex=apex,
-        mitral=_per_frame(mitral),
-        tricuspid=_per_frame(tricuspid),
-        lv_length=_per_frame(lv_length),
-        lv_radius=_per_frame(lv_radius),
-        lv_wall=_per_frame(heart.wall_thickness_mm(lv_volume, lv_length, mass_g)),
-        rv_length=_per_frame(rv_length),
-        # Width and depth of the crescent shrink alike: V = L (width / 0.82)^2.
-        rv_width=_per_frame(0.82 * np.sqrt(1000.0 * rv_volume / rv_length)),
-        la_length=_per_frame(la_length),
-        la_radius=_per_frame(heart.cavity_radius_mm(la_volume, la_length)),
-        ra_length=_per_frame(ra_length),
-        ra_radius=_per_frame(heart.cavity_radius_mm(ra_volume, ra_length)),
-        atrial_septum=float(-0.88 * lv_radius[0]),
-        opening=_per_frame(_valve_opening(phase, emptied, rr_s)),
-    )
-
-
-def _per_frame(values: NDArray[np.float64]) -> Field:
-    return values.astype(np.float32)[:, None, None]
-
-
-def _valve_opening(
-    phase: NDArray[np.float64], emptied: NDArray[np.float64], rr_s: float
-) -> NDArray[np.float64]:
-    """Wide with fast inflow, half open in diastasis, closed from end-diastole to end-systole."""
-    inflow = np.clip(-np.gradient(emptied, phase) / 3.0, 0.0, 1.0)
-    turn = float(heart.end_systole(np.asarray(rr_s)))
-    drifting = 0.4 * np.clip((phase - turn - 0.03) / 0.05, 0.0, 1.0)
-    drifting *= np.clip((0.98 - phase) / 0.05, 0.0, 1.0)
-    opening: NDArray[np.float64] = np.where(phase > turn, np.maximum(inflow, drifting), 0.0)
-    return opening
-
-
 def _surround(
     population: Population, index: int, beat: Beat, acquisition: Acquisition,
     angle: float, excess: float,
@@ -224,10 +144,10 @@ def _surround(
     mass_index = population.weight_kg[index] / (population.height_cm[index] / 100.0) ** 2
     return Thorax(
         wall_centre=centre,
-        wall_radius_mm=max(reach) + 5.0 + acquisition.chest_mm,
-        muscle_mm=5.0 + 0.1 * (population.height_cm[index] - 169.5) / 2.0,
-        aorta_centre=(21.0, 46.0 + 0.62 * outer + 0.2 * (mass_index - 26.7)),
-        aorta_radius_mm=10.5 + 0.03 * (population.age_years[index] - 58.0),
+        wall_radius_mm=float(max(reach) + 5.0 + acquisition.chest_mm),
+        muscle_mm=float(5.0 + 0.05 * (population.height_cm[index] - 169.5)),
+        aorta_centre=(21.0, float(46.0 + 0.62 * outer + 0.2 * (mass_index - 26.7))),
+        aorta_radius_mm=float(10.5 + 0.03 * (population.age_years[index] - 58.0)),
     )
 
 
@@ -274,6 +194,8 @@ def _chambers(u: Field, v: Field, beat: Beat) -> tuple[Field, Field, Field, Fiel
     right_atrium = _atrium(
         u, v, beat.tricuspid, beat.ra_length, beat.ra_radius, beat.atrial_septum, -1
     )
+    # The membranous septum parts the right atrium from the left ventricle's outflow.
+    right_atrium = np.maximum(right_atrium, np.float32(1.5) - left_outer)
     return left, left_outer, right, left_atrium, right_atrium
 
 
@@ -319,7 +241,9 @@ def _paint_inside(image: Field, u: Field, v: Field, beat: Beat, edge_mm: float) 
         u, v, beat.tricuspid, -outer - np.float32(0.86) * beat.rv_width, beat.atrial_septum - 1.0,
         beat.opening,
     )  # fmt: skip
-    valves = tissue.coverage(np.minimum(mitral, tricuspid) - np.float32(0.9), edge_mm)
+    # Shut leaflets overlap and stay in the pixel; open ones move through it and blur away.
+    thickness = np.float32(1.5) - np.float32(0.7) * beat.opening
+    valves = tissue.coverage(np.minimum(mitral, tricuspid) - thickness, edge_mm)
     image = tissue.paint(image, tissue.VALVE, valves)
     papillary = tissue.ellipse(
         u - (beat.mitral + 0.58 * beat.lv_length), v - 0.60 * beat.lv_radius, 7.0, 2.8

@@ -23,8 +23,10 @@ class Thorax:
 
 
 # Where lung vessels cross the plane (x, y, radius in mm).
-_LUNG_VESSELS = np.random.Generator(np.random.Philox(key=4)).uniform(
-    [-86.0, -86.0, 0.4], [86.0, 86.0, 1.5], (90, 3)
+_LUNG_VESSELS_MM = (
+    np.random.Generator(np.random.Philox(key=4))
+    .uniform([-86.0, -86.0, 0.4], [86.0, 86.0, 1.5], (90, 3))
+    .astype(np.float32)
 )
 _RIBS_MM = (-96.0, -58.0, -16.0, 24.0, 62.0, 104.0)
 """Along the wall from its highest point; the sternum and ribs cross the plane."""
@@ -33,8 +35,8 @@ _RIBS_MM = (-96.0, -58.0, -16.0, 24.0, 62.0, 104.0)
 def paint_thorax(x: Field, y: Field, thorax: Thorax, edge_mm: float) -> Field:
     """(rows, columns) image without the heart."""
     image = np.full(x.shape, tissue.LUNG, dtype=np.float32)
-    for across, down, radius in _LUNG_VESSELS:
-        vessel = np.sqrt((x - across) ** 2 + (y - down) ** 2) - np.float32(radius)
+    for across, down, radius in _LUNG_VESSELS_MM:
+        vessel = np.sqrt((x - across) ** 2 + (y - down) ** 2) - radius
         image = tissue.paint(image, 0.45, tissue.coverage(vessel, edge_mm))
     image = _paint_liver(image, x, y, edge_mm)
     image = _paint_spine(image, x, y, edge_mm)

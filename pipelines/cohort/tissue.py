@@ -64,11 +64,13 @@ def overlap(first: Field, second: Field, fillet_mm: float) -> Field:
 
 def coverage(distance: Field, edge_mm: float) -> Field:
     """Share of a pixel inside the shape: partial volume as a ramp of width `edge_mm`."""
-    share: Field = np.clip(0.5 - distance * np.float32(1.0 / edge_mm), 0.0, 1.0)
-    return share
+    share: Field = distance * np.float32(-1.0 / edge_mm)
+    share += np.float32(0.5)
+    return np.clip(share, 0.0, 1.0, out=share)
 
 
 def paint(image: Field, brightness: float, share: Field) -> Field:
     """The image with a tissue laid over it."""
-    painted: Field = image + share * (brightness - image)
+    painted: Field = (brightness - image) * share
+    painted += image
     return painted
