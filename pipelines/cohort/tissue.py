@@ -27,11 +27,18 @@ LUNG = 0.045
 
 def ellipse(x: Field, y: Field, half_x: Field | float, half_y: Field | float) -> Field:
     """Distance to an ellipse at the origin, exact on its edge and to first order beside it."""
-    across, down = x / half_x, y / half_y
-    norm = np.sqrt(across * across + down * down)
-    across, down = across / half_x, down / half_y
-    steepness = np.sqrt(across * across + down * down)
-    distance: Field = norm * (norm - 1.0) / (steepness + np.float32(1e-6))
+    by_x, by_y = 1.0 / half_x, 1.0 / half_y
+    across, down = x * by_x, y * by_y
+    across *= across
+    down *= down
+    distance: Field = across + down
+    distance -= np.sqrt(distance)
+    across *= by_x * by_x
+    down *= by_y * by_y
+    steepness = across + down
+    np.sqrt(steepness, out=steepness)
+    steepness += np.float32(1e-6)
+    distance /= steepness
     return distance
 
 
@@ -42,10 +49,14 @@ def segment(
     """Distance to a straight segment."""
     span_x, span_y = end[0] - start[0], end[1] - start[1]
     from_x, from_y = x - start[0], y - start[1]
-    along = (from_x * span_x + from_y * span_y) / (span_x * span_x + span_y * span_y + 1e-6)
-    along = np.clip(along, 0.0, 1.0)
+    per_square = 1.0 / (span_x * span_x + span_y * span_y)
+    along = from_x * (span_x * per_square) + from_y * (span_y * per_square)
+    np.clip(along, 0.0, 1.0, out=along)
     from_x, from_y = from_x - along * span_x, from_y - along * span_y
-    distance: Field = np.sqrt(from_x * from_x + from_y * from_y)
+    from_x *= from_x
+    from_y *= from_y
+    from_x += from_y
+    distance: Field = np.sqrt(from_x, out=from_x)
     return distance
 
 
