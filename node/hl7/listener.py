@@ -192,7 +192,8 @@ def acknowledge(
     accepted_types: e.g. {"ORM^O01"}; None takes every type. Empty bytes where the sender wants no
     answer of this kind (MSH-15). In enhanced mode this is the accept acknowledgement.
     No readable MSH: AR, error 100, with an empty MSA-2. No MSH-9 or MSH-10: AR or CR, error 101.
-    Another type, or an acknowledgement: error 200, or 201 where only the trigger is unknown. Storage that does not take it: AE or CE, error 207.
+    Another type, or an acknowledgement: error 200, or 201 where only the trigger is unknown.
+    Storage that does not take it: AE or CE, error 207.
     Source: HL7 v2.5.1 §2.9.2.2, §2.9.3.2; tables 0008, 0155, 0357.
     """
     try:
