@@ -28,7 +28,7 @@ class Bundle:
     """A bundle on disk whose manifest has been read."""
 
     folder: Path
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
     digest: str
     """SHA-256 of SHA256SUMS, and so of every byte in the folder."""
     checksums: Mapping[str, str] = field(repr=False)

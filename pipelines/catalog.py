@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from importlib import resources
 from io import BytesIO
@@ -166,10 +167,14 @@ def _self_test(bundle: Bundle, sessions: dict[str, Session]) -> None:
 
 def _read_golden(bundle: Bundle) -> dict[str, NDArray[np.float32]]:
     name = bundle.manifest.golden.file
+    content = bundle.content(name)
     try:
-        with np.load(BytesIO(bundle.content(name)), allow_pickle=False) as arrays:
+        with (
+            zipfile.ZipFile(BytesIO(content)),  # np.load takes other formats too
+            np.load(BytesIO(content), allow_pickle=False) as arrays,
+        ):
             return {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise _fault(bundle, f"{name} is not an archive of arrays", _REMEDY) from error
 
 

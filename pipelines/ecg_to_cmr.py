@@ -99,7 +99,12 @@ class EcgToCmr:
             values[spec.field_id] = within = min(max(value, spec.minimum), spec.maximum)
             if abs(within - value) > _ROUNDING:
                 limited.append(spec.name)
-            half_width = spec.interval_scale * abs(float(answer["spread"][0, index]))
+            half_width = spec.interval_scale * float(answer["spread"][0, index])
+            if half_width < 0:
+                raise PredictionError(
+                    f"the bundle gave a negative spread for field {spec.field_id}; "
+                    "report this with the bundle's name and version"
+                )
             estimates.append(_estimate(spec, within, half_width))
         return tuple(estimates), tuple(limited)
 

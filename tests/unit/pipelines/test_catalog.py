@@ -1,0 +1,153 @@
+"""From a folder to a pipeline that has proved itself, or a refusal."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from node.domain.errors import BundleError
+from pipelines.bundle import Bundle, read_bundle
+from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
+
+Edited = Callable[[Callable[[dict[str, Any]], Any]], Path]
+Reseal = Callable[[Path], Path]
+
+
+def test_bundles_are_found_one_level_down(copied: Path) -> None:
+    (copied.parent / "no-bundle").mkdir()
+    assert [bundle.folder for bundle in list_bundles([copied.parent])] == [copied]
+
+
+def test_a_folder_given_twice_is_one_folder(copied: Path) -> None:
+    assert len(list_bundles([copied.parent, copied.parent])) == 1
+
+
+def test_two_bundles_of_one_name_are_refused(copied: Path) -> None:
+    shutil.copytree(copied, copied.parent / "again")
+    with pytest.raises(BundleError, match="two bundles are called quick-test"):
+        list_bundles([copied.parent])
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="absent is not a folder; create it or correct"):
+        list_bundles([tmp_path / "absent"])
+
+
+def test_the_shipped_bundles_lie_inside_the_package() -> None:
+    assert shipped_bundles().parts[-2:] == ("pipelines", "bundles")
+
+
+def test_a_loaded_pipeline_says_who_it_is(quick: Bundle) -> None:
+    identity = load_pipeline(quick, threads=1).identity
+    assert (identity.bundle, identity.digest) == ("quick-test", quick.digest)
+    assert identity.runtime.startswith("onnxruntime ") and identity.runtime.endswith(" CPU")
+    assert identity.precision == "fp32" and identity.simulated
+
+
+def _alter_weights(folder: Path, graph: str, weight: float, by: float) -> None:
+    """Replace one float32 constant inside the ONNX file: the file stays a sound graph."""
+    path = folder / "graphs" / graph
+    content = path.read_bytes()
+    old, new = np.float32(weight).tobytes(), np.float32(weight + by).tobytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+
+
+def test_altered_weights_fail_the_checksum(copied: Path) -> None:
+    bundle = read_bundle(copied)
+    _alter_weights(copied, "ecg.onnx", 144.0, 1.0)
+    with pytest.raises(BundleError, match=r"graphs/ecg\.onnx differs from its checksum"):
+        load_pipeline(bundle, threads=1)
+
+
+def test_altered_weights_with_new_checksums_fail_the_self_test(
+    copied: Path, reseal: Reseal
+) -> None:
+    _alter_weights(copied, "ecg.onnx", 144.0, 1.0)
+    with pytest.raises(BundleError, match="self-test: ecg graph gives other phenotypes than"):
+        load_pipeline(read_bundle(reseal(copied)), threads=1)
+
+
+def test_an_altered_cine_fails_the_self_test(copied: Path, reseal: Reseal) -> None:
+    _alter_weights(copied, "cine.onnx", 14.0, 0.1)
+    with pytest.raises(BundleError, match="self-test: cine graph gives other frames than"):
+        load_pipeline(read_bundle(reseal(copied)), threads=1)
+
+
+def test_a_graph_that_gives_nan_fails_the_self_test(copied: Path, reseal: Reseal) -> None:
+    _alter_weights(copied, "ecg.onnx", 144.0, np.nan)
+    with pytest.raises(BundleError, match=r"ecg\.onnx gave NaN or infinity in output phenotypes"):
+        load_pipeline(read_bundle(reseal(copied)), threads=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"\x80\x04pickle"])
+def test_a_golden_file_that_is_no_archive_is_refused(
+    copied: Path, reseal: Reseal, content: bytes
+) -> None:
+    (copied / "golden" / "golden.npz").write_bytes(content)
+    with pytest.raises(BundleError, match=r"golden\.npz is not an archive"):
+        load_pipeline(read_bundle(reseal(copied)), threads=1)
+
+
+def test_a_golden_file_without_an_output_is_refused(copied: Path, reseal: Reseal) -> None:
+    path = copied / "golden" / "golden.npz"
+    with np.load(path) as arrays:
+        kept = {name: arrays[name] for name in arrays.files if name != "spread"}
+    np.savez(path, allow_pickle=False, **kept)
+    with pytest.raises(BundleError, match="lacks the array 'spread'"):
+        load_pipeline(read_bundle(reseal(copied)), threads=1)
+
+
+def test_a_file_that_is_no_graph_is_refused(copied: Path, reseal: Reseal) -> None:
+    (copied / "graphs" / "ecg.onnx").write_bytes(b"not a graph")
+    with pytest.raises(BundleError, match=r"ecg\.onnx is not a graph that onnxruntime"):
+        load_pipeline(read_bundle(reseal(copied)), threads=1)
+
+
+def test_a_recipe_nobody_knows_is_refused(edited: Edited) -> None:
+    folder = edited(lambda manifest: manifest.update(preprocessing="cardionode-99"))
+    with pytest.raises(BundleError, match=r"'cardionode-99' is not a recipe .* install"):
+        load_pipeline(read_bundle(folder), threads=1)
+
+
+def test_fields_beyond_the_graphs_outputs_are_refused(edited: Edited) -> None:
+    folder = edited(lambda manifest: manifest["phenotypes"].pop())
+    with pytest.raises(BundleError, match=r"output phenotypes must be \(1, 21\)"):
+        load_pipeline(read_bundle(folder), threads=1)
+
+
+def test_a_cine_of_another_size_is_refused(edited: Edited) -> None:
+    folder = edited(lambda manifest: manifest["cine"].update(rows=64))
+    with pytest.raises(BundleError, match=r"output must be frames \(1, 20, 64, 48\)"):
+        load_pipeline(read_bundle(folder), threads=1)
+
+
+def test_a_file_that_is_not_what_the_manifest_declares_is_refused(edited: Edited) -> None:
+    def longer(manifest: dict[str, Any]) -> None:
+        for tensor in (
+            manifest["graphs"]["ecg"]["outputs"][3],
+            manifest["graphs"]["cine"]["inputs"][0],
+        ):
+            tensor["shape"] = [1, 5]
+
+    with pytest.raises(BundleError, match=r"ecg\.onnx: its outputs are not those manifest\.json"):
+        load_pipeline(read_bundle(edited(longer)), threads=1)
+
+
+def test_serving_imports_no_torch_no_pydicom_and_no_onnx() -> None:
+    program = (
+        "import sys, pipelines.catalog; "
+        "sys.exit(', '.join({'torch', 'pydicom', 'onnx', 'highdicom', 'sqlalchemy'}"
+        " & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,91 @@
+"""One ECG, however it was recorded, is one input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from node.domain.ecg import STANDARD_LEADS, ECGRecord, Lead, Subject
+from node.domain.errors import PredictionError
+from pipelines.preprocessing import RECIPES, condition, subject_vector
+
+RECIPE = RECIPES["cardionode-1"]
+MakeEcg = Callable[..., ECGRecord]
+
+
+@pytest.mark.parametrize("frequency_hz", [250.0, 1000.0])
+def test_the_sampling_frequency_hardly_matters(make_ecg: MakeEcg, frequency_hz: float) -> None:
+    reference = condition(make_ecg(frequency_hz=500.0), RECIPE)
+    other = condition(make_ecg(frequency_hz=frequency_hz), RECIPE)
+    assert np.abs(other - reference)[:, 125:-125].max() < 0.02
+
+
+def test_the_input_is_twelve_leads_of_ten_seconds(make_ecg: MakeEcg) -> None:
+    conditioned = condition(make_ecg(seconds=12.0), RECIPE)
+    assert conditioned.shape == (12, 2500) and conditioned.dtype == np.float32
+
+
+def test_millivolts_stay_millivolts() -> None:
+    """A 10 Hz wave of 1.5 mV lies in the band's flat part."""
+    time = np.arange(5000) / 500.0
+    wave = 1.5 * np.sin(2 * np.pi * 10.0 * time)
+    samples = np.repeat(wave[:, np.newaxis], 12, axis=1).astype(np.float32)
+    record = ECGRecord(samples=samples, leads=STANDARD_LEADS, sampling_frequency_hz=500.0)
+    assert np.abs(condition(record, RECIPE)[:, 500:-500]).max() == pytest.approx(1.5, rel=0.01)
+
+
+def test_an_electrodes_offset_is_taken_away(make_ecg: MakeEcg) -> None:
+    record = make_ecg()
+    shifted = replace(record, samples=record.samples + np.float32(3.0))
+    assert np.allclose(condition(shifted, RECIPE), condition(record, RECIPE), atol=1e-4)
+
+
+def test_a_gap_becomes_a_line_and_the_rest_stays(make_ecg: MakeEcg) -> None:
+    record = make_ecg()
+    samples = record.samples.copy()
+    samples[2320:2350] = np.nan  # between two beats, 60 ms
+    conditioned = condition(replace(record, samples=samples), RECIPE)
+    assert np.isfinite(conditioned).all()
+    assert np.abs(conditioned - condition(record, RECIPE)).max() < 0.05
+
+
+def test_a_window_without_gaps_is_preferred(make_ecg: MakeEcg) -> None:
+    record = make_ecg(seconds=15.0, rate_bpm=60.0)
+    samples = record.samples.copy()
+    samples[500:1000] = np.nan
+    conditioned = condition(replace(record, samples=samples), RECIPE)
+    whole = condition(make_ecg(seconds=13.0, rate_bpm=60.0), RECIPE)
+    assert np.abs(conditioned - whole)[:, 750:1750].max() < 0.05
+
+
+def test_a_missing_lead_is_refused(make_ecg: MakeEcg) -> None:
+    record = make_ecg()
+    leads = tuple(lead for lead in STANDARD_LEADS if lead is not Lead.V3)
+    eleven = replace(record, samples=record.samples[:, :11].copy(), leads=leads)
+    with pytest.raises(PredictionError, match="not all twelve leads"):
+        condition(eleven, RECIPE)
+
+
+def test_a_short_record_is_refused(make_ecg: MakeEcg) -> None:
+    with pytest.raises(PredictionError, match="shorter than 9 s"):
+        condition(make_ecg(seconds=8.0), RECIPE)
+
+
+def test_a_record_is_not_changed(make_ecg: MakeEcg) -> None:
+    record = make_ecg()
+    before = record.samples.tobytes()
+    condition(record, RECIPE)
+    assert record.samples.tobytes() == before
+
+
+def test_a_subject_is_flags_and_standardised_values() -> None:
+    subject = Subject(age_years=72.0, sex="F", height_cm=179.0, weight_kg=62.0)
+    assert subject_vector(subject).tolist() == [1, 1, 1, -1, 1, 1, 1, -1]
+
+
+def test_what_is_unknown_of_a_subject_is_zero_and_its_flag_too() -> None:
+    assert subject_vector(Subject()).tolist() == [0] * 8
+    assert subject_vector(Subject(sex="M")).tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
