@@ -23,7 +23,7 @@ from node.hl7.mllp import Deframer, frame
 Handler = Callable[[bytes, str], bytes]
 """Message and peer address -> the acknowledgement to send; empty sends none."""
 OnEvent = Callable[[str, dict[str, object]], None]
-"""Constant lower-case text and fields, never anything of a message; `error` is an exception."""
+"""Constant lower-case text and fields, never anything of a message."""
 
 _PORTION_BYTES = 65536
 _HANDLERS_AT_ONCE = 8
@@ -140,7 +140,8 @@ class MllpListener:
             pass  # stop() asked for it
         except Exception as error:
             # Failing closed: no acknowledgement, so the sender repeats the message.
-            self._on_event("hl7 handler failed", {"peer": peer, "error": error})
+            # Its text is foreign and may quote the message: only its class is told.
+            self._on_event("hl7 handler failed", {"peer": peer, "reason": type(error).__name__})
         finally:
             self._connections.pop(task, None)
             writer.close()

@@ -1,0 +1,328 @@
+"""The listener over real sockets: framing, limits, and no answer before the handler returned."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from threading import Event
+
+import pytest
+
+from node.domain.errors import ConfigurationError, StorageError
+from node.hl7.listener import MllpListener, acknowledge
+from node.hl7.message import Header, read_acknowledgement
+from node.hl7.mllp import Deframer, frame
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+Events = list[tuple[str, dict[str, object]]]
+
+
+def message(control_id: str = "C1", *, kind: str = "ORM^O01", mode: str = "") -> bytes:
+    text = f"MSH|^~\\&|RIS|H|CN|E|2026||{kind}|{control_id}|P|2.5.1|||{mode}\rPID|||1\r"
+    return text.encode()
+
+
+def echo(content: bytes, peer: str) -> bytes:
+    return acknowledge(content, lambda kept, header: None, at=AT)
+
+
+@contextmanager
+def listening(
+    handler: Callable[[bytes, str], bytes] = echo,
+    *,
+    limit_bytes: int = 10_000,
+    idle_timeout_s: float = 5.0,
+    maximum_connections: int = 4,
+    events: Events | None = None,
+) -> Iterator[MllpListener]:
+    seen: Events = [] if events is None else events
+    listener = MllpListener(
+        "127.0.0.1",
+        0,
+        handler,
+        limit_bytes=limit_bytes,
+        idle_timeout_s=idle_timeout_s,
+        maximum_connections=maximum_connections,
+        on_event=lambda name, fields: seen.append((name, fields)),
+    )
+    listener.start()
+    try:
+        yield listener
+    finally:
+        listener.stop()
+
+
+def connect(listener: MllpListener) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", listener.port), timeout=5)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def answers(connection: socket.socket, count: int) -> list[str]:
+    """MSA-1 and MSA-2 of so many acknowledgements; fewer when the connection is closed."""
+    deframer, found = Deframer(100_000), list[str]()
+    while len(found) < count and (portion := connection.recv(65536)):
+        for content in deframer.feed(portion):
+            answer = read_acknowledgement(content)
+            found.append(f"{answer.code.value} {answer.control_id}".strip())
+    return found
+
+
+def is_closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_two_messages_on_one_connection_are_answered_in_order() -> None:
+    with listening() as listener, connect(listener) as connection:
+        connection.sendall(frame(message("C1")))
+        assert answers(connection, 1) == ["AA C1"]
+        connection.sendall(frame(message("C2")))
+        assert answers(connection, 1) == ["AA C2"]
+
+
+def test_messages_that_arrive_together_are_each_answered() -> None:
+    with listening() as listener, connect(listener) as connection:
+        connection.sendall(b"".join(frame(message(f"C{at}")) for at in range(5)))
+        assert answers(connection, 5) == [f"AA C{at}" for at in range(5)]
+
+
+def test_a_message_that_arrives_byte_by_byte_is_answered() -> None:
+    with listening() as listener, connect(listener) as connection:
+        for byte in frame(message()):
+            connection.sendall(bytes([byte]))
+            time.sleep(0.001)
+        assert answers(connection, 1) == ["AA C1"]
+
+
+def test_the_handler_gets_the_bytes_as_sent_and_the_peer() -> None:
+    got: list[tuple[bytes, str]] = []
+
+    def handler(content: bytes, peer: str) -> bytes:
+        got.append((content, peer))
+        return echo(content, peer)
+
+    with listening(handler) as listener, connect(listener) as connection:
+        connection.sendall(b"\r\n" + frame(message()))
+        answers(connection, 1)
+    assert got == [(message(), "127.0.0.1")]
+
+
+def test_nothing_is_answered_before_the_handler_has_returned() -> None:
+    durable = Event()
+
+    def handler(content: bytes, peer: str) -> bytes:
+        assert durable.wait(5)
+        return echo(content, peer)
+
+    with listening(handler) as listener, connect(listener) as connection:
+        connection.sendall(frame(message()))
+        connection.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        durable.set()
+        connection.settimeout(5)
+        assert answers(connection, 1) == ["AA C1"]
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        b"\x0b" + b"x" * 10_100,
+        frame(b"x" * 10_100),
+        b"\x0bMSH|^~\\&|\x0bMSH|^~\\&|",
+        b"\x0bMSH\x1cPID",
+        b"GET / HTTP/1.1\r\n" + b"x" * 2000,
+    ],
+)
+def test_what_is_not_a_message_closes_the_connection_and_is_never_quoted(attack: bytes) -> None:
+    events: Events = []
+    with listening(events=events) as listener:
+        with connect(listener) as connection:
+            connection.sendall(attack)
+            assert is_closed(connection)
+        with connect(listener) as connection:
+            connection.sendall(frame(message()))
+            assert answers(connection, 1) == ["AA C1"]
+    name, fields = events[0]
+    assert name == "hl7 connection closed: not a message"
+    assert fields["error_code"] == "malformed-message"
+    assert "MSH" not in str(fields["reason"])
+
+
+def test_a_failing_handler_gives_no_answer_and_closes() -> None:
+    events: Events = []
+
+    def handler(content: bytes, peer: str) -> bytes:
+        raise RuntimeError("bug")
+
+    with listening(handler, events=events) as listener, connect(listener) as connection:
+        connection.sendall(frame(message()))
+        assert is_closed(connection)
+    assert events[0][0] == "hl7 handler failed"
+    assert isinstance(events[0][1]["error"], RuntimeError)
+
+
+def test_an_idle_connection_is_closed() -> None:
+    events: Events = []
+    with listening(idle_timeout_s=0.2, events=events) as listener:
+        with connect(listener) as connection:
+            assert is_closed(connection)
+    assert events[0][0] == "hl7 connection closed: idle or too slow"
+
+
+def test_a_message_that_never_ends_is_given_up_though_bytes_keep_coming() -> None:
+    with listening(idle_timeout_s=0.3) as listener, connect(listener) as connection:
+        began = time.monotonic()
+        connection.sendall(b"\x0bMSH|^~\\&|")
+        connection.settimeout(0.05)
+        closed = False
+        while not closed and time.monotonic() - began < 5:
+            try:
+                connection.sendall(b"x")
+                closed = connection.recv(1) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                closed = True
+        assert closed
+        assert time.monotonic() - began < 2.0
+
+
+def test_one_connection_too_many_is_closed_at_once() -> None:
+    events: Events = []
+    with listening(maximum_connections=1, events=events) as listener:
+        with connect(listener) as first:
+            first.sendall(frame(message("C1")))
+            assert answers(first, 1) == ["AA C1"]
+            with connect(listener) as second:
+                assert is_closed(second)
+            first.sendall(frame(message("C2")))
+            assert answers(first, 1) == ["AA C2"]
+        assert events[0][0] == "hl7 connection refused: too many"
+        time.sleep(0.1)
+        with connect(listener) as third:
+            third.sendall(frame(message("C3")))
+            assert answers(third, 1) == ["AA C3"]
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with listening() as listener:
+        other = MllpListener(
+            "127.0.0.1",
+            listener.port,
+            echo,
+            limit_bytes=1,
+            idle_timeout_s=1,
+            maximum_connections=1,
+            on_event=lambda name, fields: None,
+        )
+        with pytest.raises(ConfigurationError, match=str(listener.port)):
+            other.start()
+        other.stop()
+
+
+def test_stopping_lets_a_message_in_hand_be_answered_and_closes_idle_connections() -> None:
+    begun, release = Event(), Event()
+
+    def handler(content: bytes, peer: str) -> bytes:
+        begun.set()
+        assert release.wait(5)
+        time.sleep(0.2)
+        return echo(content, peer)
+
+    with listening(handler) as listener:
+        with connect(listener) as busy, connect(listener) as idle:
+            busy.sendall(frame(message()))
+            assert begun.wait(5)
+            release.set()
+            listener.stop()
+            assert answers(busy, 1) == ["AA C1"]
+            assert is_closed(idle)
+
+
+def test_stopping_is_bounded_when_a_handler_hangs() -> None:
+    begun, release = Event(), Event()
+
+    def handler(content: bytes, peer: str) -> bytes:
+        begun.set()
+        release.wait(20)
+        return b""
+
+    with listening(handler) as listener, connect(listener) as connection:
+        connection.sendall(frame(message()))
+        assert begun.wait(5)
+        began = time.monotonic()
+        listener.stop(grace_s=0.2)
+        assert time.monotonic() - began < 3.0
+        assert is_closed(connection)
+        release.set()
+
+
+def test_a_positive_answer_follows_keeping() -> None:
+    kept: list[tuple[bytes, Header]] = []
+    answer = acknowledge(message(), lambda *pair: kept.append(pair), at=AT)
+    assert read_acknowledgement(answer).code.value == "AA"
+    assert [(content, header.control_id) for content, header in kept] == [(message(), "C1")]
+
+
+def test_the_same_message_at_the_same_time_gets_the_same_answer() -> None:
+    assert echo(message(), "") == echo(message(), "")
+
+
+def refuse(content: bytes, header: Header) -> None:
+    raise StorageError("the spool is full")
+
+
+def never(content: bytes, header: Header) -> None:
+    raise AssertionError("must not be kept")
+
+
+@pytest.mark.parametrize(
+    ("mode", "kept", "failed", "unsupported"),
+    [
+        ("", "AA", "AE", "AR"),
+        ("AL|NE", "CA", "CE", "CR"),
+        ("NE|AL", "AA", "AE", "AR"),
+        ("NE|NE", "", "", ""),
+        ("NE", "", "", ""),
+        ("ER|NE", "", "CE", "CR"),
+        ("SU|NE", "CA", "", ""),
+    ],
+)
+def test_the_mode_decides_what_is_answered(
+    mode: str, kept: str, failed: str, unsupported: str
+) -> None:
+    content = message(mode=mode)
+    supported = frozenset({"ORM^O01"})
+    assert code_of(acknowledge(content, lambda *pair: None, at=AT)) == kept
+    assert code_of(acknowledge(content, refuse, at=AT, accepted_types=supported)) == failed
+    answer = acknowledge(content, never, at=AT, accepted_types=frozenset({"ADT^A08"}))
+    assert code_of(answer) == unsupported
+
+
+@pytest.mark.parametrize(
+    ("kind", "error_code"), [("SIU^S12", "200"), ("ORM^O02", "201"), ("ORM^O01", "")]
+)
+def test_a_type_not_taken_is_told_from_a_trigger_not_taken(kind: str, error_code: str) -> None:
+    answer = acknowledge(
+        message(kind=kind),
+        lambda *pair: None,
+        at=AT,
+        accepted_types=frozenset({"ORM^O01", "ADT^A08"}),
+    )
+    assert read_acknowledgement(answer).error_code == error_code
+
+
+def test_a_message_without_a_readable_header_is_rejected_and_not_kept() -> None:
+    answer = read_acknowledgement(acknowledge(b"PID|||JANE", never, at=AT))
+    assert (answer.code.value, answer.control_id, answer.error_code) == ("AR", "", "100")
+
+
+def code_of(answer: bytes) -> str:
+    return read_acknowledgement(answer).code.value if answer else ""
