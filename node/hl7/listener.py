@@ -75,6 +75,7 @@ class MllpListener:
         try:
             listening = socket.create_server((self._host, self._port), family=family)
         except OSError as error:
+            self.stop()
             raise ConfigurationError(
                 f"cannot listen for HL7 on {self._host} port {self._port}: {error.strerror}; "
                 "free it or change the HL7 host and port"

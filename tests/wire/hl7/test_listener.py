@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Event
 
@@ -165,14 +165,13 @@ def test_a_failing_handler_gives_no_answer_and_closes() -> None:
         connection.sendall(frame(message()))
         assert is_closed(connection)
     assert events[0][0] == "hl7 handler failed"
-    assert isinstance(events[0][1]["error"], RuntimeError)
+    assert events[0][1] == {"peer": "127.0.0.1", "reason": "RuntimeError"}
 
 
 def test_an_idle_connection_is_closed() -> None:
     events: Events = []
-    with listening(idle_timeout_s=0.2, events=events) as listener:
-        with connect(listener) as connection:
-            assert is_closed(connection)
+    with listening(idle_timeout_s=0.2, events=events) as listener, connect(listener) as connection:
+        assert is_closed(connection)
     assert events[0][0] == "hl7 connection closed: idle or too slow"
 
 
@@ -224,7 +223,6 @@ def test_a_port_that_is_taken_is_named() -> None:
         )
         with pytest.raises(ConfigurationError, match=str(listener.port)):
             other.start()
-        other.stop()
 
 
 def test_stopping_lets_a_message_in_hand_be_answered_and_closes_idle_connections() -> None:
@@ -236,14 +234,13 @@ def test_stopping_lets_a_message_in_hand_be_answered_and_closes_idle_connections
         time.sleep(0.2)
         return echo(content, peer)
 
-    with listening(handler) as listener:
-        with connect(listener) as busy, connect(listener) as idle:
-            busy.sendall(frame(message()))
-            assert begun.wait(5)
-            release.set()
-            listener.stop()
-            assert answers(busy, 1) == ["AA C1"]
-            assert is_closed(idle)
+    with listening(handler) as listener, connect(listener) as busy, connect(listener) as idle:
+        busy.sendall(frame(message()))
+        assert begun.wait(5)
+        release.set()
+        listener.stop()
+        assert answers(busy, 1) == ["AA C1"]
+        assert is_closed(idle)
 
 
 def test_stopping_is_bounded_when_a_handler_hangs() -> None:
@@ -322,6 +319,16 @@ def test_a_type_not_taken_is_told_from_a_trigger_not_taken(kind: str, error_code
 def test_a_message_without_a_readable_header_is_rejected_and_not_kept() -> None:
     answer = read_acknowledgement(acknowledge(b"PID|||JANE", never, at=AT))
     assert (answer.code.value, answer.control_id, answer.error_code) == ("AR", "", "100")
+
+
+@pytest.mark.parametrize(
+    ("content", "error_code"), [(message(""), "101"), (message(kind="ACK"), "200")]
+)
+def test_what_cannot_be_told_from_its_resend_or_answers_nothing_is_rejected(
+    content: bytes, error_code: str
+) -> None:
+    answer = read_acknowledgement(acknowledge(content, never, at=AT))
+    assert (answer.code.value, answer.error_code) == ("AR", error_code)
 
 
 def code_of(answer: bytes) -> str:
