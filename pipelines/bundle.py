@@ -19,7 +19,7 @@ from pipelines.manifest import Manifest, is_inside
 MANIFEST: Final = "manifest.json"
 CHECKSUMS: Final = "SHA256SUMS"
 MODEL_CARD: Final = "MODEL_CARD.md"
-METRICS: Final = "METRICS.md"
+METRICS: Final = "metrics.json"
 _REPLACE: Final = "copy the bundle again from where it was released"
 
 

@@ -191,10 +191,11 @@ class Processing:
 def _judge(dataset: Dataset, minimum_duration_s: float) -> tuple[ECGRecord | None, QualityReport]:
     """The ECG and what is wrong with it; no ECG when the waveform cannot be read."""
     try:
-        record = trim_calibration_pulse(read_ecg(dataset))
+        recorded = read_ecg(dataset)
     except InputError as error:
         return None, QualityReport(findings=(_unreadable(error),))
-    return record, assess(record, minimum_duration_s=minimum_duration_s)
+    quality = assess(recorded, minimum_duration_s=minimum_duration_s)
+    return trim_calibration_pulse(recorded), quality
 
 
 def _unreadable(error: InputError) -> Finding:

@@ -205,7 +205,7 @@ def main() -> None:
         graphs=graphs,
         golden=golden,
         model_card="# quick-test\n\nRandom weights. For tests of cardionode only.\n",
-        metrics="# Metrics\n\nNone: nothing was trained.\n",
+        metrics="{}\n",
     )
 
 
