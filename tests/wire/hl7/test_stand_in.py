@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import pytest
@@ -63,4 +64,13 @@ def test_waiting_ends_when_enough_different_messages_have_come() -> None:
         later.join()
     finally:
         sender.close()
+        ris.stop()
+
+
+def test_it_can_stop_while_a_connection_is_being_accepted() -> None:
+    """An unclosed socket would warn, and warnings fail."""
+    for _ in range(20):
+        ris = RisStandIn()
+        port = ris.start()
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
         ris.stop()
