@@ -93,8 +93,13 @@ class Runner:
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
 
     def _register(self) -> None:
-        process_step = DBOS.step(name="process")(self._process)
-        attempt_step = DBOS.step(name="attempt")(self._attempt)
+        @DBOS.step(name="process")
+        def process_step(job_id: int) -> bool:
+            return self._process(job_id)
+
+        @DBOS.step(name="attempt")
+        def attempt_step(delivery_id: int) -> float | None:
+            return self._attempt(delivery_id)
 
         @DBOS.workflow(name=PROCESS_WORKFLOW)
         def process_job(job_id: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 HARMONICS = 5
+SEED_CHANNELS = 16
 SIZE = 96
 
 
@@ -25,14 +26,14 @@ def phase_features(phase: Tensor) -> Tensor:
 class CineDecoder(nn.Module):
     """(n, anatomy) and (n, 2 * HARMONICS) to (n, 96, 96) in [0, 1]."""
 
-    def __init__(self, anatomy: int, width: int = 64) -> None:
+    def __init__(self, anatomy: int, width: int = 48) -> None:
         super().__init__()
-        self.width = width
         self.mix = nn.Sequential(
             nn.Linear(anatomy + 2 * HARMONICS, 384), nn.GELU(),
             nn.Linear(384, 384), nn.GELU(),
-            nn.Linear(384, width * 12 * 12),
+            nn.Linear(384, SEED_CHANNELS * 12 * 12), nn.GELU(),
         )  # fmt: skip
+        self.widen = nn.Conv2d(SEED_CHANNELS, width, 3, padding=1)
         self.place = nn.Parameter(torch.zeros(1, width, 24, 24))
         self.coarse = nn.Sequential(_convolution(width, width), _convolution(width, width))
         self.middle = nn.Sequential(_convolution(width, width), _convolution(width, 2 * width))
@@ -41,8 +42,9 @@ class CineDecoder(nn.Module):
         )
 
     def forward(self, anatomy: Tensor, phase: Tensor) -> Tensor:
-        x = self.mix(torch.cat([anatomy, phase], dim=1))  # (n, W*144)
-        x = self.coarse(x.view(-1, self.width, 12, 12))  # (n, W, 12, 12)
+        x = self.mix(torch.cat([anatomy, phase], dim=1))  # (n, S*144)
+        x = self.widen(x.view(-1, SEED_CHANNELS, 12, 12))  # (n, W, 12, 12)
+        x = self.coarse(x)  # (n, W, 12, 12)
         x = functional.interpolate(x, scale_factor=2.0, mode="nearest")  # (n, W, 24, 24)
         x = functional.pixel_shuffle(self.middle(x + self.place), 2)  # (n, W/2, 48, 48)
         x = functional.pixel_shuffle(self.fine(x), 2)  # (n, 1, 96, 96)

@@ -43,7 +43,7 @@ class CohortConfiguration(_Table):
 class CineConfiguration(_Table):
     """Training of the cine decoder."""
 
-    minutes: PositiveFloat
+    steps: PositiveInt
     batch: PositiveInt
     frames: PositiveInt
     learning_rate: PositiveFloat
@@ -53,7 +53,7 @@ class EcgConfiguration(_Table):
     """The ECG network and its training."""
 
     channels: PositiveInt
-    minutes: PositiveFloat
+    steps: PositiveInt
     batch: PositiveInt
     learning_rate: PositiveFloat
     hide_subject: float

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.cardionets.heads import EcgToPhenotypes, Outputs
-from pipelines.training.cine import Report
+from pipelines.training.cine import Report, set_rate
 from pipelines.training.configuration import TrainingConfiguration
 from pipelines.training.cohort import Cohort
 from pipelines.training.targets import Targets
@@ -29,7 +28,7 @@ def train_ecg(
     checkpoint: Path,
     report: Report,
 ) -> EcgToPhenotypes:
-    """Train for the configured minutes; the averaged weights are in `checkpoint` at the end."""
+    """Train for the configured steps; the averaged weights are in `checkpoint` at the end."""
     settings, train = configuration.ecg, configuration.cohort.train
     rng = np.random.Generator(np.random.Philox(configuration.seed + 1))
     torch.manual_seed(configuration.seed)
@@ -41,22 +40,20 @@ def train_ecg(
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=0.02
     )
-    started, length, step = time.monotonic(), 60.0 * settings.minutes, 0
-    while (share := (time.monotonic() - started) / length) < 1.0:
-        for group in optimiser.param_groups:
-            warm = min(1.0, share / 0.05 + 0.02)
-            group["lr"] = settings.learning_rate * warm * 0.5 * (1.0 + np.cos(np.pi * share))
+    for step in range(settings.steps):
+        share = step / settings.steps
+        set_rate(optimiser, settings.learning_rate, share)
         subjects = rng.choice(train, settings.batch, replace=False)
         signal = torch.from_numpy(_vary(ecg[subjects], rng))
         who = torch.from_numpy(_hide(cohort.subject[subjects], settings.hide_subject, rng))
-        out = network(signal, who)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = network(signal, who)
         loss = _loss(out, wanted[subjects], labels[subjects])
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimiser.step()
         _average(average, network, min(AVERAGE, step / (step + 10.0)))
-        step += 1
         if step % 25 == 0:
             report(share, f"step {step} loss {loss.item():.3f}")
     torch.save(average.state_dict(), checkpoint)
@@ -78,7 +75,8 @@ def predict(
 
 
 def _loss(out: Outputs, wanted: Tensor, labels: Tensor) -> Tensor:
-    """Gaussian likelihood, with half the squared error so that hard targets keep a gradient."""
+    """Gaussian likelihood, with the squared error beside it so that hard targets keep a gradient."""
+    out = Outputs(*(each.float() for each in out))
     variance = out.log_variance.exp()
     square = (out.mean - wanted) ** 2
     likelihood = 0.5 * (square / variance + out.log_variance)
@@ -89,8 +87,11 @@ def _loss(out: Outputs, wanted: Tensor, labels: Tensor) -> Tensor:
 def _vary(
     ecg: np.ndarray[tuple[int, ...], np.dtype[np.float32]], rng: np.random.Generator
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Another moment of the same ECG: rolled by up to a second, silent edges as serving may have."""
-    return np.roll(ecg, int(rng.integers(-250, 250)), axis=2)
+    """Another moment of the same ECG; one batch in three ends in silence, as short records do."""
+    varied = np.roll(ecg, int(rng.integers(-250, 250)), axis=2)
+    if rng.random() < 1 / 3:
+        varied[:, :, ecg.shape[2] - int(rng.integers(1, 250)) :] = 0.0
+    return varied
 
 
 def _hide(

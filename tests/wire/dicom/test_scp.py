@@ -155,8 +155,6 @@ def test_a_sop_class_we_do_not_take_is_refused_at_negotiation_and_named(
     assert listener.accepted == []
 
 
-# pynetdicom leaves the socket of a refused connection to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nobody_there_is_unreachable() -> None:
     scu = StorageScu(
         calling_ae="CART", called_ae="X", host="127.0.0.1", port=9, connect_timeout_s=1
