@@ -69,5 +69,5 @@ class WholeCine(nn.Module):
         self.register_buffer("phases", phase_features(torch.arange(frames) / frames))
 
     def forward(self, latent: Tensor) -> Tensor:
-        frames = self.decoder(latent.expand(self.frames, -1), self.phases)  # (F, 96, 96)
+        frames: Tensor = self.decoder(latent.expand(self.frames, -1), self.phases)  # (F, 96, 96)
         return frames[None]

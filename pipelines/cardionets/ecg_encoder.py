@@ -41,7 +41,6 @@ class _Block(nn.Module):
             nn.Conv1d(outputs, outputs, 5, padding=2), nn.BatchNorm1d(outputs),
         )  # fmt: skip
         self.skip = nn.Conv1d(inputs, outputs, 1, stride=2)
-        self.last = nn.GELU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.body(x) + self.skip(x))
+        return torch.nn.functional.gelu(self.body(x) + self.skip(x))

@@ -150,6 +150,4 @@ def label_diseases(population: Population) -> NDArray[np.bool_]:
     p = population
     ejection = 100.0 * (p.lvedv_ml - p.lvesv_ml) / p.lvedv_ml
     threshold = np.where(p.male, HYPERTROPHY_G_PER_M2["M"], HYPERTROPHY_G_PER_M2["F"])
-    return np.stack(
-        [ejection < DYSFUNCTION_LVEF, p.lv_mass_g / p.surface_m2 > threshold], axis=1
-    )
+    return np.stack([ejection < DYSFUNCTION_LVEF, p.lv_mass_g / p.surface_m2 > threshold], axis=1)

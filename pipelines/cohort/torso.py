@@ -153,7 +153,7 @@ def _rotation(degrees: float, first: int, second: int) -> Array:
 
 
 def _waves(trait: dict[str, float], qt_s: float, pq_s: float) -> tuple[Array, Array, Array]:
-    """Centres (w,) and widths (w, 2) before and after the centre, in s, and vectors (w, 3) in mV."""
+    """Centres (w,), widths (w, 2) before and after the centre, in s, and vectors (w, 3) in mV."""
     stretch = float(np.clip(1.0 + 0.13 * trait["qrs_duration"], 0.6, 1.8))
     voltage = float(np.exp(0.20 * np.clip(trait["amplitude"], -4.0, 4.0)))
     turn = _rotation(-15.4 * trait["axis"], 0, 1) @ _rotation(9.0 * trait["transition"], 0, 2)

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.cardionets.cine_decoder import CineDecoder, phase_features
-from pipelines.training.configuration import TrainingConfiguration
 from pipelines.training.cohort import Cohort
+from pipelines.training.configuration import TrainingConfiguration
 from pipelines.training.targets import Targets
 
 ANATOMY_NOISE = 0.05
@@ -48,7 +48,7 @@ def train_cine(
             drawn = decoder(given, phase)
         loss = picture_loss(drawn.float(), wanted)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         optimiser.step()
         if step % 25 == 0:

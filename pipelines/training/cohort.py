@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,17 +56,8 @@ def simulate_cohort(folder: Path, configuration: TrainingConfiguration, tick: Ti
         folder / "cine.npy", "w+", np.uint8, (len(sizes.with_cine), FRAMES, SIZE, SIZE)
     )
     with ProcessPoolExecutor() as pool:
-        work = (
-            (_ecgs, list(_chunks(range(sizes.size))), ecg),
-            (_cines, list(_chunks(sizes.with_cine)), cine),
-        )
-        for simulate, chunks, target in work:
-            arguments = [(chunk, sizes.size, configuration.seed) for chunk in chunks]
-            row = 0
-            for made in pool.map(simulate, arguments):
-                target[row : row + len(made)] = made
-                row += len(made)
-                tick(len(made))
+        _fill(ecg, pool.map(_ecgs, _shares(range(sizes.size), configuration)), tick)
+        _fill(cine, pool.map(_cines, _shares(sizes.with_cine, configuration)), tick)
     ecg.flush()
     cine.flush()
 
@@ -87,9 +78,24 @@ def open_cohort(folder: Path) -> Cohort:
     )
 
 
-def _chunks(subjects: range | list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(subjects), CHUNK):
-        yield list(subjects[start : start + CHUNK])
+def _fill(target: NDArray[Any], parts: Iterator[NDArray[Any]], tick: Tick) -> None:
+    """Write the parts one behind the other as they come."""
+    row = 0
+    for part in parts:
+        target[row : row + len(part)] = part
+        row += len(part)
+        tick(len(part))
+
+
+def _shares(
+    subjects: Sequence[int], configuration: TrainingConfiguration
+) -> list[tuple[list[int], int, int]]:
+    """Subjects in chunks, each with what a worker needs to draw the population again."""
+    size, seed = configuration.cohort.size, configuration.seed
+    return [
+        (list(subjects[start : start + CHUNK]), size, seed)
+        for start in range(0, len(subjects), CHUNK)
+    ]
 
 
 def _subjects(population: Population) -> NDArray[np.float32]:

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from pipelines.cardionets.heads import EcgToPhenotypes, Outputs
 from pipelines.training.cine import Report, set_rate
-from pipelines.training.configuration import TrainingConfiguration
 from pipelines.training.cohort import Cohort
+from pipelines.training.configuration import TrainingConfiguration
 from pipelines.training.targets import Targets
 
 AVERAGE = 0.998
@@ -50,7 +50,7 @@ def train_ecg(
             out = network(signal, who)
         loss = _loss(out, wanted[subjects], labels[subjects])
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimiser.step()
         _average(average, network, min(AVERAGE, step / (step + 10.0)))
@@ -75,7 +75,7 @@ def predict(
 
 
 def _loss(out: Outputs, wanted: Tensor, labels: Tensor) -> Tensor:
-    """Gaussian likelihood, with the squared error beside it so that hard targets keep a gradient."""
+    """Gaussian likelihood; the squared error beside it keeps a gradient for hard targets."""
     out = Outputs(*(each.float() for each in out))
     variance = out.log_variance.exp()
     square = (out.mean - wanted) ** 2

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.cohort.population import simulate_population
-from pipelines.training.configuration import TrainingConfiguration
 from pipelines.training.cohort import Cohort
+from pipelines.training.configuration import TrainingConfiguration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

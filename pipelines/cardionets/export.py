@@ -1,0 +1,55 @@
+"""Networks to ONNX graphs as a bundle serves them, and proof that both give the same."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+OPSET = 20
+"""The newest that ONNX Runtime, OpenVINO and TensorRT all take."""
+
+
+def export_graph(network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
+    """The network as an ONNX file: static shapes of `inputs`, weights inside, opset 20, fp32."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.onnx warns about its own future
+        program = torch.onnx.export(
+            network.eval(),
+            tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise AssertionError("the dynamo exporter gives a program")
+    return bytes(program.model_proto.SerializeToString())
+
+
+def run_graph(graph: bytes, inputs: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    """What ONNX Runtime makes of the graph."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    given = {name: value.numpy() for name, value in inputs.items()}
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, given), strict=True))
+
+
+def largest_difference(
+    network: nn.Module, graph: bytes, inputs: Mapping[str, Tensor], outputs: Sequence[str]
+) -> float:
+    """Largest difference of any output between torch and ONNX Runtime, over max(1, |value|)."""
+    with torch.inference_mode():
+        answer = network(*inputs.values())
+    expected = answer if isinstance(answer, tuple) else (answer,)
+    found = run_graph(graph, inputs)
+    return max(
+        float((np.abs(found[name] - want.numpy()) / np.maximum(1.0, np.abs(want.numpy()))).max())
+        for name, want in zip(outputs, expected, strict=True)
+    )
