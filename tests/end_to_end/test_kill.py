@@ -10,11 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from node.hl7.stand_in import RisStandIn
 
 from node.dicom.scu import StorageScu
 from node.dicom.stand_in import PacsStandIn
 from node.domain.errors import CardioNodeError
+from node.hl7.stand_in import RisStandIn
 from tests.ecg_instances import instances
 from tests.end_to_end.node_process import NodeProcess, destinations, settled
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from node.hl7.stand_in import RisStandIn
-
 from node.dicom.scu import StorageScu
 from node.dicom.stand_in import PacsStandIn
+from node.hl7.stand_in import RisStandIn
 from tests.ecg_instances import instances
 from tests.end_to_end.node_process import NodeProcess, destinations, free_port, settled
 

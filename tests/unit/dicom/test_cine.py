@@ -7,13 +7,13 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from tests.result_phantom import EDGE, FRAMES, ecg_head, frames, prediction
 
 from node.dicom.cine import BANNER_HEIGHT, build_cine
 from node.dicom.part10 import read_part10
 from node.dicom.template import load_templates
 from node.domain.errors import MalformedInstance, PredictionError
 from node.domain.prediction import Cine, Prediction
+from tests.result_phantom import EDGE, FRAMES, ecg_head, frames, prediction
 
 TEMPLATES = load_templates()
 FACTOR = 6  # 64 columns reach 384 at six times their size

@@ -7,6 +7,11 @@ from dataclasses import replace
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+
+from node.dicom.structured_report import CineReference, build_no_result_report, build_report
+from node.dicom.template import load_templates
+from node.domain.errors import BundleError, MalformedInstance, PredictionError
+from node.domain.prediction import Prediction
 from tests.result_phantom import (
     DISEASES,
     ESTIMATES,
@@ -17,11 +22,6 @@ from tests.result_phantom import (
     model,
     prediction,
 )
-
-from node.dicom.structured_report import CineReference, build_no_result_report, build_report
-from node.dicom.template import load_templates
-from node.domain.errors import BundleError, MalformedInstance, PredictionError
-from node.domain.prediction import Prediction
 
 TEMPLATES = load_templates()
 CINE = CineReference(

@@ -4,11 +4,11 @@ import io
 
 import pydicom
 from pydicom.dataset import Dataset
-from tests.result_phantom import DISEASES, ESTIMATES, NOTE, REFUSAL, ecg_head, model, prediction
 
 from node.dicom.structured_report import build_no_result_report, build_report
 from node.dicom.summary import read_measurements, report_text
 from node.dicom.template import load_templates
+from tests.result_phantom import DISEASES, ESTIMATES, NOTE, REFUSAL, ecg_head, model, prediction
 
 TEMPLATES = load_templates()
 

@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.conftest import absent
 from pydicom.dataset import Dataset
-from tests.result_phantom import FRAMES, NOTE, REFUSAL, ecg_head, model, prediction
 
 from node.dicom.cine import build_cine
 from node.dicom.part10 import read_part10
 from node.dicom.structured_report import CineReference, build_no_result_report, build_report
 from node.dicom.template import load_templates
+from tests.conftest import absent
+from tests.result_phantom import FRAMES, NOTE, REFUSAL, ecg_head, model, prediction
 
 TEMPLATES = load_templates()
 CINE_CLASS = "1.2.840.10008.5.1.4.1.1.7.2"

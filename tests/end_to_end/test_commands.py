@@ -1,0 +1,169 @@
+"""The commands people type, on the real process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from node.dicom.scu import StorageScu
+from node.dicom.stand_in import PacsStandIn
+from node.domain.errors import CardioNodeError
+from tests.ecg_instances import instances
+from tests.end_to_end.node_process import BUNDLES, NodeProcess, destinations, free_port, settled
+
+QUICK = ["--set", "model.bundle=quick-test", "--set", f'model.folders=["{BUNDLES}"]']
+
+
+def cardionode(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "node", *words], capture_output=True, text=True, check=False
+    )
+
+
+def test_two_runs_of_process_give_the_same_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "ecg.dcm"
+    uid, content = next(instances(1))
+    file.write_bytes(content)
+    for run in ("one", "two"):
+        done = cardionode("process", str(file), "--out", str(tmp_path / run), *QUICK)
+        assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (tmp_path / "one" / uid).iterdir())
+    assert names == [
+        "cine.dcm", "cine.gif", "cine.png", "ecg.png", "prediction.json", "report.dcm",
+        "report.txt", "result.hl7",
+    ]  # fmt: skip
+    for name in names:
+        first, second = (tmp_path / run / uid / name for run in ("one", "two"))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_process_says_what_it_could_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "note.txt"
+    file.write_text("not an ECG")
+    done = cardionode("process", str(file), "--out", str(tmp_path / "out"), *QUICK)
+    assert done.returncode == 1
+    assert "note.txt" in done.stdout
+
+
+def test_check_tries_what_the_file_names_and_says_what_is_wrong(tmp_path: Path) -> None:
+    pacs = PacsStandIn(ae_title="PACS")
+    node = NodeProcess(tmp_path, extra=destinations(pacs.start(), free_port()))
+    checked = node.run("check")
+    pacs.stop()
+    assert checked.returncode == 1
+    lines = checked.stdout.splitlines()
+    assert any(line.startswith("ok    destination PACS: C-ECHO") for line in lines)
+    assert any(line.startswith("FAIL  destination RIS") for line in lines)
+    assert any(line.startswith("ok    model: quick-test") for line in lines)
+
+
+def test_a_wrong_file_is_refused_with_every_problem_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text('dicom.port = 99999\nhl7.prot = 1\nlog.form = "xml"\n')
+    checked = cardionode("check", "--config", str(file), "--home", str(tmp_path))
+    assert checked.returncode == 1
+    for key in ("dicom.port", "hl7.prot", "log.form"):
+        assert key in checked.stderr
+    assert "3 problems" in checked.stderr
+
+
+def test_a_person_sees_retries_and_cancels_a_job(tmp_path: Path) -> None:
+    pacs_port = free_port()
+    pacs = PacsStandIn(ae_title="PACS", port=pacs_port)
+    node = NodeProcess(tmp_path, extra=destinations(pacs_port, free_port(), retry_s=300))
+    try:
+        node.start()
+        scu = StorageScu(
+            calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=node.dicom_port
+        )
+        for _, content in instances(2):
+            scu.send(content)
+        node.wait_for_jobs(
+            lambda jobs: (
+                len(jobs) == 2
+                and all(
+                    len(job["deliveries"]) == 3 and all(e["attempts"] for e in job["deliveries"])
+                    for job in jobs[:1]
+                )
+            )
+        )
+        shown = node.run("jobs", "show", "1", "--json")
+        tries = [each["tries"] for each in json.loads(shown.stdout)["deliveries"]]
+        assert all(each[0]["error_code"] == "unreachable" for each in tries)
+
+        pacs.start()
+        assert node.run("jobs", "retry", "1").returncode == 0
+        # The waiting ones are woken; without the retry they would wait for 300 s.
+        until = time.monotonic() + 20
+        while len(pacs.received) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert len(pacs.received) == 2
+
+        assert node.run("jobs", "cancel", "2").returncode == 0
+        assert node.run("jobs", "cancel", "1").returncode == 0
+        jobs = node.wait_for_jobs(settled(2))
+        assert [sorted(e["state"] for e in job["deliveries"]) for job in jobs] == [
+            ["cancelled", "delivered", "delivered"],
+            ["cancelled", "cancelled", "cancelled"],
+        ]
+        assert node.run("jobs", "cancel", "1").returncode == 1
+        assert node.run("jobs", "show", "99").returncode == 1
+    finally:
+        node.close()
+        pacs.stop()
+
+
+def test_health_readiness_and_metrics_are_served(tmp_path: Path) -> None:
+    node = NodeProcess(tmp_path)
+    try:
+        node.start()
+
+        def get(path: str) -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{node.web_port}{path}") as answer:
+                return str(answer.read().decode())
+
+        assert json.loads(get("/healthz")) == {"status": "ok", "problems": []}
+        assert json.loads(get("/readyz")) == {"status": "ok", "problems": []}
+        assert 'cardionode_jobs{state="received"} 0.0' in get("/metrics")
+    finally:
+        node.close()
+
+
+def test_a_second_node_in_the_same_home_is_refused(tmp_path: Path) -> None:
+    node = NodeProcess(tmp_path)
+    try:
+        node.start()
+        second = node.run("serve", "--set", "dicom.port=0")
+        assert second.returncode == 1
+        assert "another node runs" in second.stderr
+    finally:
+        node.close()
+
+
+def test_a_full_disk_refuses_with_out_of_resources_and_keeps_running(tmp_path: Path) -> None:
+    node = NodeProcess(tmp_path, extra="storage.minimum_free_mb = 100000000")
+    try:
+        node.start()
+        scu = StorageScu(
+            calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=node.dicom_port
+        )
+        with pytest.raises(CardioNodeError, match="0xA700"):
+            scu.send(next(instances(1))[1])
+        scu.echo()
+        assert node.events("instance refused")[0]["error_code"] == "out-of-space"
+    finally:
+        node.close()
+
+
+def test_bundles_are_listed_and_verified(tmp_path: Path) -> None:
+    listed = cardionode("bundle", "list", *QUICK)
+    assert listed.returncode == 0
+    assert "quick-test" in listed.stdout
+    assert cardionode("bundle", "verify", "quick-test", *QUICK).returncode == 0
+    assert cardionode("bundle", "verify", "nothing", *QUICK).returncode == 1
