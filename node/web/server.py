@@ -62,6 +62,7 @@ class WebServer:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(self._address)
+            listener.listen(128)
         except OSError as error:
             listener.close()
             raise ConfigurationError(

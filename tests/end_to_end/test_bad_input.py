@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -35,6 +36,10 @@ def store(
     ae.add_requested_context(dimse.TWELVE_LEAD_ECG, syntax)
     association = ae.associate("127.0.0.1", node.dicom_port, ae_title="CARDIONODE")
     assert association.is_established
+    # As send_c_store does: else the association's own loop may take the answer.
+    association._reactor_checkpoint.clear()
+    while not association._is_paused:
+        time.sleep(0.001)
     request = C_STORE()
     request.MessageID = 1
     request.AffectedSOPClassUID = dimse.TWELVE_LEAD_ECG
@@ -43,6 +48,7 @@ def store(
     request.DataSet = BytesIO(content)
     association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
     _, answer = association.dimse.get_msg(block=True)
+    association._reactor_checkpoint.set()
     association.release()
     return -1 if answer is None else int(answer.Status)
 
