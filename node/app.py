@@ -10,10 +10,6 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from pipelines.bundle import Bundle
-from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
-from pipelines.ecg_to_cmr import EcgToCmr
-
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
 from node.dicom.scu import StorageScu
 from node.dicom.template import Templates, load_templates
@@ -37,6 +33,9 @@ from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender
 from node.workflow.process import Processing
 from node.workflow.route import Destination, Routing, RoutingRule
+from pipelines.bundle import Bundle
+from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
+from pipelines.ecg_to_cmr import EcgToCmr
 
 
 def utc_now() -> datetime:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pipelines.bundle import Bundle
-from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +14,8 @@ from node.cli.options import Config, Overrides
 from node.dicom.template import load_templates
 from node.domain.errors import BundleError, CardioNodeError
 from node.settings import read_settings
+from pipelines.bundle import Bundle
+from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
 
 app = typer.Typer(no_args_is_help=True, help="Model bundles.")
 Name = Annotated[str | None, typer.Argument(help="A bundle's name; without one: all.")]

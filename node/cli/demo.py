@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -27,7 +27,7 @@ from node.cli.own_network import enter_own_network
 from node.dicom.part10 import read_part10
 from node.dicom.scu import StorageScu
 from node.dicom.stand_in import PacsStandIn
-from node.dicom.summary import read_measurements
+from node.dicom.summary import read_measurements, report_text
 from node.dicom.waveform import read_ecg
 from node.domain.delivery import Delivery, DeliveryState, JobState, ResultKind
 from node.domain.errors import ConfigurationError
@@ -256,7 +256,11 @@ def _show(
     if job.state is not JobState.COMPLETED:
         console.print(f"no result: {job.error_message or job.state.value}", markup=False)
     if ResultKind.REPORT in results:
-        console.print(_phenotypes(results[ResultKind.REPORT]))
+        report = read_part10(results[ResultKind.REPORT])
+        console.print(_phenotypes(report))
+        for line in report_text(report).splitlines():
+            if "SIMULATED" in line:
+                console.print(line.strip().partition(":")[0], style="bold", markup=False)
     table = Table("result", "destination", "acknowledged", "attempts", "identifier")
     for each in deliveries:
         said = "yes" if each.state is DeliveryState.DELIVERED else each.error_message or "no"
@@ -266,9 +270,9 @@ def _show(
     console.print(f"results: {out.resolve()} ({files})", markup=False)
 
 
-def _phenotypes(report: bytes) -> Table:
+def _phenotypes(report: Dataset) -> Table:
     table = Table("estimate from the ECG", "value", "unit", "prediction interval")
-    for number in read_measurements(read_part10(report)):
+    for number in read_measurements(report):
         name = f"{number.group}: {number.name}"
         interval = f"{number.lower} to {number.upper}" if number.lower else ""
         table.add_row(name, number.value, number.unit, interval)
