@@ -1,7 +1,7 @@
 """The OBX segments of a result: every number, what it refers to, and the readable report.
 
-Observations that belong together share the part of OBX-4 before the point: an estimate is 1.1, its
-bounds 1.2 and 1.3, its finding site 1.4.
+Observations that belong together share the part of OBX-4 before the point: an estimate is 1.1, how
+far its interval reaches below and above it 1.2 and 1.3, its finding site 1.4.
 Source: HL7 v2.5.1 §7.4.2; DICOM CID 225 (measurement uncertainty); IHE RAD-128 (study reference).
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from node.domain.code import Code, ConceptCode
 from node.domain.errors import BundleError
@@ -134,10 +135,16 @@ def _of_estimate(estimate: Estimate, concept: ConceptCode) -> list[Observation]:
     identifier, unit = _identifier(concept, estimate), concept.unit
     return [
         _number(identifier, estimate.text(estimate.value), unit, by_model=True),
-        _number(_ce(_LOWER), estimate.text(estimate.lower), unit),
-        _number(_ce(_UPPER), estimate.text(estimate.upper), unit),
+        _number(_ce(_LOWER), _distance(estimate, estimate.lower), unit),
+        _number(_ce(_UPPER), _distance(estimate, estimate.upper), unit),
         *_site(concept),
     ]
+
+
+def _distance(estimate: Estimate, bound: float) -> str:
+    """How far a bound lies from the value: what CID 225's codes name, as in the report."""
+    value = Decimal(estimate.text(estimate.value))
+    return f"{abs(value - Decimal(estimate.text(bound))):f}"
 
 
 def _of_disease(disease: DiseaseProbability, concept: ConceptCode) -> list[Observation]:

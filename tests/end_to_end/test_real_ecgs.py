@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pydicom.uid import generate_uid
 
 from node.cli.orthanc import DICOM_PORT, PROGRAM, Orthanc
 from node.cli.own_network import INSIDE
-from node.dicom.summary import read_measurements
+from node.dicom.summary import ReportedNumber, read_measurements
 from node.hl7.stand_in import RisStandIn
 from tests.conftest import absent
 from tests.end_to_end.node_process import NodeProcess, destinations, settled
@@ -162,15 +163,17 @@ def test_the_message_and_the_report_agree_on_every_number(hospital: Hospital) ->
         report = dcmread(io.BytesIO(hospital.instances[made["report"]]))
         message = hl7.parse(hospital.ris.received[made["oru"]].decode("utf-8"))
         numbers = [str(row[5]) for row in message.segments("OBX") if str(row[2]) == "NM"]
-        reported = [
-            text
-            for number in read_measurements(report)
-            for text in (number.value, number.lower, number.upper)
-            if text
-        ]
+        reported = [text for number in read_measurements(report) for text in _as_sent(number)]
         assert sorted(numbers) == sorted(reported)
         compared += len(numbers)
     assert compared > 500
+
+
+def _as_sent(number: ReportedNumber) -> list[str]:
+    """The value and, where it has an interval, how far that reaches below and above it."""
+    value = Decimal(number.value)
+    bounds = [Decimal(bound) for bound in (number.lower, number.upper) if bound]
+    return [number.value, *(f"{abs(value - bound):f}" for bound in bounds)]
 
 
 def test_no_log_line_names_a_patient(hospital: Hospital) -> None:

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-
-import pytest
+from collections.abc import Callable
 
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.workflow.ports import Level
 
-
-@pytest.fixture
-def journal(capsys: pytest.CaptureFixture[str]) -> Journal:
-    return Journal(set_up_logging(form="json", level="info"), Metrics())
+STREAM = logging.StreamHandler
 
 
-def test_a_key_outside_the_set_is_left_out_and_named(
-    journal: Journal, capsys: pytest.CaptureFixture[str]
-) -> None:
-    journal.event("instance accepted", job_id=7, patient_name="Doe^Jane")
-    line = json.loads(capsys.readouterr().err)
+def lines_of(event: Callable[[Journal], None]) -> str:
+    """What a journal writes for the event, through the very handler the service uses."""
+    logger = set_up_logging(form="json", level="info")
+    (handler,) = [each for each in logging.getLogger().handlers if type(each) is STREAM]
+    stream = io.StringIO()
+    handler.setStream(stream)
+    event(Journal(logger, Metrics()))
+    return stream.getvalue()
+
+
+def test_a_key_outside_the_set_is_left_out_and_named() -> None:
+    written = lines_of(
+        lambda journal: journal.event("instance accepted", job_id=7, patient_name="Doe^Jane")
+    )
+    line = json.loads(written)
     assert (line["message"], line["job_id"]) == ("instance accepted", 7)
     assert line["dropped"] == "patient_name"
     assert "Doe" not in json.dumps(line)
 
 
-def test_a_traceback_shows_where_and_what_kind_but_not_the_words(
-    journal: Journal, capsys: pytest.CaptureFixture[str]
-) -> None:
-    try:
-        raise ValueError("Doe^Jane is not a date")
-    except ValueError as error:
-        journal.event("job ended by a fault of the node", level=Level.ERROR, error=error)
-    line = json.loads(capsys.readouterr().err)
+def test_a_traceback_shows_where_and_what_kind_but_not_the_words() -> None:
+    def fail(journal: Journal) -> None:
+        try:
+            raise ValueError("Doe^Jane is not a date")
+        except ValueError as error:
+            journal.event("job ended by a fault of the node", level=Level.ERROR, error=error)
+
+    line = json.loads(lines_of(fail))
     assert "ValueError" in line["traceback"]
     assert "test_logs.py" in line["traceback"]
     assert "Doe" not in json.dumps(line)

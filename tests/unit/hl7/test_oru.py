@@ -117,9 +117,9 @@ def test_python_hl7_reads_every_estimate_with_its_interval_unit_and_code() -> No
     numbers = {str(obx[4]): obx for obx in observed(oru()) if str(obx[2]) == "NM"}
     for group, estimate in enumerate(ESTIMATES, start=1):
         value, lower, upper = (numbers[f"{group}.{member}"] for member in (1, 2, 3))
+        below, above = estimate.value - estimate.lower, estimate.upper - estimate.value
         assert [str(obx[5]) for obx in (value, lower, upper)] == [
-            f"{number:.{estimate.decimals}f}"
-            for number in (estimate.value, estimate.lower, estimate.upper)
+            f"{number:.{estimate.decimals}f}" for number in (estimate.value, below, above)
         ]
         assert {str(obx[6]).split("^")[0] for obx in (value, lower, upper)} == {estimate.unit}
         assert {str(obx[6]).split("^")[2] for obx in (value, lower, upper)} == {"UCUM"}
