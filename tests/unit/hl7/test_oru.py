@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import hl7
@@ -117,10 +118,11 @@ def test_python_hl7_reads_every_estimate_with_its_interval_unit_and_code() -> No
     numbers = {str(obx[4]): obx for obx in observed(oru()) if str(obx[2]) == "NM"}
     for group, estimate in enumerate(ESTIMATES, start=1):
         value, lower, upper = (numbers[f"{group}.{member}"] for member in (1, 2, 3))
-        below, above = estimate.value - estimate.lower, estimate.upper - estimate.value
-        assert [str(obx[5]) for obx in (value, lower, upper)] == [
-            f"{number:.{estimate.decimals}f}" for number in (estimate.value, below, above)
-        ]
+        printed = [estimate.text(each) for each in (estimate.value, estimate.lower, estimate.upper)]
+        middle, low, high = (Decimal(text) for text in printed)
+        assert str(value[5]) == printed[0]
+        assert middle - Decimal(str(lower[5])) == low
+        assert middle + Decimal(str(upper[5])) == high
         assert {str(obx[6]).split("^")[0] for obx in (value, lower, upper)} == {estimate.unit}
         assert {str(obx[6]).split("^")[2] for obx in (value, lower, upper)} == {"UCUM"}
         concept = CODES[estimate.field_id].code
