@@ -101,6 +101,7 @@ def demonstration_ecg() -> bytes:
     dataset.InstitutionName = "CardioNode Demonstration"
     dataset.AccessionNumber = "DEMO-ACC-1"
     dataset.StudyID = "1"
+    dataset.ReferringPhysicianName = ""
     for keyword in ("AdmissionID", "InstitutionalDepartmentName", "OtherPatientIDs"):
         if keyword in dataset:
             delattr(dataset, keyword)
