@@ -29,7 +29,7 @@ def check(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides
         console.print(f"{mark}  {result.subject}: {words}", style=style, markup=False)
         failed = failed or result.problem is not None
     if not settings.destinations:
-        console.print("note  destinations: there are none; results stay in the home folder")
+        console.print("note  destinations: there are none; ECGs are answered, nothing is sent")
     if failed:
         raise typer.Exit(1)
 

@@ -136,10 +136,7 @@ class Processing:
     def _settle(
         self, job: Job, found: Answer, owed: Sequence[tuple[Destination, ResultObject]]
     ) -> None:
-        digests = {
-            result.identifier: self.spool.put(result.content)
-            for result in (*found.objects, *(result for _, result in owed))
-        }
+        digests = {result.identifier: self.spool.put(result.content) for _, result in owed}
         prediction = found.prediction
         kept = self.spool.put(describe(prediction).encode()) if prediction else None
         findings = "; ".join(finding.message for finding in found.quality.findings)
