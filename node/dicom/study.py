@@ -13,7 +13,8 @@ from node.domain.errors import MalformedInstance
 from node.domain.identifiers import derived_uid
 from node.domain.study import Patient, Study
 
-_WIRE_SAFE_UID: Final = re.compile(r"[0-9.]{1,64}")
+# Begins with a digit: results are filed under it, and ".." would be another folder.
+_WIRE_SAFE_UID: Final = re.compile(r"[0-9][0-9.]{0,63}")
 _DATE: Final = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
 _TIME: Final = re.compile(r"(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.(\d{1,6}))?)?)?")
 _OFFSET: Final = re.compile(r"([+-])(\d\d)(\d\d)")

@@ -143,7 +143,7 @@ def test_an_unusable_study_uid_is_replaced_by_one_that_follows_from_the_instance
     assert first != study(StudyInstanceUID=stated, SOPInstanceUID="2.25.9").study_instance_uid
 
 
-@pytest.mark.parametrize("stated", ["", "ABC"])
+@pytest.mark.parametrize("stated", ["..", "...", "", "ABC"])
 def test_an_instance_without_a_usable_uid_is_malformed(stated: str) -> None:
     dataset = instance(twelve_leads())
     dataset.SOPInstanceUID = stated
