@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -30,7 +31,17 @@ def export_graph(network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequ
         )
     if program is None:
         raise AssertionError("the dynamo exporter gives a program")
-    return bytes(program.model_proto.SerializeToString())
+    return _without_origin(program.model_proto)
+
+
+def _without_origin(model: Any) -> bytes:
+    """The graph without the exporter's notes on it: they name files of the machine it ran on."""
+    graph = model.graph
+    parts = (graph.node, graph.value_info, graph.initializer, graph.input, graph.output)
+    for part in (model, graph, *(each for group in parts for each in group)):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return bytes(model.SerializeToString())
 
 
 def run_graph(graph: bytes, inputs: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
