@@ -11,7 +11,6 @@ from pynetdicom import _config
 
 from node.domain.errors import (
     CardioNodeError,
-    ConflictingInstance,
     DeliveryError,
     MalformedInstance,
     OutOfSpace,
@@ -54,7 +53,6 @@ _STATUS: tuple[tuple[type[CardioNodeError], int], ...] = (
     (StorageError, OUT_OF_RESOURCES),
     (MalformedInstance, CANNOT_UNDERSTAND),
     (UnsupportedInstance, CANNOT_UNDERSTAND),
-    (ConflictingInstance, CANNOT_UNDERSTAND),
 )
 
 

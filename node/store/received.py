@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from node.domain.delivery import JOB_TRANSITIONS, DeliveryState, JobState
+from node.domain.errors import ConflictingInstance
 from node.domain.instance import Origin, ReceivedInstance
 from node.store.tables import attempt, delivery, hl7_message, job
 
@@ -62,7 +63,7 @@ class Jobs:
                 size_bytes=instance.size_bytes,
                 received_at=instance.received_at,
                 conflicts_with=conflicts_with,
-                error_code="conflicting-instance" if conflicts_with is not None else None,
+                error_code=ConflictingInstance.code if conflicts_with is not None else None,
                 error_message=error or None,
             )
             .returning(job.c.job_id)
