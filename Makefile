@@ -35,7 +35,7 @@ $(VENV)/.runtime: pyproject.toml .ci/constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check $(PINNED) -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check $(PINNED) -e ".[dev,train]"
 	@touch $@
 
 clean:

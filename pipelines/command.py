@@ -27,7 +27,7 @@ def train(
     import torch
 
     from pipelines.cardionets.cine_decoder import CineDecoder
-    from pipelines.cardionets.heads import EcgToPhenotypes
+    from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes
     from pipelines.training.bundle import build_bundle
     from pipelines.training.cine import train_cine
     from pipelines.training.cohort import open_cohort, simulate_cohort

@@ -55,10 +55,6 @@ _COUPLING: dict[str, dict[str, float]] = {
     "pq": {"age": 0.27, "la": 0.20, "sex": 0.09, "rate": -0.27},
 }
 
-_OWN_SPREAD = np.array(
-    [0.77, 0.81, 0.84, 0.82, 0.89, 0.95, 0.85, 0.91, 0.89, 0.94, 0.90, 0.92, 0.79, 0.87]
-)  # leaves every trait a variance of 1
-
 
 OWN_SPREAD = np.array(
     [0.52, 0.55, 0.80, 0.70, 0.62, 0.62, 0.62, 0.72, 0.72, 0.75, 0.65, 0.75, 0.65, 0.80]

@@ -13,8 +13,8 @@ from torch import Tensor
 from node.domain.identifiers import sha256
 from pipelines.bundle import Bundle, write_bundle
 from pipelines.cardionets.cine_decoder import CineDecoder, WholeCine
+from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes, Served
 from pipelines.cardionets.export import OPSET, export_graph, largest_difference, run_graph
-from pipelines.cardionets.heads import EcgToPhenotypes, Served
 from pipelines.cohort.phenotypes import DISEASES, PHENOTYPES
 from pipelines.evaluation.cine import peak_signal_to_noise_db, structural_similarity
 from pipelines.manifest import Manifest

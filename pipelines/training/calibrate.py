@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from pipelines.cardionets.heads import EcgToPhenotypes
+from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes
 from pipelines.cohort.phenotypes import DISEASES, PHENOTYPES
 from pipelines.ecg_to_cmr import derive
 from pipelines.evaluation.phenotypes import (

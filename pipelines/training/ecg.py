@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.cardionets.heads import EcgToPhenotypes, Outputs
+from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes, Outputs
 from pipelines.training.cine import Report, set_rate
 from pipelines.training.cohort import Cohort
 from pipelines.training.configuration import TrainingConfiguration

@@ -1,4 +1,7 @@
-"""From ECG features and the subject to phenotypes with spread, diseases, and the cine's anatomy."""
+"""The compact network: a 12-lead ECG and the subject to phenotypes, diseases and cine anatomy.
+
+Strided residual convolutions over time, attention pooling, heads that see the subject too.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipelines.cardionets.ecg_encoder import EcgEncoder
-
+LEADS = 12
 SUBJECT = 8
 
 
@@ -20,13 +22,51 @@ class Outputs(NamedTuple):
     logits: Tensor
 
 
+class _Encoder(nn.Module):
+    """(n, 12, 2500) mV to (n, features)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        c = channels
+        self.features = 2 * 4 * c
+        self.stem = nn.Sequential(
+            nn.Conv1d(LEADS, c, 15, stride=4, padding=7), nn.BatchNorm1d(c), nn.GELU()
+        )
+        self.blocks = nn.Sequential(
+            _Block(c, c), _Block(c, 2 * c), _Block(2 * c, 3 * c), _Block(3 * c, 4 * c)
+        )
+        self.attention = nn.Conv1d(4 * c, 4, 1)
+
+    def forward(self, ecg: Tensor) -> Tensor:
+        x = self.blocks(self.stem(ecg))  # (n, 4c, 40)
+        weights = torch.softmax(self.attention(x), dim=2)  # (n, 4, 40)
+        heads = x.view(x.shape[0], 4, -1, x.shape[2])  # (n, 4, c, 40)
+        pooled = (heads * weights[:, :, None]).sum(dim=3).flatten(1)  # (n, 4c)
+        return torch.cat([pooled, x.mean(dim=2)], dim=1)  # (n, 8c)
+
+
+class _Block(nn.Module):
+    """Residual, halves the time axis."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(inputs, outputs, 9, stride=2, padding=4), nn.BatchNorm1d(outputs), nn.GELU(),
+            nn.Conv1d(outputs, outputs, 5, padding=2), nn.BatchNorm1d(outputs),
+        )  # fmt: skip
+        self.skip = nn.Conv1d(inputs, outputs, 1, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.gelu(self.body(x) + self.skip(x))
+
+
 class EcgToPhenotypes(nn.Module):
     """Encoder and heads. Targets are the phenotypes in their order, then heart rate."""
 
     def __init__(self, channels: int, targets: int, diseases: int) -> None:
         super().__init__()
         self.targets = targets
-        self.encoder = EcgEncoder(channels)
+        self.encoder = _Encoder(channels)
         self.trunk = nn.Sequential(
             nn.Linear(self.encoder.features + SUBJECT, 256), nn.GELU(), nn.Dropout(0.1),
             nn.Linear(256, 256), nn.GELU(),
