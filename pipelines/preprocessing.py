@@ -5,40 +5,140 @@ A recipe, once named by a bundle, never changes: a better one gets a new name.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
+from scipy import signal
 
 from node.domain.ecg import STANDARD_LEADS, ECGRecord, Subject
 from node.domain.errors import PredictionError
 from node.ecg.conditioning import fill_gaps, resample
 
+_EDGE_S = 2.0
+_WINDOW_STEP_S = 0.5
+_FLAT_MV = 1e-6
+"""A thousandth of the finest recorder's step: what filters leave of a straight line."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """All numbers of one way to condition an ECG."""
+class Recipe(ABC):
+    """All numbers of one way to condition an ECG, and the way."""
 
     name: str
     sampling_frequency_hz: float
     window_s: float
     minimum_duration_s: float
-    """Shorter records are refused; between this and `window_s` the end is silence."""
+    """Shorter records are refused."""
     high_pass_hz: float
     low_pass_hz: float
-    limit_mv: float
-    """Larger deflections are cut off: no heart makes them."""
 
     @property
     def window_samples(self) -> int:
         return round(self.window_s * self.sampling_frequency_hz)
 
+    @abstractmethod
+    def window(self, record: ECGRecord) -> NDArray[np.float64]:
+        """(window_samples, 12) of a record with all leads and the minimum duration.
+
+        Raises PredictionError (a record this recipe can make nothing of).
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MillivoltRecipe(Recipe):
+    """Millivolts stay: voltage is evidence.
+
+    Gaps are bridged, the whole record is resampled and filtered, and only then the window is
+    taken, so that filters swing out at the record's ends and not inside the window. Where a record
+    is shorter than the window, the end is silence.
+    """
+
+    limit_mv: float
+    """Larger deflections are cut off: no heart makes them."""
+
+    def window(self, record: ECGRecord) -> NDArray[np.float64]:
+        gaps = np.isnan(record.samples).any(axis=1)
+        whole = resample(
+            fill_gaps(record.samples), record.sampling_frequency_hz, self.sampling_frequency_hz
+        )
+        whole = np.clip(self._filter(whole), -self.limit_mv, self.limit_mv)
+        start = _window_start(np.asarray(gaps), record.sampling_frequency_hz, self)
+        first = round(start * self.sampling_frequency_hz)
+        window = whole[first : first + self.window_samples]
+        padding = self.window_samples - window.shape[0]
+        return np.pad(window, ((0, padding), (0, 0)))
+
+    def _filter(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n_samples, n_leads) within the band, without phase shift."""
+        rate = self.sampling_frequency_hz
+        sections = np.vstack(
+            [
+                signal.butter(2, self.high_pass_hz, "highpass", fs=rate, output="sos"),
+                signal.butter(4, self.low_pass_hz, "lowpass", fs=rate, output="sos"),
+            ]
+        )
+        edge = min(round(_EDGE_S * rate), samples.shape[0] - 1)
+        filtered: NDArray[np.float64] = signal.sosfiltfilt(sections, samples, axis=0, padlen=edge)
+        return filtered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandardisedRecipe(Recipe):
+    """The published networks' input. Millivolts are lost: one mean and one spread are divided out.
+
+    The whole record is resampled through its spectrum, cut to a fixed window, and only then
+    filtered, so that filters swing inside the window: as those networks were trained.
+    The published evaluation means over windows from samples 0, 125 and 250; its generator drew the
+    first sample at random.
+    Source: Ding et al., NEJM AI 2026;3(4), and its code (github Yukui-1999/ECG-CMR, 14ca8af).
+    """
+
+    first_sample: int
+    """Of the window, at the recipe's sampling frequency."""
+
+    def window(self, record: ECGRecord) -> NDArray[np.float64]:
+        filtered = self.filtered(record)
+        spread = filtered.std()
+        if spread < _FLAT_MV:
+            raise PredictionError("the ECG is flat: the quality gate must refuse it")
+        standardised: NDArray[np.float64] = (filtered - filtered.mean()) / spread
+        return standardised
+
+    def filtered(self, record: ECGRecord) -> NDArray[np.float64]:
+        """(window_samples, 12) mV: the window within the band, without phase shift."""
+        window = self.resampled(record)[self.first_sample :][: self.window_samples]
+        for sections in (self.high_pass(), self.low_pass()):
+            window = signal.sosfiltfilt(sections, window, axis=0)
+        return window
+
+    def resampled(self, record: ECGRecord) -> NDArray[np.float64]:
+        """(n_samples, 12) mV of the whole record, gaps bridged, at the recipe's frequency."""
+        ratio = self.sampling_frequency_hz / record.sampling_frequency_hz
+        filled = fill_gaps(record.samples).astype(np.float64)
+        whole: NDArray[np.float64] = signal.resample(filled, round(len(filled) * ratio), axis=0)
+        return whole
+
+    def high_pass(self) -> NDArray[np.float64]:
+        """Second-order sections of the Butterworth filter of order 5."""
+        return self._butterworth(self.high_pass_hz, "highpass")
+
+    def low_pass(self) -> NDArray[np.float64]:
+        """As `high_pass`."""
+        return self._butterworth(self.low_pass_hz, "lowpass")
+
+    def _butterworth(self, corner_hz: float, kind: str) -> NDArray[np.float64]:
+        sections: NDArray[np.float64] = signal.butter(
+            5, corner_hz, kind, fs=self.sampling_frequency_hz, output="sos"
+        )
+        return sections
+
 
 RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
     {
-        "cardionode-1": Recipe(
+        "cardionode-1": MillivoltRecipe(
             name="cardionode-1",
             sampling_frequency_hz=250.0,
             window_s=10.0,
@@ -46,20 +146,24 @@ RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
             high_pass_hz=0.67,  # AHA/ACC/HRS 2007: a zero-phase filter may cut this high
             low_pass_hz=40.0,
             limit_mv=6.0,
-        )
+        ),
+        "published-1": StandardisedRecipe(
+            name="published-1",
+            sampling_frequency_hz=250.0,
+            window_s=9.0,
+            minimum_duration_s=10.0,  # 0.5 s on either side of the window
+            high_pass_hz=0.67,
+            low_pass_hz=40.0,
+            first_sample=125,
+        ),
     }
 )
 
-_EDGE_S = 2.0
-_WINDOW_STEP_S = 0.5
-
 
 def condition(record: ECGRecord, recipe: Recipe) -> NDArray[np.float32]:
-    """The network's input: (12, window_samples) float32 millivolts, leads in standard order.
+    """The network's input: (12, window_samples) float32, leads in standard order.
 
-    Gaps are bridged, the whole record is resampled and filtered, and only then the window is
-    taken, so that filters swing out at the record's ends and not inside the window. The scale
-    stays millivolts: voltage is evidence.
+    In the unit that the recipe leaves.
     Raises PredictionError (not all twelve leads, or shorter than the recipe's minimum).
     """
     if record.leads != STANDARD_LEADS:
@@ -69,17 +173,7 @@ def condition(record: ECGRecord, recipe: Recipe) -> NDArray[np.float32]:
             f"the ECG is shorter than {recipe.minimum_duration_s:g} s: "
             "the quality gate must refuse it"
         )
-    gaps = np.isnan(record.samples).any(axis=1)
-    signal = resample(
-        fill_gaps(record.samples), record.sampling_frequency_hz, recipe.sampling_frequency_hz
-    )
-    signal = np.clip(filter_band(signal, recipe), -recipe.limit_mv, recipe.limit_mv)
-    start = _window_start(np.asarray(gaps), record.sampling_frequency_hz, recipe)
-    first = round(start * recipe.sampling_frequency_hz)
-    window = signal[first : first + recipe.window_samples]
-    padding = recipe.window_samples - window.shape[0]
-    padded = np.pad(window, ((0, padding), (0, 0)))
-    return np.ascontiguousarray(padded.T, dtype=np.float32)
+    return np.ascontiguousarray(recipe.window(record).T, dtype=np.float32)
 
 
 def subject_vector(subject: Subject) -> NDArray[np.float32]:
@@ -100,20 +194,6 @@ def subject_vector(subject: Subject) -> NDArray[np.float32]:
         for value, centre, spread in traits
     ]
     return np.array(pairs, dtype=np.float32).ravel()
-
-
-def filter_band(samples: NDArray[np.float32], recipe: Recipe) -> NDArray[np.float64]:
-    """(n_samples, n_leads) within the recipe's band, without phase shift."""
-    rate = recipe.sampling_frequency_hz
-    sections = np.vstack(
-        [
-            butter(2, recipe.high_pass_hz, "highpass", fs=rate, output="sos"),
-            butter(4, recipe.low_pass_hz, "lowpass", fs=rate, output="sos"),
-        ]
-    )
-    edge = min(round(_EDGE_S * rate), samples.shape[0] - 1)
-    filtered: NDArray[np.float64] = sosfiltfilt(sections, samples, axis=0, padlen=edge)
-    return filtered
 
 
 def _window_start(gaps: NDArray[np.bool_], frequency_hz: float, recipe: Recipe) -> float:

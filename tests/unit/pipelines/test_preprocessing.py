@@ -13,6 +13,7 @@ from node.domain.errors import PredictionError
 from pipelines.preprocessing import RECIPES, condition, subject_vector
 
 RECIPE = RECIPES["cardionode-1"]
+PUBLISHED = RECIPES["published-1"]
 MakeEcg = Callable[..., ECGRecord]
 
 
@@ -59,6 +60,47 @@ def test_a_window_without_gaps_is_preferred(make_ecg: MakeEcg) -> None:
     conditioned = condition(replace(record, samples=samples), RECIPE)
     whole = condition(make_ecg(seconds=13.0, rate_bpm=60.0), RECIPE)
     assert np.abs(conditioned - whole)[:, 750:1750].max() < 0.05
+
+
+def test_the_published_input_is_twelve_leads_of_nine_seconds(make_ecg: MakeEcg) -> None:
+    conditioned = condition(make_ecg(seconds=10.0), PUBLISHED)
+    assert conditioned.shape == (12, 2250) and conditioned.dtype == np.float32
+    assert PUBLISHED.window_samples == 2250
+
+
+def test_the_published_input_has_lost_its_millivolts(make_ecg: MakeEcg) -> None:
+    """One mean and one spread for all leads: what is left is their ratio."""
+    record = make_ecg()
+    conditioned = condition(record, PUBLISHED)
+    doubled = replace(record, samples=np.float32(2.0) * record.samples)
+    assert conditioned.mean() == pytest.approx(0.0, abs=1e-6)
+    assert conditioned.std() == pytest.approx(1.0, abs=1e-6)
+    assert np.array_equal(condition(doubled, PUBLISHED), conditioned)
+
+
+def test_the_published_input_bridges_gaps(make_ecg: MakeEcg) -> None:
+    record = make_ecg()
+    samples = record.samples.copy()
+    samples[2320:2350, 3] = np.nan
+    assert np.isfinite(condition(replace(record, samples=samples), PUBLISHED)).all()
+
+
+@pytest.mark.parametrize("level_mv", [0.0, 3.0])
+def test_the_published_input_refuses_a_flat_record(make_ecg: MakeEcg, level_mv: float) -> None:
+    record = make_ecg()
+    flat = replace(record, samples=np.full_like(record.samples, level_mv))
+    with pytest.raises(PredictionError, match="flat"):
+        condition(flat, PUBLISHED)
+
+
+def test_the_published_input_needs_ten_seconds(make_ecg: MakeEcg) -> None:
+    with pytest.raises(PredictionError, match="shorter than 10 s"):
+        condition(make_ecg(seconds=9.5), PUBLISHED)
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_a_recipe_is_found_under_its_name(name: str) -> None:
+    assert RECIPES[name].name == name
 
 
 def test_a_missing_lead_is_refused(make_ecg: MakeEcg) -> None:
