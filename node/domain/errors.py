@@ -5,7 +5,8 @@
     │   ├── MalformedInstance                  not DICOM, cut short, or contradicts itself
     │   ├── UnsupportedInstance                sound, but not a thing this node reads
     │   ├── ConflictingInstance                same SOP Instance UID, other content
-    │   └── MalformedMessage                   an HL7 message that cannot be read
+    │   ├── MalformedMessage                   an HL7 message that cannot be read
+    │   └── UnusableData                       a research recording, table or split as it is
     ├── ConfigurationError         permanent   the administrator has to change a setting
     ├── BundleError                permanent   a model bundle that must not be served
     ├── PredictionError            permanent   the model gave something that is not an answer
@@ -66,6 +67,10 @@ class ConflictingInstance(InputError):
 
 class MalformedMessage(InputError):
     code = "malformed-message"
+
+
+class UnusableData(InputError):
+    code = "unusable-data"
 
 
 class ConfigurationError(CardioNodeError):
