@@ -141,8 +141,8 @@ def _check_mean(phenotype: Phenotype, values: list[float]) -> None:
     fraction = phenotype.unit == "%" and abs(mean) < 1
     if fraction or not phenotype.minimum <= mean <= phenotype.maximum:
         raise UnusableData(
-            f"field {phenotype.field_id}: its mean, {mean:.4g}, is not believable in "
-            f"{phenotype.unit}; check the unit and the column"
+            f"field {phenotype.field_id}: its mean is not believable in {phenotype.unit}; check "
+            "the unit and the column"
         )
 
 

@@ -27,6 +27,7 @@ N_FOLDS: Final = 10
 def read_ptb_xl(folder: Path, sampling_frequency_hz: int = 500) -> Iterator[Recording | Refused]:
     """Every record of the database, in its order, with the publisher's fold (1 to 10).
 
+    sampling_frequency_hz: 500 or 100, of which every record has a copy.
     Raises UnusableData when the table cannot be read; a row or record that cannot is `Refused`.
     """
     file_column = FILE_COLUMNS[sampling_frequency_hz]

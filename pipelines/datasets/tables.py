@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import math
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from node.domain.errors import UnusableData
 
@@ -16,10 +18,11 @@ MISSING_TEXTS: Final = ("", "NA", "NAN", "NULL")
 def read_rows(path: Path, columns: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row: the line of the file it ends on, and its values by column.
 
-    Raises UnusableData: not text, a column missing or there twice, a row of another length.
+    A name that ends on .gz is decompressed. Raises UnusableData: not text, a column missing or
+    there twice, a row of another length.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with _opened(path) as file:
             delimiter = "\t" if "\t" in file.readline() else ","
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
@@ -31,7 +34,7 @@ def read_rows(path: Path, columns: Collection[str]) -> Iterator[tuple[int, dict[
                         f"line {reader.line_num} has {len(row)} values, the header {len(header)}"
                     )
                 yield reader.line_num, dict(zip(header, row, strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
+    except (csv.Error, EOFError, UnicodeDecodeError, gzip.BadGzipFile, zlib.error) as error:
         raise UnusableData("not a table of comma- or tab-separated text in UTF-8") from error
     except OSError as error:
         raise UnusableData("the table cannot be opened") from error
@@ -49,6 +52,12 @@ def number_in(row: dict[str, str], column: str, line: int) -> float | None:
     if not math.isfinite(number):
         raise UnusableData(f"line {line}, column {column}: not a number")
     return number
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _check_header(header: list[str], columns: Collection[str]) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from node.domain.ecg import Lead
+from node.domain.ecg import Lead, Subject
 from node.domain.errors import UnusableData
 from pipelines.datasets.mimic_iv_ecg import read_mimic_iv_ecg
 from pipelines.datasets.recording import Measurement, Recording, Refused
@@ -79,6 +80,29 @@ def test_a_study_without_measurements_has_none(folder: Path) -> None:
     first = next(read_mimic_iv_ecg(folder))
     assert isinstance(first, Recording)
     assert first.measurements == {}
+
+
+@pytest.mark.parametrize("name", ["patients.csv", "patients.csv.gz"])
+def test_the_age_is_that_of_the_subjects_own_shifted_years(folder: Path, name: str) -> None:
+    header = "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod"
+    rows = ["10000032,F,52,2178,2014 - 2016,2180-09-09", "10000117,M,91,2174,2008 - 2010,"]
+    content = "\n".join([header, *rows]).encode()
+    patients = folder / name
+    patients.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    first, _refused, third, _absent = read_mimic_iv_ecg(folder, patients)
+    assert isinstance(first, Recording)
+    assert isinstance(third, Recording)
+    assert first.subject == Subject(age_years=54.0, sex="F")
+    assert third.subject == Subject(age_years=90.0, sex="M")
+
+
+def test_a_compressed_table_that_is_cut_short_is_refused(folder: Path) -> None:
+    patients = folder / "patients.csv.gz"
+    whole = b"subject_id,gender,anchor_age,anchor_year\n10000032,F,52,2178\n"
+    for content in (gzip.compress(whole)[:-9], whole):
+        patients.write_bytes(content)
+        with pytest.raises(UnusableData, match="not a table"):
+            list(read_mimic_iv_ecg(folder, patients))
 
 
 @pytest.mark.parametrize("column", ["subject_id", "study_id", "path"])
