@@ -156,3 +156,13 @@ def test_a_size_without_whole_groups_or_with_too_many_halvings_of_time_is_refuse
         AutoencoderSize(channels=48, multipliers=(1, 2), time_downsamplings=0, **given)
     with pytest.raises(ValueError, match="halved"):
         AutoencoderSize(channels=32, multipliers=(1, 2), time_downsamplings=2, **given)
+
+
+@pytest.mark.parametrize(("said", "taken"), [(100.0, 20.0), (-100.0, -30.0)])
+def test_a_log_variance_beyond_its_bounds_is_taken_at_the_bound(said: float, taken: float) -> None:
+    network = Autoencoder(FOLDED).eval()
+    torch.nn.init.zeros_(network.quant_conv.weight)
+    torch.nn.init.constant_(network.quant_conv.bias, said)
+    with torch.inference_mode():
+        posterior = network.encode(torch.zeros(1, 1, 5, 16, 16))
+    assert torch.equal(posterior.log_variance, torch.full((1, 4, 1, 1, 1), taken))
