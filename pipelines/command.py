@@ -1,8 +1,7 @@
-"""The command `cardionets`: train a bundle, and look at its figures."""
+"""The command `cardionets`: simulate, train, measure and look at what a CardioNode serves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,58 +14,30 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 @app.callback()
 def cardionets() -> None:
-    """CardioNets: train and measure what a CardioNode serves (needs the extra `train`)."""
+    """CardioNets: simulate, train and measure models (needs the extra `train`)."""
 
 
 @app.command()
-def train(
-    config: Annotated[Path, typer.Option(exists=True, help="Training configuration (TOML).")],
-    out: Annotated[Path, typer.Option(help="Folder for the cohort, checkpoints and the bundle.")],
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for the training set.")],
+    seed: Annotated[int, typer.Option(help="Another seed, another population.")] = 20261125,
+    test: Annotated[int, typer.Option(help="Subjects to test on.")] = 5000,
+    calibration: Annotated[int, typer.Option(help="Subjects to set intervals by.")] = 3000,
+    train: Annotated[int, typer.Option(help="Subjects to train on.")] = 50000,
+    test_cines: Annotated[int, typer.Option(help="Cines among the test subjects.")] = 400,
+    train_cines: Annotated[int, typer.Option(help="Cines among the training subjects.")] = 6000,
 ) -> None:
-    """Simulate, train, calibrate, measure and write a bundle; a finished stage is not repeated."""
-    import torch
+    """Simulate a paired cohort: ECGs, cines, phenotypes, diseases."""
+    from pipelines.cohort.simulation import CohortSizes, simulate_cohort
 
-    from pipelines.cardionets.cine_decoder import CineDecoder
-    from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes
-    from pipelines.training.bundle import build_bundle
-    from pipelines.training.cine import train_cine
-    from pipelines.training.cohort import open_cohort, simulate_cohort
-    from pipelines.training.configuration import read_configuration
-    from pipelines.training.ecg import train_ecg
-    from pipelines.training.targets import read_targets
-
-    configuration = read_configuration(config)
-    sizes = configuration.cohort
+    sizes = CohortSizes(
+        seed=seed, test=test, calibration=calibration, train=train,
+        test_cines=test_cines, train_cines=train_cines,
+    )  # fmt: skip
     with Progress(console=Console(stderr=True)) as progress:
-
-        def stage(name: str) -> Callable[[float, str], None]:
-            task = progress.add_task(name, total=1.0)
-            return lambda share, loss: progress.update(
-                task, completed=share, description=f"{name}: {loss}"
-            )
-
-        cohort_folder = out / "cohort"
-        if not (cohort_folder / "done").exists():
-            total = sizes.size + len(sizes.with_cine)
-            task = progress.add_task("simulating the cohort", total=total)
-            simulate_cohort(cohort_folder, configuration, lambda n: progress.advance(task, n))
-            (cohort_folder / "done").touch()
-        cohort = open_cohort(cohort_folder)
-        targets = read_targets(cohort, configuration)
-        width = targets.natural.shape[1]
-        cine_file, ecg_file = out / "cine.pt", out / "ecg.pt"
-        if not cine_file.exists():
-            train_cine(cohort, targets, configuration, cine_file, stage("training the cine"))
-        if not ecg_file.exists():
-            train_ecg(cohort, targets, configuration, ecg_file, stage("training the ECG network"))
-    decoder = CineDecoder(width)
-    decoder.load_state_dict(torch.load(cine_file, weights_only=True))
-    network = EcgToPhenotypes(configuration.ecg.channels, width, cohort.diseases.shape[1])
-    network.load_state_dict(torch.load(ecg_file, weights_only=True))
-    bundle = build_bundle(
-        out / configuration.name, network.eval(), decoder.eval(), cohort, targets, configuration
-    )
-    Console().print(f"{bundle.folder}: {bundle.manifest.capabilities_text}", markup=False)
+        task = progress.add_task("simulating", total=sizes.work)
+        made = simulate_cohort(out, sizes, lambda n: progress.advance(task, n))
+    Console().print(f"{out}: test subjects {made.statement.test_digest}", markup=False)
 
 
 def main() -> None:

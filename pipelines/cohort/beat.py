@@ -6,22 +6,28 @@ descend, and the atria fill while the ventricles empty.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.cohort import heart
+from pipelines.cohort.conditions import Conduction
 from pipelines.cohort.population import Population
+from pipelines.cohort.segments import LATERAL_WALL, SEPTAL_WALL
 from pipelines.cohort.tissue import Field
 
+LEFT_BLOCK_LEAD = 0.04
+"""Share of the RR interval by which a blocked septum leads and the lateral wall lags."""
 TRICUSPID_OFFSET_MM = 6.0
 """The tricuspid annulus lies nearer the apex than the mitral one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """Scalars of each frame, (frames, 1, 1) float32: mm along the axis from the mitral annulus at
+    """Scalars of each frame, (frames, 1) float32: mm along the axis from the mitral annulus at
     end-diastole (u, to the apex) and across it (v, to the lateral wall)."""
 
     apex: float
@@ -30,6 +36,10 @@ class Beat:
     lv_length: Field
     lv_radius: Field
     lv_wall: Field
+    septal_wall: Field
+    lateral_wall: Field
+    lv_shift: Field
+    """Across, towards the less active wall: the other pulls the cavity over."""
     rv_length: Field
     rv_width: Field
     la_length: Field
@@ -40,6 +50,15 @@ class Beat:
     opening: Field
     """Of the atrioventricular valves, 0 closed to 1 wide open."""
 
+    def frames(self, numbers: Sequence[int]) -> Beat:
+        """The same beat in these frames alone."""
+        chosen: dict[str, Any] = {
+            each.name: value[list(numbers)]
+            for each in fields(self)
+            if isinstance(value := getattr(self, each.name), np.ndarray)
+        }
+        return replace(self, **chosen)
+
 
 def move_chambers(population: Population, index: int, frames: int) -> Beat:
     """Place and size of every chamber in every frame."""
@@ -47,6 +66,8 @@ def move_chambers(population: Population, index: int, frames: int) -> Beat:
     phase = np.arange(frames) / frames
     rr_s = 60.0 / float(p.heart_rate_bpm[i])
     early_share = float(np.clip(0.72 - 0.005 * (p.age_years[i] - 58.0), 0.45, 0.88))
+    if p.conditions.fibrillation[i]:
+        early_share = 1.0  # no atrial kick
     emptied = heart.contraction(phase, rr_s, early_share)
     apex = float(p.lv_length_mm[i])
     lv_volume = p.lvedv_ml[i] - (p.lvedv_ml[i] - p.lvesv_ml[i]) * emptied
@@ -62,14 +83,18 @@ def move_chambers(population: Population, index: int, frames: int) -> Beat:
     la_length = mitral - mitral.max() + 48.0 * np.cbrt(p.la_max_ml[i] / 67.0)
     ra_length = tricuspid - tricuspid.max() + 53.0 * np.cbrt(p.ra_max_ml[i] / 80.0)
     lv_radius = heart.cavity_radius_mm(lv_volume, lv_length)
-    mass_g = np.full(frames, p.lv_mass_g[i])
+    wall = heart.wall_thickness_mm(lv_volume, lv_length, np.full(frames, p.lv_mass_g[i]))
+    shift = _shift_mm(p, i, phase, rr_s, early_share, float(np.ptp(lv_radius)))
     return Beat(
         apex=apex,
         mitral=_per_frame(mitral),
         tricuspid=_per_frame(tricuspid),
         lv_length=_per_frame(lv_length),
         lv_radius=_per_frame(lv_radius),
-        lv_wall=_per_frame(heart.wall_thickness_mm(lv_volume, lv_length, mass_g)),
+        lv_wall=_per_frame(wall),
+        septal_wall=_per_frame(wall * p.wall_shares[i, SEPTAL_WALL].mean()),
+        lateral_wall=_per_frame(wall * p.wall_shares[i, LATERAL_WALL].mean()),
+        lv_shift=_per_frame(shift),
         rv_length=_per_frame(rv_length),
         # Width and depth of the crescent shrink alike: V = L (width / 0.82)^2.
         rv_width=_per_frame(0.82 * np.sqrt(1000.0 * rv_volume / rv_length)),
@@ -82,8 +107,27 @@ def move_chambers(population: Population, index: int, frames: int) -> Beat:
     )
 
 
+def _shift_mm(
+    population: Population, index: int, phase: NDArray[np.float64], rr_s: float,
+    early_share: float, excursion_mm: float,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Where the cavity's axis goes: half of what septum and lateral wall move inwards unlike.
+
+    In left bundle branch block the septum pulls first and the lateral wall follows.
+    """
+    blocked = population.conditions.conduction[index] == Conduction.LEFT_BUNDLE_BRANCH_BLOCK
+    lead = LEFT_BLOCK_LEAD if blocked else 0.0
+    septal, lateral = (
+        population.activity_shares[index, wall].mean()
+        * heart.contraction((phase + sign * lead) % 1.0, rr_s, early_share)
+        for wall, sign in ((SEPTAL_WALL, 1.0), (LATERAL_WALL, -1.0))
+    )
+    shift: NDArray[np.float64] = excursion_mm / 2.0 * (septal - lateral)
+    return shift
+
+
 def _per_frame(values: NDArray[np.float64]) -> Field:
-    return values.astype(np.float32)[:, None, None]
+    return values.astype(np.float32)[:, None]
 
 
 def _valve_opening(
