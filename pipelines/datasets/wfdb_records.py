@@ -93,7 +93,7 @@ def _check_stated(path: Path) -> None:
 
 
 def _leads(header: Any) -> dict[Lead, int]:
-    """Where the standard leads are, in the order of `Lead`. Other channels are left out."""
+    """Where the standard leads are. Other channels are left out."""
     found: dict[Lead, int] = {}
     for index, name in enumerate(header.sig_name):
         lead = lead_named(name)
@@ -108,7 +108,7 @@ def _leads(header: Any) -> dict[Lead, int]:
         found[lead] = index
     if not found:
         raise UnusableData("no channel is one of the twelve standard leads")
-    return {lead: found[lead] for lead in Lead if lead in found}
+    return found
 
 
 def _samples_wanted(header: Any) -> int | None:

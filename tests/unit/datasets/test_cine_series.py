@@ -150,8 +150,9 @@ def test_a_view_of_the_scans_own_spacing_only_cuts_and_scales() -> None:
     np.testing.assert_array_equal(view[0], np.rint(cut * 255 / 250))
 
 
-def test_a_small_scan_is_framed_in_black() -> None:
-    frame = 100.0 + np.arange(40 * 60).reshape(40, 60)
+@pytest.mark.parametrize("lowest", [100.0, -5000.0])
+def test_a_small_scan_is_framed_in_black(lowest: float) -> None:
+    frame = lowest + np.arange(40 * 60).reshape(40, 60)
     view = cut_view(cine_of(frame, (1.8, 1.8)))
     assert not view[:, :28].any()
     assert not view[:, :, :18].any()
