@@ -1,0 +1,62 @@
+"""What is served of an ECG: phenotypes with spread, diseases, and the generator's condition.
+
+Beyond the paper: the subject's age, sex and body size are inputs, each of which may be unknown,
+and every phenotype has a spread.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.cardionets.ecg_encoder import EcgEncoder, EcgEncoderSize
+
+SUBJECT: Final = 8
+"""Values of `pipelines.preprocessing.subject_vector`."""
+TRUNK: Final = 128
+CONDITION: Final = TRUNK + SUBJECT
+"""Width of what the generator is told."""
+LOG_VARIANCE: Final = (-5.0, 2.0)
+"""Kept within: spreads of 0.08 to 2.7 standard deviations."""
+
+
+class Outputs(NamedTuple):
+    """mean (B, T) and log_variance (B, T) of the standardised targets, the phenotypes in their
+    order and then the heart rate; logits (B, D) of the diseases; condition (B, CONDITION)."""
+
+    mean: Tensor
+    log_variance: Tensor
+    logits: Tensor
+    condition: Tensor
+
+
+class EcgToPhenotypes(nn.Module):
+    """(B, 12, T) mV, at least the encoder's length, and the subject (B, 8).
+
+    Of a longer ECG the middle is seen.
+    """
+
+    def __init__(self, size: EcgEncoderSize, targets: int, diseases: int) -> None:
+        super().__init__()
+        self.encoder = EcgEncoder(size)
+        self.trunk = nn.Sequential(
+            nn.Linear(size.width + SUBJECT, 256), nn.GELU(), nn.Linear(256, TRUNK), nn.GELU()
+        )
+        self.mean = nn.Linear(CONDITION, targets)
+        self.log_variance = nn.Linear(CONDITION, targets)
+        self.diseases = nn.Linear(CONDITION, diseases)
+
+    def forward(self, ecg: Tensor, subject: Tensor) -> Outputs:
+        length = self.encoder.size.seq_len
+        start = (ecg.shape[2] - length) // 2
+        feature = self.encoder(ecg[:, :, start : start + length])  # (B, W)
+        trunk = self.trunk(torch.cat([feature, subject], dim=1))  # (B, TRUNK)
+        condition = torch.cat([trunk, subject], dim=1)  # (B, CONDITION)
+        return Outputs(
+            self.mean(condition),
+            self.log_variance(condition).clamp(*LOG_VARIANCE),
+            self.diseases(condition),
+            condition,
+        )

@@ -1,0 +1,49 @@
+"""Stage diseases: a head on the finished ECG network, which stays as it is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes
+from pipelines.datasets.training_set import UNKNOWN, TrainingSet
+from pipelines.training.phenotypes import hide
+from pipelines.training.stage import Batch, Stage, StageSettings, ecg_windows
+
+
+class Diseases(Stage):
+    name: ClassVar[str] = "diseases"
+
+    def __init__(
+        self, settings: StageSettings, seed: int, network: EcgToPhenotypes, data: TrainingSet
+    ) -> None:
+        super().__init__(settings, seed)
+        network.requires_grad_(False)
+        network.diseases.requires_grad_(True)
+        self.ecg_network = network
+        self.data = data
+        self.labels = torch.from_numpy(data.diseases[:])
+
+    @property
+    def network(self) -> nn.Module:
+        return self.ecg_network
+
+    def batch(self, index: int) -> Batch:
+        chance = self.chance(index)
+        part = self.data.statement.train_part
+        rows = chance.integers(part.start, part.stop, self.settings.batch)
+        return {
+            "ecg": ecg_windows(self.data.ecg, rows, self.ecg_network.encoder.size.seq_len, chance),
+            "subject": hide(self.data.subject[rows], 0.3, chance),
+            "labels": self.labels[rows],
+        }
+
+    def loss(self, batch: Batch) -> Tensor:
+        logits = self.ecg_network(batch["ecg"], batch["subject"]).logits.float()  # (B, D)
+        known = batch["labels"] != UNKNOWN
+        wanted = batch["labels"].clamp(min=0).float()
+        each = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        return (each * known).sum() / known.sum().clamp(min=1)

@@ -1,0 +1,160 @@
+"""Runs a stage with Lightning: loop, precision, checkpoint and resume, log, many devices and hosts.
+
+An epoch is the span between two checkpoints. Batches are numbered by the steps done, so a run that
+was killed goes on at the last checkpoint and ends in the same weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import lightning.pytorch as lightning
+import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    RichProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger
+from pydantic import BaseModel, ConfigDict, PositiveInt
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from pipelines.training.stage import Batch, Stage, StageSettings
+
+WEIGHTS: Final = "weights.safetensors"
+CHECKPOINT: Final = "last"
+LOG: Final = "log"
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+FLOOR: Final = 0.01
+"""Of the learning rate, at the end."""
+
+
+class Hardware(BaseModel):
+    """What the engine may use; the defaults are one CPU process."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
+    devices: PositiveInt = 1
+    nodes: PositiveInt = 1
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
+
+
+def train_stage(stage: Stage, folder: Path, hardware: Hardware, *, progress: bool) -> None:
+    """Train to the end, from the last checkpoint in `folder` if there is one.
+
+    In the end the folder holds the kept weights; a stage that has them is not trained again. The
+    network of `stage` has them too.
+    """
+    if (folder / WEIGHTS).exists():
+        stage.network.load_state_dict(load_file(folder / WEIGHTS))
+        return
+    checkpoint = folder / f"{CHECKPOINT}.ckpt"
+    training = _Training(stage)
+    trainer = lightning.Trainer(
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        precision=hardware.precision,
+        max_steps=stage.settings.steps,
+        reload_dataloaders_every_n_epochs=1,
+        gradient_clip_val=stage.settings.clip,
+        callbacks=_callbacks(stage.settings, folder, progress=progress),
+        logger=CSVLogger(folder, name=None, version=LOG),
+        log_every_n_steps=min(25, stage.settings.checkpoint_every),
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None)
+    if trainer.is_global_zero:
+        kept = {name: value.cpu().contiguous() for name, value in stage.kept().items()}
+        save_file(kept, folder / WEIGHTS)
+
+
+class _Training(lightning.LightningModule):
+    """A stage in Lightning's words."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.stage = stage
+        self.network = stage.network
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        loss = self.stage.loss(batch)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        settings = self.stage.settings
+        optimiser = torch.optim.AdamW(
+            _groups(self.network, settings.weight_decay),
+            lr=settings.learning_rate,
+            betas=(0.9, 0.98),
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: learning_rate_share(step, settings)
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        settings, world = self.stage.settings, self.trainer.world_size
+        done = self.trainer.global_step
+        count = min(settings.checkpoint_every, settings.steps - done)
+        return DataLoader(_Batches(self.stage, done * world, count * world), batch_size=None)
+
+
+class _Batches(Dataset[Batch]):
+    """Batches `first` to `first + count`; several processes take turns."""
+
+    def __init__(self, stage: Stage, first: int, count: int) -> None:
+        self.stage = stage
+        self.first = first
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.stage.batch(self.first + index)
+
+
+def learning_rate_share(step: int, settings: StageSettings) -> float:
+    """Share of the highest learning rate at a step: a straight rise, then half a cosine."""
+    rise = min(1.0, (step + 1) / settings.warm_up)
+    fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / settings.steps)))
+    return rise * (FLOOR + (1.0 - FLOOR) * fall)
+
+
+def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; vectors (biases, norms, tokens) do not."""
+    trained = [each for each in network.parameters() if each.requires_grad]
+    return [
+        {"params": [each for each in trained if each.squeeze().ndim > 1], "weight_decay": decay},
+        {"params": [each for each in trained if each.squeeze().ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _callbacks(settings: StageSettings, folder: Path, *, progress: bool) -> list[Callback]:
+    callbacks: list[Callback] = [
+        ModelCheckpoint(
+            dirpath=folder,
+            filename=CHECKPOINT,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+    ]
+    if settings.average:
+        callbacks.append(EMAWeightAveraging(decay=settings.average))
+    if progress:
+        callbacks.append(RichProgressBar())
+    return callbacks
