@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from node.domain.errors import BundleError
 from node.domain.identifiers import sha256
-from pipelines.manifest import Manifest, is_inside
+from pipelines.graph_spec import is_inside
+from pipelines.manifest import Manifest
 
 MANIFEST: Final = "manifest.json"
 CHECKSUMS: Final = "SHA256SUMS"
@@ -42,6 +43,10 @@ class Bundle:
         """Compare every file with its checksum. Raises BundleError at the first that differs."""
         for name in self.checksums:
             self.content(name)
+
+    def fault(self, what: str, remedy: str) -> BundleError:
+        """The error that says what is wrong with this bundle and what to do."""
+        return BundleError(f"bundle {self.manifest.name}: {what}; {remedy}")
 
 
 def read_bundle(folder: Path) -> Bundle:

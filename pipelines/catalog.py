@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from importlib import resources
-from io import BytesIO
 from pathlib import Path
-from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from node.domain.errors import BundleError, PredictionError
+from node.domain.errors import BundleError
 from node.domain.prediction import ModelIdentity
 from pipelines.bundle import MANIFEST, Bundle, read_bundle
 from pipelines.ecg_to_cmr import EcgToCmr
-from pipelines.manifest import GraphSpec, Manifest, TensorSpec
+from pipelines.graph_contract import check_contract, check_graph
 from pipelines.preprocessing import RECIPES
-from pipelines.runtime import Session, Tensor
+from pipelines.runtime import Session
 from pipelines.runtime.onnx import OnnxRuntime
-
-_LEADS, _TRAITS = 12, 8
-_REMEDY: Final = "export the bundle again; it must not be served"
+from pipelines.sampler import Sampler
+from pipelines.self_test import self_test
 
 
 def shipped_bundles() -> Path:
@@ -60,17 +52,20 @@ def load_pipeline(bundle: Bundle, *, threads: int) -> EcgToCmr:
     bundle.verify()
     manifest, runtime = bundle.manifest, OnnxRuntime()
     if manifest.preprocessing not in RECIPES:
-        raise _fault(
-            bundle,
+        raise bundle.fault(
             f"{MANIFEST}: preprocessing {manifest.preprocessing!r} is not a recipe known here",
             "install the release of cardionode that the bundle was made for",
         )
-    _check_contract(bundle)
+    check_contract(bundle)
     sessions: dict[str, Session] = {}
     for role, spec in manifest.graphs.offered.items():
         sessions[role] = runtime.load(bundle.folder / spec.file, threads)
-        _check_graph(bundle, spec, sessions[role])
-    _self_test(bundle, sessions)
+        check_graph(bundle, spec, sessions[role])
+    sampler = None
+    if manifest.sampler is not None:
+        graphs = {role: sessions[role] for role in manifest.graphs.of_sampler}
+        sampler = Sampler(spec=manifest.sampler, **graphs)
+    self_test(bundle, sessions, sampler)
     identity = ModelIdentity(
         bundle=manifest.name,
         version=manifest.version,
@@ -83,107 +78,9 @@ def load_pipeline(bundle: Bundle, *, threads: int) -> EcgToCmr:
         interval_coverage=manifest.interval_coverage,
     )
     return EcgToCmr(
-        manifest=manifest, identity=identity, ecg=sessions["ecg"], cine=sessions.get("cine")
+        manifest=manifest,
+        identity=identity,
+        ecg=sessions["ecg"],
+        cine=sessions.get("cine"),
+        sampler=sampler,
     )
-
-
-def _check_contract(bundle: Bundle) -> None:
-    """The manifest's graphs take what the pipeline gives and give what it offers."""
-    manifest = bundle.manifest
-    window = RECIPES[manifest.preprocessing].window_samples
-    taken = {"ecg": (1, _LEADS, window), "subject": (1, _TRAITS)}
-    ecg, cine = manifest.graphs.ecg, manifest.graphs.cine
-    if _shapes(ecg.inputs) != taken:
-        raise _fault(bundle, f"{ecg.file}: inputs must be ecg and subject: {taken}", _REMEDY)
-    given = _shapes(ecg.outputs)
-    for name, shape in _offered_outputs(manifest).items():
-        if given.get(name) != shape:
-            raise _fault(bundle, f"{ecg.file}: output {name} must be {shape}", _REMEDY)
-    if cine is None or manifest.cine is None:
-        return
-    picture = manifest.cine
-    if "latent" not in given or _shapes(cine.inputs) != {"latent": given["latent"]}:
-        raise _fault(bundle, f"{cine.file}: input must be the ecg graph's latent", _REMEDY)
-    frames = (1, picture.frames, picture.rows, picture.columns)
-    if _shapes(cine.outputs) != {"frames": frames}:
-        raise _fault(bundle, f"{cine.file}: output must be frames {frames}", _REMEDY)
-
-
-def _offered_outputs(manifest: Manifest) -> dict[str, tuple[int, ...]]:
-    """Outputs that the ecg graph owes for what the bundle offers."""
-    owed: dict[str, tuple[int, ...]] = {}
-    if manifest.phenotypes:
-        owed["phenotypes"] = owed["spread"] = (1, len(manifest.phenotypes))
-    if manifest.diseases:
-        owed["diseases"] = (1, len(manifest.diseases))
-    return owed
-
-
-def _shapes(tensors: Sequence[TensorSpec]) -> dict[str, tuple[int, ...]]:
-    return {tensor.name: tensor.shape for tensor in tensors}
-
-
-def _check_graph(bundle: Bundle, spec: GraphSpec, session: Session) -> None:
-    """The file's inputs and outputs are those that the manifest declares."""
-    for kind, declared, actual in (
-        ("inputs", spec.inputs, session.inputs),
-        ("outputs", spec.outputs, session.outputs),
-    ):
-        expected = tuple(
-            Tensor(name=item.name, dtype=item.dtype, shape=item.shape) for item in declared
-        )
-        if sorted(expected, key=_name) != sorted(actual, key=_name):
-            raise _fault(
-                bundle, f"{spec.file}: its {kind} are not those {MANIFEST} declares", _REMEDY
-            )
-
-
-def _name(tensor: Tensor) -> str:
-    return tensor.name
-
-
-def _self_test(bundle: Bundle, sessions: dict[str, Session]) -> None:
-    """Run the golden inputs and compare every output with what the bundle's maker got."""
-    golden = _read_golden(bundle)
-    tolerance = bundle.manifest.golden.tolerance
-    for role, session in sessions.items():
-        try:
-            given = session.run({tensor.name: golden[tensor.name] for tensor in session.inputs})
-            differing = [name for name in given if not _near(given[name], golden[name], tolerance)]
-        except KeyError as error:
-            raise _fault(
-                bundle, f"{bundle.manifest.golden.file} lacks the array {error}", _REMEDY
-            ) from error
-        except PredictionError as error:
-            raise _fault(bundle, f"self-test: {error.message}", _REMEDY) from error
-        if differing:
-            raise _fault(
-                bundle,
-                f"self-test: {role} graph gives other {', '.join(differing)} than "
-                f"{bundle.manifest.golden.file} has",
-                _REMEDY,
-            )
-
-
-def _read_golden(bundle: Bundle) -> dict[str, NDArray[np.float32]]:
-    name = bundle.manifest.golden.file
-    content = bundle.content(name)
-    try:
-        with (
-            zipfile.ZipFile(BytesIO(content)),  # np.load takes other formats too
-            np.load(BytesIO(content), allow_pickle=False) as arrays,
-        ):
-            return {key: arrays[key] for key in arrays.files}
-    except (ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise _fault(bundle, f"{name} is not an archive of arrays", _REMEDY) from error
-
-
-def _near(given: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float) -> bool:
-    if given.shape != expected.shape:
-        return False
-    scale = max(1.0, float(np.abs(expected).max()))
-    return float(np.abs(given - expected).max()) <= tolerance * scale
-
-
-def _fault(bundle: Bundle, what: str, remedy: str) -> BundleError:
-    return BundleError(f"bundle {bundle.manifest.name}: {what}; {remedy}")

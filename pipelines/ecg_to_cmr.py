@@ -22,6 +22,7 @@ from pipelines.contract import InputSpec
 from pipelines.manifest import DerivationSpec, Manifest, PhenotypeSpec
 from pipelines.preprocessing import RECIPES, condition, subject_vector
 from pipelines.runtime import Session
+from pipelines.sampler import Chance, Sampler
 
 USUAL_RATE_BPM = (30.0, 180.0)
 _ROUNDING = 1e-9
@@ -35,6 +36,7 @@ class EcgToCmr:
     identity: ModelIdentity
     ecg: Session = field(repr=False)
     cine: Session | None = field(repr=False)
+    sampler: Sampler | None = field(repr=False)
 
     @property
     def input_spec(self) -> InputSpec:
@@ -51,7 +53,7 @@ class EcgToCmr:
         source_digest: str,
         findings: tuple[Finding, ...] = (),
     ) -> Prediction:
-        """Answer for one ECG; these graphs draw no noise, so `source_digest` seeds nothing.
+        """Answer for one ECG; a cine that is drawn follows from `source_digest` and the bundle's.
 
         Raises PredictionError (fewer than two beats, a lead missing, NaN or infinity).
         """
@@ -61,12 +63,10 @@ class EcgToCmr:
             raise PredictionError(
                 "the ECG has fewer than two heart beats: the quality gate must refuse it"
             )
-        answer = self.ecg.run(
-            {
-                "ecg": condition(record, RECIPES[self.manifest.preprocessing])[np.newaxis],
-                "subject": subject_vector(subject)[np.newaxis],
-            }
-        )
+        inputs = {"ecg": condition(record, RECIPES[self.manifest.preprocessing])[np.newaxis]}
+        if self.manifest.graphs.ecg.takes("subject"):
+            inputs["subject"] = subject_vector(subject)[np.newaxis]
+        answer = self.ecg.run(inputs)
         estimates, limited = self._estimates(answer, rate)
         notes = (
             *_subject_notes(subject, self.manifest),
@@ -77,7 +77,7 @@ class EcgToCmr:
             model=self.identity,
             estimates=estimates,
             diseases=self._diseases(answer),
-            cine=self._cine(answer, rate),
+            cine=self._cine(answer, rate, source_digest),
             heart_rate_bpm=rate,
             findings=(*findings, *notes),
         )
@@ -118,10 +118,18 @@ class EcgToCmr:
             for index, spec in enumerate(self.manifest.diseases)
         )
 
-    def _cine(self, answer: dict[str, NDArray[np.float32]], rate: float) -> Cine | None:
-        if self.cine is None or self.manifest.cine is None:
+    def _cine(
+        self, answer: dict[str, NDArray[np.float32]], rate: float, source_digest: str
+    ) -> Cine | None:
+        if self.manifest.cine is None:
             return None
-        frames = self.cine.run({"latent": answer["latent"]})["frames"][0]
+        if self.sampler is not None:
+            chance = Chance.seeded(self.sampler.spec, source_digest, self.identity.digest)
+            frames = self.sampler.shown(self.sampler.cines(answer["condition"], chance))
+        elif self.cine is not None:
+            frames = self.cine.run({"latent": answer["latent"]})["frames"][0]
+        else:
+            return None
         return Cine(
             frames=np.rint(255.0 * np.clip(frames, 0.0, 1.0)).astype(np.uint8),
             frame_time_ms=60_000.0 / rate / self.manifest.cine.frames,
@@ -164,7 +172,7 @@ def _subject_notes(subject: Subject, manifest: Manifest) -> Iterator[Finding]:
     unknown = [
         word for word, value in (("age", subject.age_years), ("sex", subject.sex)) if value is None
     ]
-    if unknown:
+    if unknown and manifest.graphs.ecg.takes("subject"):
         yield _note(
             "subject-incomplete",
             f"The ECG does not state the subject's {' and '.join(unknown)}: "

@@ -3,67 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from pipelines.graph_spec import Declaration, FileName, GraphsSpec, Text
+from pipelines.sampler_spec import SamplerSpec
 
 SIMULATED_STATEMENT: Final = "simulated cohort, not for clinical use"
 _OPERANDS: Final = {"difference": 2, "ejection-fraction": 2, "cardiac-output": 1}
 
 
-def is_inside(name: str) -> bool:
-    """Whether a path is relative, plain and stays below the folder it is joined to."""
-    path = PurePosixPath(name)
-    plain = path.as_posix() == name and "\\" not in name and ":" not in name
-    return plain and bool(path.parts) and not path.is_absolute() and ".." not in path.parts
-
-
-def _inside(name: str) -> str:
-    if not is_inside(name):
-        raise ValueError("names a path outside the bundle's folder")
-    return name
-
-
-Text = Annotated[str, Field(min_length=1)]
-FileName = Annotated[str, AfterValidator(_inside)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class TensorSpec(_Table):
-    """One input or output of a graph."""
-
-    name: Text
-    dtype: Literal["float32"]
-    shape: tuple[Annotated[int, Field(ge=1)], ...]
-
-
-class GraphSpec(_Table):
-    """One ONNX file."""
-
-    file: FileName
-    opset: Annotated[int, Field(ge=1)]
-    precision: Literal["fp32"]
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-
-
-class GraphsSpec(_Table):
-    """The graphs by role."""
-
-    ecg: GraphSpec
-    cine: GraphSpec | None = None
-
-    @property
-    def offered(self) -> dict[str, GraphSpec]:
-        roles = {"ecg": self.ecg, "cine": self.cine}
-        return {role: graph for role, graph in roles.items() if graph is not None}
-
-
-class DerivationSpec(_Table):
+class DerivationSpec(Declaration):
     """How a field follows from earlier ones.
 
     difference: a − b. ejection-fraction: 100 (a − b) / a, %. cardiac-output: a · heart rate / 1000,
@@ -80,7 +31,7 @@ class DerivationSpec(_Table):
         return self
 
 
-class PhenotypeSpec(_Table):
+class PhenotypeSpec(Declaration):
     """One estimate: how it is printed, the range it is kept in, and its interval's scale."""
 
     field_id: Text
@@ -101,14 +52,14 @@ class PhenotypeSpec(_Table):
         return self
 
 
-class DiseaseSpec(_Table):
+class DiseaseSpec(Declaration):
     """One disease screen."""
 
     field_id: Text
     name: Text
 
 
-class CineSpec(_Table):
+class CineSpec(Declaration):
     """The synthetic cine."""
 
     view: Text
@@ -117,28 +68,40 @@ class CineSpec(_Table):
     columns: Annotated[int, Field(ge=1)]
 
 
-class PopulationSpec(_Table):
+class PopulationSpec(Declaration):
     """Whom the bundle was trained on."""
 
     age_years: tuple[float, float]
     description: Text
 
 
-class GoldenSpec(_Table):
+class GoldenSpec(Declaration):
     """Inputs with known outputs; outputs may differ by tolerance · max(1, largest magnitude)."""
 
     file: FileName
     tolerance: Annotated[float, Field(gt=0)]
+    drawn_tolerance: Annotated[float, Field(gt=0)] = 0.01
+    """Of a latent drawn whole: the first of a head's steps magnifies rounding."""
 
 
-class ProvenanceSpec(_Table):
+class SourceSpec(Declaration):
+    """A file the bundle was made from, under a licence of its own."""
+
+    file: Text
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    licence: Text
+    statement: Text
+    """What follows from the licence for whoever uses the bundle."""
+
+
+class ProvenanceSpec(Declaration):
     """What makes the same bundle again."""
 
     config_digest: Text
     seed: int
 
 
-class Manifest(_Table):
+class Manifest(Declaration):
     """manifest.json, schema version 1."""
 
     schema_version: Literal[1]
@@ -149,6 +112,7 @@ class Manifest(_Table):
     phenotypes: tuple[PhenotypeSpec, ...]
     diseases: tuple[DiseaseSpec, ...]
     cine: CineSpec | None = None
+    sampler: SamplerSpec | None = None
     preprocessing: Text
     """Name of a recipe of pipelines.preprocessing."""
     interval_coverage: Annotated[float, Field(gt=0, lt=1)]
@@ -157,6 +121,7 @@ class Manifest(_Table):
     training_data: Text
     simulated: bool
     licence: Text
+    sources: tuple[SourceSpec, ...] = ()
     golden: GoldenSpec
     provenance: ProvenanceSpec
 
@@ -176,8 +141,7 @@ class Manifest(_Table):
     def _is_consistent(self) -> Self:
         if not self.capabilities_text:
             raise ValueError("the bundle offers nothing: no phenotypes, no diseases, no cine")
-        if (self.cine is None) != (self.graphs.cine is None):
-            raise ValueError("a cine and its graph come together: one of them is missing")
+        self._check_the_way_to_a_cine()
         repeated = sorted({name for name in self.field_ids if self.field_ids.count(name) > 1})
         if repeated:
             raise ValueError(f"field ids appear twice: {', '.join(repeated)}")
@@ -189,6 +153,20 @@ class Manifest(_Table):
             raise ValueError("population.age_years must be youngest, oldest")
         _check_derivations(self.phenotypes)
         return self
+
+    def _check_the_way_to_a_cine(self) -> None:
+        """By the graph `cine` or by the sampler, which is whole or not there."""
+        graphs = self.graphs.of_sampler
+        found = [role for role, graph in graphs.items() if graph is not None]
+        missing = [role for role, graph in graphs.items() if graph is None]
+        if self.sampler is None and found:
+            raise ValueError(f"only a sampler uses the graphs {', '.join(found)}: there is none")
+        if self.sampler is not None and missing:
+            raise ValueError(f"the sampler needs the graphs {', '.join(missing)}")
+        if self.sampler is not None and self.graphs.cine is not None:
+            raise ValueError("a cine comes of the graph cine or of the sampler, not of both")
+        if (self.cine is None) != (self.graphs.cine is None and self.sampler is None):
+            raise ValueError("a cine and its graph come together: one of them is missing")
 
 
 def _check_derivations(phenotypes: Iterable[PhenotypeSpec]) -> None:

@@ -7,17 +7,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipelines.graph_spec import GraphSpec, TensorSpec
+
 OPSET = 20
 """The newest that ONNX Runtime, OpenVINO and TensorRT all take."""
 
 
-def export_graph(network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
-    """The network as an ONNX file: static shapes of `inputs`, weights inside, opset 20, fp32."""
+OpenSizes = Mapping[str, Mapping[int, Any]]
+"""Of an input its dimensions that each run sets: axis -> torch.export.Dim."""
+
+
+def export_graph(
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    dynamic_shapes: OpenSizes | None = None,
+) -> bytes:
+    """The network as an ONNX file: shapes of `inputs`, weights inside, opset 20, fp32.
+
+    Shapes are static but for `dynamic_shapes`; one Dim in several places is one size.
+    """
+    opened = None
+    if dynamic_shapes is not None:
+        opened = tuple(dict(dynamic_shapes.get(name, {})) or None for name in inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.onnx warns about its own future
         program = torch.onnx.export(
@@ -28,6 +46,7 @@ def export_graph(network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequ
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
+            dynamic_shapes=opened,
         )
     if program is None:
         raise AssertionError("the dynamo exporter gives a program")
@@ -42,6 +61,25 @@ def _without_origin(model: Any) -> bytes:
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
     return bytes(model.SerializeToString())
+
+
+def graph_spec(graph: bytes, file: str) -> GraphSpec:
+    """What a manifest says of the graph, as read from it."""
+    proto = onnx.load_model_from_string(graph).graph
+    return GraphSpec(
+        file=file,
+        opset=OPSET,
+        precision="fp32",
+        inputs=tuple(_tensor_spec(value) for value in proto.input),
+        outputs=tuple(_tensor_spec(value) for value in proto.output),
+    )
+
+
+def _tensor_spec(value: Any) -> TensorSpec:
+    kind = value.type.tensor_type
+    shape = tuple(size.dim_param or size.dim_value for size in kind.shape.dim)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
+    return TensorSpec.model_validate({"name": value.name, "dtype": dtype, "shape": shape})
 
 
 def run_graph(graph: bytes, inputs: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:

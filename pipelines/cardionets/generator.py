@@ -4,7 +4,7 @@ A masked autoregressive transformer (the trunk) says for each token of the laten
 head draws the token's values from it. The trunk is told places, not masks: known tokens stand in
 the order they were drawn in, their positions follow them, so a step needs no scatter and no mask.
 Layers and names are those of the published checkpoint.
-Sources: Li et al. 2024 (MAR); Chang et al. 2022 (MaskGIT, the cosine schedule); Ding et al. 2026.
+Sources: Li et al. 2024 (MAR); Ding et al. 2026.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from pipelines.autoregression import AutoregressiveSchedule
 from pipelines.cardionets.denoiser import Guidance, HeadSize
 from pipelines.cardionets.diffusion import DiffusionHead
 from pipelines.cardionets.flow import FlowHead
@@ -102,33 +103,6 @@ def unpatchify(tokens: Tensor, size: MarSize) -> Tensor:
 def at_places(tokens: Tensor, places: Tensor) -> Tensor:
     """Of (B, L, C) the tokens at places (B, K): (B, K, C)."""
     return tokens.gather(1, places[:, :, None].expand(-1, -1, tokens.shape[2]))
-
-
-class AutoregressiveSchedule(NamedTuple):
-    """How many tokens each step draws, and how many of the latent it counts as still masked.
-
-    `masked` (which linear guidance goes by) never falls to 0: the last step draws all that is left.
-    """
-
-    drawn: tuple[int, ...]
-    masked: tuple[int, ...]
-
-    @classmethod
-    def cosine(cls, tokens: int, steps: int) -> AutoregressiveSchedule:
-        """Few tokens while little is known, many at the end; a step draws at least one."""
-        left, masked = tokens, []
-        for step in range(1, steps + 1):
-            aim = math.floor(tokens * math.cos(math.pi / 2 * step / steps))
-            left = max(1, min(left - 1, aim))
-            masked.append(left)
-        before = (tokens, *masked[:-1])
-        after = (*masked[:-1], 0)
-        return cls(tuple(b - a for b, a in zip(before, after, strict=True)), tuple(masked))
-
-    def linear_scale(self, step: int, scale: float) -> float:
-        """Guidance that grows with the share that is known, from 1 towards `scale`."""
-        tokens = sum(self.drawn)
-        return 1.0 + (scale - 1.0) * (tokens - self.masked[step]) / tokens
 
 
 class Head(Protocol):
@@ -272,7 +246,7 @@ class Generator(nn.Module):
 
     def _positions(self, embedding: Tensor, places: Tensor) -> Tensor:
         """Of (1, buffer + L, W) the rows of the buffer and of places (B, K): (B, buffer + K, W)."""
-        buffer = embedding[:, : self.size.buffer].expand(len(places), -1, -1)
+        buffer = embedding[:, : self.size.buffer].expand(places.shape[0], -1, -1)
         return torch.cat([buffer, embedding[0, self.size.buffer :][places]], dim=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+"""What every graph gives."""
+Feed = Mapping[str, NDArray[np.float32] | NDArray[np.int64] | NDArray[np.bool_]]
+"""What a graph takes, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,7 @@ class Session(Protocol):
     @property
     def outputs(self) -> tuple[Tensor, ...]: ...
 
-    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Feed) -> dict[str, Array]:
         """Every output by name: same inputs, same bytes.
 
         Raises PredictionError (the graph failed, or an output holds NaN or infinity).

@@ -11,11 +11,16 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from node.domain.errors import BundleError, PredictionError
-from pipelines.runtime import Array, Tensor
+from pipelines.runtime import Array, Feed, Tensor
 
 PROVIDERS: Final = ["CPUExecutionProvider"]
 ERRORS_ONLY: Final = 3
-_DTYPES: Final = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(int64)": "int64"}
+_DTYPES: Final = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
 _FAILURES: Final = (
     failures.EPFail,
     failures.Fail,
@@ -40,10 +45,10 @@ class OnnxSession:
     outputs: tuple[Tensor, ...]
     inference: Any = field(repr=False)
 
-    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Feed) -> dict[str, Array]:
         names = [tensor.name for tensor in self.outputs]
         try:
-            values = self.inference.run(names, inputs)
+            values = self.inference.run(names, dict(inputs))
         except (*_FAILURES, ValueError) as error:
             raise PredictionError(
                 f"graph {self.graph} failed ({type(error).__name__}); verify the bundle with "

@@ -9,16 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipelines.autoregression import AutoregressiveSchedule
 from pipelines.cardionets.denoiser import Guidance, guide, timestep_embedding
 from pipelines.cardionets.diffusion import (
     DiffusionHead,
-    NoiseSchedule,
     diffuse,
     log_likelihood,
     reverse,
 )
 from pipelines.cardionets.generator import (
-    AutoregressiveSchedule,
     Drawn,
     Generator,
     MarSize,
@@ -26,6 +25,7 @@ from pipelines.cardionets.generator import (
     patchify,
     unpatchify,
 )
+from pipelines.noise_schedule import NoiseSchedule
 from tests.unit.cardionets.recorded import recorded, weights
 
 TINY = MarSize(
@@ -146,7 +146,7 @@ class PublishedGenerator:
         found = {}
         for place in (9, 5, 0):
             index = torch.full((6,), place)
-            step = reverse(schedule, x, index, net(x, schedule.timestep_map[index], c))
+            step = reverse(schedule, x, index, net(x, _t(schedule)[index], c))
             last = place == 0
             found |= {
                 f"step{place}.mean": step.mean,
@@ -156,7 +156,7 @@ class PublishedGenerator:
                 f"step{place}.sample_t0.9": step.mean if last else step.sample(noise, 0.9),
             }
         index = torch.full((6,), 5)
-        t = schedule.timestep_map[index[:3]]
+        t = _t(schedule)[index[:3]]
         output = self._guided_halves(x[:3], t, c[:3], Guidance(c[3:], 3.0))
         found["step5.cfg3_sample"] = reverse(schedule, x, index, output).sample(noise)
         return found
@@ -184,7 +184,7 @@ class PublishedGenerator:
         schedule, null, nulls = NoiseSchedule.respaced(steps), init, []
         for done, before in enumerate([init, *drawn[:-1]]):
             index = torch.full((n,), steps - 1 - done)
-            t = schedule.timestep_map[index]
+            t = _t(schedule)[index]
             output = self._guided_halves(before, t, c[:n], guidance)[n:]
             step = reverse(schedule, null, index, output)
             null = step.mean if done == steps - 1 else step.sample(later[done, n:])
@@ -325,13 +325,17 @@ def draw_recorded(
         network.draw(
             condition,
             ours,
-            _per_place(ours, schedule.drawn, noise["init"], noise["steps"]),
+            per_place(ours, schedule.drawn, noise["init"], noise["steps"]),
             partial(network.diffloss.sample, steps=diffusion_steps, temperature=temperature),
             schedule=schedule,
             scales=scales,
             conditional=conditional,
         )
     )
+
+
+def _t(schedule: NoiseSchedule) -> Tensor:
+    return torch.from_numpy(schedule.timestep_map)
 
 
 def _both_halves(guided: Tensor, null: Tensor) -> Tensor:
@@ -350,7 +354,7 @@ def _raster_rows(places: Tensor, values: Tensor) -> Tensor:
     return at_places(values, places.argsort(dim=1)).flatten(0, 1)
 
 
-def _per_place(order: Tensor, drawn: tuple[int, ...], init: Tensor, later: Tensor) -> Tensor:
+def per_place(order: Tensor, drawn: tuple[int, ...], init: Tensor, later: Tensor) -> Tensor:
     """(B, L, steps, C) from rows of every autoregressive step; null rows' noise is left out."""
     noise = _per_token(init, later[:, : len(init)])  # (B*L rows, steps, C)
     batch, tokens = order.shape

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from pipelines.cardionets.denoiser import Guidance, HeadSize
 from pipelines.cardionets.export import export_graph, largest_difference
-from pipelines.cardionets.flow import TIME_SCALE, FlowHead, Solver
+from pipelines.cardionets.flow import FlowHead
+from pipelines.flow_path import TIME_SCALE, Solver
 
 SIZE = HeadSize(token=2, condition=3, width=64, depth=2)
 

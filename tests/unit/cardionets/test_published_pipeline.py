@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipelines.autoregression import AutoregressiveSchedule
 from pipelines.cardionets.autoencoder import Autoencoder, ServedDecoder
 from pipelines.cardionets.ecg_encoder import EcgEncoder, EcgEncoderSize
-from pipelines.cardionets.generator import AutoregressiveSchedule
 from pipelines.cardionets.heads import projection_head
 from tests.unit.cardionets.published_generator import PublishedGenerator, draw_recorded
 from tests.unit.cardionets.recorded import assert_all_equal, recorded, weights

@@ -136,6 +136,82 @@ def test_a_bundle_that_offers_nothing_is_refused(edited: Edited) -> None:
         read_bundle(edited(empty))
 
 
+SAMPLER = {
+    "kind": "masked-autoregressive",
+    "latent": [1, 2, 2, 4],
+    "patch": [1, 1, 2],
+    "tokens": 8,
+    "token_values": 2,
+    "decoding": "all",
+    "ar_steps": 3,
+    "head": {"kind": "diffusion", "steps": 10, "solver": None},
+    "guidance": {"scale": 3.0, "schedule": "linear"},
+    "temperature": 1.0,
+    "samples": 1,
+    "shown": "sample",
+}
+
+
+def _drawn(manifest: dict[str, Any], *roles: str) -> None:
+    """A sampler in the place of the cine graph, with graphs of these roles."""
+    graphs = manifest["graphs"]
+    graphs |= {role: {**graphs["cine"], "file": "graphs/cine.onnx"} for role in roles}
+    graphs["cine"] = None
+    manifest["sampler"] = SAMPLER
+
+
+def test_a_sampler_with_its_three_graphs_is_a_way_to_a_cine(edited: Edited) -> None:
+    bundle = read_bundle(edited(lambda manifest: _drawn(manifest, "trunk", "head", "decoder")))
+    assert bundle.manifest.sampler is not None
+    assert bundle.manifest.sampler.scales() == (1.5, 1.0 + 2.0 * 4 / 8, 1.0 + 2.0 * 7 / 8)
+    assert list(bundle.manifest.graphs.offered) == ["ecg", "trunk", "head", "decoder"]
+
+
+def test_a_sampler_without_its_graphs_is_refused(edited: Edited) -> None:
+    with pytest.raises(BundleError, match="the sampler needs the graphs trunk, decoder"):
+        read_bundle(edited(lambda manifest: _drawn(manifest, "head")))
+
+
+def test_graphs_of_a_sampler_without_one_are_refused(edited: Edited) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["graphs"]["head"] = manifest["graphs"]["cine"]
+
+    with pytest.raises(BundleError, match="only a sampler uses the graphs head: there is none"):
+        read_bundle(edited(change))
+
+
+def test_two_ways_to_one_cine_are_refused(edited: Edited) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        cine = manifest["graphs"]["cine"]
+        _drawn(manifest, "trunk", "head", "decoder")
+        manifest["graphs"]["cine"] = cine
+
+    with pytest.raises(BundleError, match="of the graph cine or of the sampler, not of both"):
+        read_bundle(edited(change))
+
+
+def test_a_sampler_without_a_cine_is_refused(edited: Edited) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        _drawn(manifest, "trunk", "head", "decoder")
+        manifest["cine"] = None
+
+    with pytest.raises(BundleError, match="a cine and its graph come together"):
+        read_bundle(edited(change))
+
+
+@pytest.mark.parametrize("size", ["Known", "", "a b", 0])
+def test_a_dimension_is_a_number_or_a_plain_name(edited: Edited, size: object) -> None:
+    path = "graphs.ecg.inputs.0.shape"
+    with pytest.raises(BundleError, match=r"graphs\.ecg\.inputs\.0\.shape\.0"):
+        read_bundle(edited(_set(path, [size, 12, 2500])))
+
+
+def test_a_source_states_its_licence(edited: Edited) -> None:
+    source = {"file": "a.pth", "sha256": "0" * 64, "licence": "", "statement": "Ask."}
+    with pytest.raises(BundleError, match=r"sources\.0\.licence"):
+        read_bundle(edited(lambda manifest: manifest.update(sources=[source])))
+
+
 def _write(quick: Bundle, folder: Path) -> Bundle:
     graphs = {
         role: quick.content(spec.file) for role, spec in quick.manifest.graphs.offered.items()

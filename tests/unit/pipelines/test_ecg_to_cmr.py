@@ -109,7 +109,7 @@ def test_a_value_beyond_its_range_is_moved_to_the_limit_and_noted_once(
     prediction = _ask(_fixed(pipeline, _24105=1000.0, _24140=0.1), make_ecg())
     given = {estimate.field_id: estimate for estimate in prediction.estimates}
     assert (given["24105"].value, given["24105"].upper) == (300.0, 300.0)
-    assert (given["24140"].value, given["24140"].lower) == (2.5, 2.5)
+    assert (given["24140"].value, given["24140"].lower) == (2.0, 2.0)
     (note,) = prediction.findings
     assert note.code == "estimate-at-limit" and note.severity is Severity.NOTE
     assert "LV myocardial mass, LV mean myocardial wall thickness global" in note.message

@@ -1,0 +1,138 @@
+"""What a bundle's graphs owe the pipeline: inputs it can give, outputs for all that is offered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from pipelines.bundle import MANIFEST, Bundle
+from pipelines.graph_spec import GraphSpec, TensorSpec
+from pipelines.manifest import CineSpec, Manifest
+from pipelines.preprocessing import RECIPES
+from pipelines.runtime import Session, Tensor
+from pipelines.sampler_spec import SamplerSpec
+
+REMEDY: Final = "export the bundle again; it must not be served"
+_LEADS, _TRAITS = 12, 8
+
+Layout = Mapping[str, tuple[str, tuple[int | str, ...]]]
+"""Name -> numpy's dtype, shape."""
+
+
+def check_contract(bundle: Bundle) -> None:
+    """The manifest's graphs take what the pipeline gives and give what it offers.
+
+    Raises BundleError.
+    """
+    manifest = bundle.manifest
+    ecg, cine = manifest.graphs.ecg, manifest.graphs.cine
+    taken = {"ecg": _float(1, _LEADS, RECIPES[manifest.preprocessing].window_samples)}
+    if ecg.takes("subject"):
+        taken["subject"] = _float(1, _TRAITS)
+    _demand(bundle, ecg, "input", _layout(ecg.inputs), taken)
+    given = _layout(ecg.outputs)
+    for name, owed in _offered_outputs(manifest).items():
+        if given.get(name) != owed:
+            raise bundle.fault(f"{ecg.file}: output {_text({name: owed}, 'must be')}", REMEDY)
+    if manifest.cine is None:
+        return
+    if manifest.sampler is not None:
+        _check_sampler(bundle, manifest.sampler, manifest.cine)
+    elif cine is not None:
+        if "latent" not in given or _layout(cine.inputs) != {"latent": given["latent"]}:
+            raise bundle.fault(f"{cine.file}: input must be the ecg graph's latent", REMEDY)
+        _demand(bundle, cine, "output", _layout(cine.outputs), {"frames": _frames(manifest.cine)})
+
+
+def check_graph(bundle: Bundle, spec: GraphSpec, session: Session) -> None:
+    """The file's inputs and outputs are those that the manifest declares. Raises BundleError."""
+    for kind, declared, actual in (
+        ("inputs", spec.inputs, session.inputs),
+        ("outputs", spec.outputs, session.outputs),
+    ):
+        if _layout(declared) != _layout(actual):
+            raise bundle.fault(f"{spec.file}: its {kind} are not those {MANIFEST} declares", REMEDY)
+
+
+def _offered_outputs(manifest: Manifest) -> Layout:
+    """Outputs that the ecg graph owes for what the bundle offers."""
+    owed = {}
+    if manifest.phenotypes:
+        owed["phenotypes"] = owed["spread"] = _float(1, len(manifest.phenotypes))
+    if manifest.diseases:
+        owed["diseases"] = _float(1, len(manifest.diseases))
+    return owed
+
+
+def _check_sampler(bundle: Bundle, sampler: SamplerSpec, cine: CineSpec) -> None:
+    """The three graphs fit the sampler, the ecg graph and each other."""
+    graphs = bundle.manifest.graphs
+    trunk, head, decoder = graphs.trunk, graphs.head, graphs.decoder
+    assert trunk is not None and head is not None and decoder is not None  # of the manifest
+    condition, z = _width(graphs.ecg, "condition"), _width(trunk, "z")
+    if condition is None:
+        raise bundle.fault(f"{graphs.ecg.file}: output condition is what a sampler needs", REMEDY)
+    values = sampler.token_values
+    estimate = 2 * values if sampler.head.kind == "diffusion" else values
+    owed: tuple[tuple[GraphSpec, Layout, Layout], ...] = (
+        (
+            trunk,
+            {
+                "tokens": _float("samples", "known", values),
+                "known": ("int64", ("samples", "known")),
+                "masked": ("int64", ("samples", "masked")),
+                "condition": _float("samples", condition),
+                "dropped": ("bool", ("samples",)),
+            },
+            {"z": _float("samples", "masked", z or "width")},
+        ),
+        (
+            head,
+            {"x": _float("rows", values), "t": _float("rows"), "z": _float("rows", z or "width")},
+            {"estimate": _float("rows", estimate)},
+        ),
+        (decoder, {"latent": _float(1, *sampler.latent)}, {"frames": _frames(cine)}),
+    )
+    for graph, inputs, outputs in owed:
+        _demand(bundle, graph, "input", _layout(graph.inputs), inputs)
+        _demand(bundle, graph, "output", _layout(graph.outputs), outputs)
+
+
+def _width(graph: GraphSpec, output: str) -> int | None:
+    """The last dimension of an output, where it is there and fixed."""
+    sizes = [tensor.shape[-1] for tensor in graph.outputs if tensor.name == output and tensor.shape]
+    return next((size for size in sizes if isinstance(size, int)), None)
+
+
+def _demand(bundle: Bundle, graph: GraphSpec, kind: str, declared: Layout, owed: Layout) -> None:
+    if declared != owed:
+        raise bundle.fault(f"{graph.file}: {kind} must be {_text(owed)}", REMEDY)
+
+
+def _frames(cine: CineSpec) -> tuple[str, tuple[int | str, ...]]:
+    return _float(1, cine.frames, cine.rows, cine.columns)
+
+
+def _float(*shape: int | str) -> tuple[str, tuple[int | str, ...]]:
+    return "float32", shape
+
+
+def _layout(tensors: Iterable[TensorSpec | Tensor]) -> Layout:
+    return {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
+
+
+def _text(layout: Layout, verb: str = "") -> str:
+    """As a person reads it, e.g. "known (samples, known) int64"; float32 goes without saying."""
+    return ", ".join(
+        " ".join(
+            part
+            for part in (
+                name,
+                verb,
+                f"({', '.join(map(str, shape))})",
+                "" if dtype == "float32" else dtype,
+            )
+            if part
+        )
+        for name, (dtype, shape) in layout.items()
+    )
