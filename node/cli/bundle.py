@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from node.domain.errors import BundleError, CardioNodeError
 from node.settings import read_settings
 from pipelines.bundle import Bundle
 from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
+from pipelines.manifest import Manifest
 
 app = typer.Typer(no_args_is_help=True, help="Model bundles.")
 Name = Annotated[str | None, typer.Argument(help="A bundle's name; without one: all.")]
@@ -25,7 +27,7 @@ Name = Annotated[str | None, typer.Argument(help="A bundle's name; without one: 
 def list_all(config: Config = None, overrides: Overrides = None) -> None:
     """List the bundles found."""
     settings = read_settings(config, overrides or ())
-    table = Table("", "bundle", "version", "offers", "trained on", "folder")
+    table = Table("", "bundle", "version", "offers", "trained on", "licence", "folder")
     for bundle in _find(None, settings.model.folders):
         manifest = bundle.manifest
         table.add_row(
@@ -34,6 +36,7 @@ def list_all(config: Config = None, overrides: Overrides = None) -> None:
             manifest.version,
             manifest.capabilities_text,
             manifest.training_data,
+            manifest.licence,
             str(bundle.folder),
         )
     Console(highlight=False).print(table)
@@ -41,10 +44,12 @@ def list_all(config: Config = None, overrides: Overrides = None) -> None:
 
 @app.command("info")
 def info(name: Name = None, config: Config = None, overrides: Overrides = None) -> None:
-    """Show a bundle's model card."""
+    """Show a bundle's licence, what it was made from, and its model card."""
     console = Console(highlight=False)
     for bundle in _find(name, read_settings(config, overrides or ()).model.folders):
         console.rule(f"{bundle.manifest.name} {bundle.manifest.version}  {bundle.digest[:12]}")
+        for line in licence_lines(bundle.manifest):
+            console.print(line, markup=False)
         console.print((bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8"), markup=False)
 
 
@@ -66,6 +71,14 @@ def verify(name: Name = None, config: Config = None, overrides: Overrides = None
             console.print(f"{label}: checksums, manifest, codes, graphs and self-test are right")
     if failed:
         raise typer.Exit(1)
+
+
+def licence_lines(manifest: Manifest) -> Iterator[str]:
+    """The bundle's licence, then each file it was made from with the licence of that file."""
+    yield f"Licence: {manifest.licence}"
+    for source in manifest.sources:
+        yield f"Made from {source.file} (SHA-256 {source.sha256})"
+        yield f"    {source.licence}. {source.statement}"
 
 
 def _find(name: str | None, folders: tuple[Path, ...]) -> list[Bundle]:

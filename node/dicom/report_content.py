@@ -98,8 +98,9 @@ class ReportContent:
         report, model = self.templates.report, self.model
         name = report.text
         coverage = f"{model.interval_coverage * 100:g}"
+        numbers = prediction.estimates or prediction.diseases
         items = [
-            *self._nature(report.statement),
+            *self._nature(report.statement if numbers else report.cine_statement),
             _text(name.intended_use, model.intended_use),
             _text(name.training_data, model.training_data),
             self._runtime(),

@@ -66,6 +66,8 @@ class ReportTemplate:
     derivation: Code
     no_result: Code
     statement: str
+    cine_statement: str
+    """In place of the statement where a model offers a cine and no number."""
     no_result_statement: str
     simulated_statement: str
     heart_rate_title: str
@@ -315,6 +317,7 @@ def _report(table: _Table) -> ReportTemplate:
         derivation=table.code("derivation"),
         no_result=table.code("no_result"),
         statement=table.text("statement", SHORT_TEXT),
+        cine_statement=table.text("cine_statement", SHORT_TEXT),
         no_result_statement=table.text("no_result_statement", SHORT_TEXT),
         simulated_statement=table.text("simulated_statement", SHORT_TEXT),
         heart_rate_title=table.text("heart_rate_title", LONG_STRING),

@@ -182,6 +182,20 @@ def test_statements_say_what_the_model_is_for_and_what_was_found() -> None:
     )
 
 
+def test_a_report_with_a_cine_and_no_estimate_says_what_it_is_and_numbers_only_the_heart_rate() -> (
+    None
+):
+    dataset = read(build(replace(prediction(), estimates=(), diseases=())))
+    (group,) = named(dataset, "125007")
+    assert text(child(group, "8867-4")) == "75"
+    (image,) = [item for item in walk(dataset) if item.ValueType == "IMAGE"]
+    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == CINE.sop_instance_uid
+    said = [item.TextValue for item in walk(dataset) if item.ValueType == "TEXT"]
+    assert TEMPLATES.report.cine_statement in said
+    assert not any("Prediction intervals" in sentence for sentence in said)
+    assert dataset.SyntheticData == "YES"
+
+
 def test_the_evidence_lists_the_ecg_and_the_cine() -> None:
     (study,) = read(build()).CurrentRequestedProcedureEvidenceSequence
     listed = {

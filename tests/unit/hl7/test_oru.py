@@ -206,6 +206,15 @@ def test_the_readable_report_begins_with_what_it_is_not() -> None:
     assert len(lines) == 2 + len(ESTIMATES) + len(DISEASES) + 1 + 1 + 1
 
 
+def test_without_estimates_the_heart_rate_and_the_references_are_what_is_sent() -> None:
+    rows = list(observed(oru(replace(prediction(), estimates=(), diseases=()))))
+    assert [str(obx[3][0][0]) for obx in rows if str(obx[2]) == "NM"] == ["8867-4"]
+    assert [str(obx[5]) for obx in rows if str(obx[2]) == "ST"][-1] == REFERENCES.cine_uid
+    lines = [str(obx[5]) for obx in rows if str(obx[2]) == "TX"]
+    assert lines[0] == "AI ESTIMATE FROM ECG - SYNTHETIC - NOT VERIFIED BY A PHYSICIAN"
+    assert not any("prediction interval" in line for line in lines)
+
+
 def test_a_model_of_real_data_is_not_called_simulated() -> None:
     message = oru(replace(prediction(), model=model(simulated=False)))
     assert b"SIMULATED" not in message
