@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
+
+from node.domain.errors import CardioNodeError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -40,6 +43,40 @@ def simulate(
     Console().print(f"{out}: test subjects {made.statement.test_digest}", markup=False)
 
 
+@app.command("cohort-report")
+def cohort_report(
+    folder: Annotated[Path, typer.Argument(help="Training set made by: cardionets simulate.")],
+    out: Annotated[Path, typer.Option(help="The HTML page; cohort.json comes beside it.")],
+    real: Annotated[
+        Path | None, typer.Option(help="Folder with DICOM cines to show beside the simulated.")
+    ] = None,
+    train: Annotated[int, typer.Option(help="Training ECGs to fit on, at most.")] = 20000,
+    measured: Annotated[int, typer.Option(help="Test ECGs to measure beat by beat.")] = 3000,
+) -> None:
+    """Hold a simulated cohort against published figures, as one HTML page."""
+    from pipelines.cohort.report import report_cohort
+
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("measuring", total=1.0)
+        report = report_cohort(
+            folder, out, real=real, train=train, measured=measured,
+            tick=lambda share: progress.advance(task, share),
+        )  # fmt: skip
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for section, rows in report.rows.items():
+        console.print(section)
+        for row in rows:
+            verdict = {True: "within", False: "OUTSIDE", None: "not judged"}[row.within]
+            console.print(
+                f"  {row.name}, {row.group}: {row.reached} (target {row.target}) {verdict}"
+            )
+    console.print(f"{out}: test subjects {report.made.statement.test_digest}")
+
+
 def main() -> None:
-    """Run the command."""
-    app()
+    """Run the command; a known error is one plain message and exit status 1."""
+    try:
+        app()
+    except CardioNodeError as error:
+        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(error.message)
+        sys.exit(1)
