@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,18 +16,24 @@ from pipelines.training.phenotypes import hide
 from pipelines.training.stage import Batch, Stage, StageSettings, ecg_windows
 
 
+class DiseasesSettings(StageSettings):
+    hide_subject: float = Field(default=0.3, ge=0.0, le=1.0)
+    """As in stage phenotypes."""
+
+
 class Diseases(Stage):
     name: ClassVar[str] = "diseases"
 
     def __init__(
-        self, settings: StageSettings, seed: int, network: EcgToPhenotypes, data: TrainingSet
+        self, settings: DiseasesSettings, seed: int, network: EcgToPhenotypes, data: TrainingSet
     ) -> None:
         super().__init__(settings, seed)
         network.requires_grad_(False)
         network.diseases.requires_grad_(True)
+        self.hide_subject = settings.hide_subject
         self.ecg_network = network
         self.data = data
-        self.labels = torch.from_numpy(data.diseases[:])
+        self.labels = torch.from_numpy(np.array(data.diseases))
 
     @property
     def network(self) -> nn.Module:
@@ -37,7 +45,7 @@ class Diseases(Stage):
         rows = chance.integers(part.start, part.stop, self.settings.batch)
         return {
             "ecg": ecg_windows(self.data.ecg, rows, self.ecg_network.encoder.size.seq_len, chance),
-            "subject": hide(self.data.subject[rows], 0.3, chance),
+            "subject": hide(self.data.subject[rows], self.hide_subject, chance),
             "labels": self.labels[rows],
         }
 

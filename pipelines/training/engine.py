@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -30,6 +31,12 @@ from pipelines.training.stage import Batch, Stage, StageSettings
 WEIGHTS: Final = "weights.safetensors"
 CHECKPOINT: Final = "last"
 LOG: Final = "log"
+OF_NO_CONCERN: Final = (
+    ".*exists and is not empty",  # of course, in a run that goes on
+    ".*does not have many workers",  # batches come from arrays in memory
+    ".*treespec, LeafSpec",  # Lightning 2.6 with torch 2.13
+    ".*number of training batches",
+)
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 FLOOR: Final = 0.01
 """Of the learning rate, at the end."""
@@ -72,7 +79,10 @@ def train_stage(stage: Stage, folder: Path, hardware: Hardware, *, progress: boo
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None)
+    with warnings.catch_warnings():
+        for message in OF_NO_CONCERN:
+            warnings.filterwarnings("ignore", message=message)
+        trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None)
     if trainer.is_global_zero:
         kept = {name: value.cpu().contiguous() for name, value in stage.kept().items()}
         save_file(kept, folder / WEIGHTS)

@@ -1,0 +1,95 @@
+"""The training configuration: one TOML file, one frozen tree."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from node.domain.errors import UnusableData
+from pipelines.cardionets.autoencoder import AutoencoderSize
+from pipelines.cardionets.cmr_encoder import CmrEncoderSize
+from pipelines.cardionets.ecg_encoder import EcgEncoderSize
+from pipelines.cohort.simulation import CohortSizes
+from pipelines.training.align import AlignSettings
+from pipelines.training.diseases import DiseasesSettings
+from pipelines.training.engine import Hardware
+from pipelines.training.generator import GeneratorSettings
+from pipelines.training.phenotypes import PhenotypesSettings
+from pipelines.training.pretrain_cmr import PretrainCmrSettings
+from pipelines.training.pretrain_ecg import PretrainEcgSettings
+from pipelines.training.tokenizer import TokenizerSettings
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GeneratorShape(_Table):
+    """What the latent does not say of the generator's size."""
+
+    patch: tuple[PositiveInt, PositiveInt, PositiveInt]
+    buffer: PositiveInt
+    width: PositiveInt
+    heads: PositiveInt
+    encoder_depth: PositiveInt
+    decoder_depth: PositiveInt
+    mlp: PositiveInt
+    head_width: PositiveInt
+    head_depth: PositiveInt
+    layout_components: PositiveInt
+    layout_width: PositiveInt
+    layout_depth: PositiveInt
+
+
+class Networks(_Table):
+    """The sizes of the family's members."""
+
+    ecg_encoder: EcgEncoderSize
+    cmr_encoder: CmrEncoderSize
+    autoencoder: AutoencoderSize
+    generator: GeneratorShape
+
+
+class Stages(_Table):
+    """How each stage trains."""
+
+    pretrain_ecg: PretrainEcgSettings
+    pretrain_cmr: PretrainCmrSettings
+    align: AlignSettings
+    phenotypes: PhenotypesSettings
+    diseases: DiseasesSettings
+    tokenizer: TokenizerSettings
+    generator: GeneratorSettings
+
+
+class TrainingConfiguration(_Table):
+    """All of it. Without `cohort` the training set must be there already: real data."""
+
+    name: str
+    version: str
+    seed: int
+    threads: PositiveInt | None = Field(default=None)
+    """Of one CPU process; None leaves it to torch. Another number, other last digits."""
+    cohort: CohortSizes | None = None
+    hardware: Hardware = Hardware()
+    networks: Networks
+    stages: Stages
+
+
+def read_configuration(file: Path) -> TrainingConfiguration:
+    """Read a training configuration.
+
+    Raises UnusableData, which names every problem with its key.
+    """
+    try:
+        return TrainingConfiguration.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise UnusableData(f"{file} is not TOML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}"
+            for each in error.errors(include_url=False, include_input=False)
+        )
+        raise UnusableData(f"{file}: {problems}") from error

@@ -1,0 +1,70 @@
+"""What the generator learns from, computed once: latents of cines and conditions of their ECGs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipelines.cardionets.autoencoder import Autoencoder, unit_latent
+from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes
+from pipelines.datasets.training_set import TrainingSet
+from pipelines.training.phenotypes import hide
+from pipelines.training.stage import cines, ecg_windows
+
+CHUNK: Final = 16
+
+
+def encode_cines(autoencoder: Autoencoder, data: TrainingSet, rows: NDArray[np.int64]) -> Tensor:
+    """(m, c, t, h, w) unit latents of these rows of `cine`: the posterior's mean."""
+    autoencoder.eval()
+    with torch.no_grad():
+        parts = [
+            unit_latent(
+                autoencoder.encode(cines(data.cine, rows[start : start + CHUNK])[:, None])[0]
+            )
+            for start in range(0, len(rows), CHUNK)
+        ]
+    return torch.cat(parts)
+
+
+def middle_conditions(
+    network: EcgToPhenotypes, data: TrainingSet, subjects: NDArray[np.int64], *, known: bool
+) -> Tensor:
+    """(m, C) as serving computes them: the ECG's middle, the subject known or not."""
+    network.eval()
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(subjects), CHUNK):
+            some = subjects[start : start + CHUNK]
+            who = torch.from_numpy(data.subject[some]) * known
+            parts.append(
+                network(torch.from_numpy(data.ecg[some].astype(np.float32)), who).condition
+            )
+    return torch.cat(parts)
+
+
+def varied_conditions(
+    network: EcgToPhenotypes,
+    data: TrainingSet,
+    subjects: NDArray[np.int64],
+    *,
+    variants: int,
+    hidden: float,
+    chance: np.random.Generator,
+) -> Tensor:
+    """(variants, m, C): each time another moment of the ECG, and other fields unknown."""
+    network.eval()
+    length = network.encoder.size.seq_len
+    made = torch.empty(variants, len(subjects), network.mean.in_features)
+    with torch.no_grad():
+        for variant in range(variants):
+            for start in range(0, len(subjects), CHUNK):
+                some = subjects[start : start + CHUNK]
+                ecg = ecg_windows(data.ecg, some, length, chance)
+                out = network(ecg, hide(data.subject[some], hidden, chance))
+                made[variant, start : start + len(some)] = out.condition
+    return made

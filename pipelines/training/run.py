@@ -1,0 +1,200 @@
+"""The order of the stages, and what each takes from those before it.
+
+A folder holds everything of one training: `data/`, the training set; one folder for each stage,
+with its weights, checkpoint and log. A stage that has its weights is not trained again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from node.domain.errors import UnusableData
+from pipelines.cardionets.autoencoder import Autoencoder
+from pipelines.cardionets.cmr_encoder import CmrEncoder
+from pipelines.cardionets.ecg_encoder import EcgEncoder
+from pipelines.cardionets.ecg_to_phenotypes import CONDITION, EcgToPhenotypes
+from pipelines.cardionets.flow import FlowHead
+from pipelines.cardionets.generator import Generator, MarSize
+from pipelines.cardionets.layout import Layout, LayoutSize
+from pipelines.datasets.training_set import TrainingSet, open_training_set
+from pipelines.training.align import Align
+from pipelines.training.configuration import TrainingConfiguration
+from pipelines.training.diseases import Diseases
+from pipelines.training.engine import WEIGHTS, train_stage
+from pipelines.training.generator import GeneratorNetworks, GeneratorStage
+from pipelines.training.latents import encode_cines, varied_conditions
+from pipelines.training.phenotypes import Phenotypes
+from pipelines.training.pretrain_cmr import PretrainCmr
+from pipelines.training.pretrain_ecg import PretrainEcg
+from pipelines.training.stage import Stage
+from pipelines.training.tokenizer import Tokenizer
+
+DATA: Final = "data"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training in one folder: builds each stage from the finished ones before it."""
+
+    folder: Path
+    configuration: TrainingConfiguration
+
+    @property
+    def stages(self) -> dict[str, Callable[[], Stage]]:
+        """Name -> builder, in the order of training."""
+        return {
+            PretrainEcg.name: self._pretrain_ecg,
+            PretrainCmr.name: self._pretrain_cmr,
+            Align.name: self._align,
+            Phenotypes.name: self._phenotypes,
+            Diseases.name: self._diseases,
+            Tokenizer.name: self._tokenizer,
+            GeneratorStage.name: self._generator,
+        }
+
+    def train(self, name: str, *, progress: bool) -> None:
+        """Train one stage to its end. Raises UnusableData (a stage before it is not finished)."""
+        if self.finished(name):
+            return
+        if self.configuration.threads is not None:
+            torch.set_num_threads(self.configuration.threads)
+        train_stage(
+            self.stages[name](), self.folder / name, self.configuration.hardware, progress=progress
+        )
+
+    def finished(self, name: str) -> bool:
+        return (self.folder / name / WEIGHTS).exists()
+
+    @cached_property
+    def data(self) -> TrainingSet:
+        return open_training_set(self.folder / DATA)
+
+    def ecg_network(self) -> EcgToPhenotypes:
+        """The finished ECG network, diseases included."""
+        network = self._new_ecg_network()
+        network.load_state_dict(self._weights(Diseases.name))
+        return network.eval()
+
+    def autoencoder(self) -> Autoencoder:
+        """The finished tokenizer."""
+        autoencoder = Autoencoder(self.configuration.networks.autoencoder)
+        autoencoder.load_state_dict(self._weights(Tokenizer.name))
+        return autoencoder.eval()
+
+    def generator(self) -> GeneratorNetworks:
+        """The finished generator with its layout."""
+        networks = self._new_generator()
+        networks.load_state_dict(self._weights(GeneratorStage.name))
+        return networks.eval()
+
+    def _pretrain_ecg(self) -> Stage:
+        c = self.configuration
+        return PretrainEcg(c.stages.pretrain_ecg, c.seed, c.networks.ecg_encoder, self.data)
+
+    def _pretrain_cmr(self) -> Stage:
+        c = self.configuration
+        return PretrainCmr(c.stages.pretrain_cmr, c.seed, c.networks.cmr_encoder, self.data)
+
+    def _align(self) -> Stage:
+        c = self.configuration
+        ecg, cmr = EcgEncoder(c.networks.ecg_encoder), CmrEncoder(c.networks.cmr_encoder)
+        ecg.load_state_dict(self._weights(PretrainEcg.name))
+        cmr.load_state_dict(self._weights(PretrainCmr.name))
+        return Align(c.stages.align, c.seed, ecg, cmr, self.data)
+
+    def _phenotypes(self) -> Stage:
+        c, network = self.configuration, self._new_ecg_network()
+        network.encoder.load_state_dict(_encoder_of(self._weights(Align.name)))
+        return Phenotypes(c.stages.phenotypes, c.seed, network, self.data)
+
+    def _diseases(self) -> Stage:
+        c, network = self.configuration, self._new_ecg_network()
+        network.load_state_dict(self._weights(Phenotypes.name))
+        return Diseases(c.stages.diseases, c.seed, network, self.data)
+
+    def _tokenizer(self) -> Stage:
+        c = self.configuration
+        return Tokenizer(c.stages.tokenizer, c.seed, c.networks.autoencoder, self.data)
+
+    def _generator(self) -> Stage:
+        c, networks = self.configuration, self._new_generator()
+        settings = c.stages.generator
+        rows = self.data.cines_of(self.data.statement.train_part)
+        latents = encode_cines(self.autoencoder(), self.data, rows)
+        conditions = varied_conditions(
+            self.ecg_network(),
+            self.data,
+            self.data.cine_subject[rows],
+            variants=settings.variants,
+            hidden=settings.hidden,
+            chance=np.random.Generator(np.random.Philox(c.seed)),
+        )
+        every = conditions.shape[0]
+        networks.fit(
+            latents.repeat(every, 1, 1, 1, 1), conditions.flatten(0, 1), penalty=settings.ridge
+        )
+        return GeneratorStage(settings, c.seed, networks, latents, conditions)
+
+    def _new_ecg_network(self) -> EcgToPhenotypes:
+        torch.manual_seed(self.configuration.seed)
+        statement = self.data.statement
+        return EcgToPhenotypes(
+            self.configuration.networks.ecg_encoder,
+            targets=len(statement.field_ids) + 1,
+            diseases=len(statement.diseases),
+        )
+
+    def _new_generator(self) -> GeneratorNetworks:
+        torch.manual_seed(self.configuration.seed)
+        shape, coder = (
+            self.configuration.networks.generator,
+            self.configuration.networks.autoencoder,
+        )
+        t, h, w = coder.stride
+        frames, rows, columns = self.data.cine.shape[1:]
+        latent = (coder.latent_channels, frames // t, rows // h, columns // w)
+        layout = LayoutSize(
+            components=shape.layout_components,
+            condition=CONDITION,
+            width=shape.layout_width,
+            depth=shape.layout_depth,
+        )
+        tokens = MarSize(
+            latent=latent,
+            patch=shape.patch,
+            condition=CONDITION + shape.layout_components,
+            buffer=shape.buffer,
+            width=shape.width,
+            heads=shape.heads,
+            encoder_depth=shape.encoder_depth,
+            decoder_depth=shape.decoder_depth,
+            mlp=shape.mlp,
+            head_width=shape.head_width,
+            head_depth=shape.head_depth,
+        )
+        return GeneratorNetworks(Layout(layout, latent), Generator(tokens, FlowHead(tokens.head)))
+
+    def _weights(self, stage: str) -> dict[str, Tensor]:
+        file = self.folder / stage / WEIGHTS
+        if not file.exists():
+            raise UnusableData(f"stage {stage} is not finished: run cardionets train {stage} first")
+        return load_file(file)
+
+
+def _encoder_of(aligned: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The ECG encoder's weights, without its projection into the shared space."""
+    prefix = "ecg."
+    return {
+        name.removeprefix(prefix): value
+        for name, value in aligned.items()
+        if name.startswith(prefix) and not name.startswith(f"{prefix}head.")
+    }
