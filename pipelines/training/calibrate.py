@@ -84,7 +84,12 @@ def calibrate(network: EcgToPhenotypes, data: TrainingSet) -> Calibration:
     spread = np.concatenate([each.spread for each in both])
     known = ~np.isnan(true)
     scales = [
-        conformal_scale(*(each[known[:, p], p : p + 1] for each in (value, true, spread)), COVERAGE)
+        conformal_scale(
+            value[known[:, p], p : p + 1],
+            true[known[:, p], p : p + 1],
+            spread[known[:, p], p : p + 1],
+            COVERAGE,
+        )
         for p in range(true.shape[1])
     ]
     platt = [
