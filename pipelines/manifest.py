@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pipelines.graph_spec import Declaration, FileName, GraphsSpec, Text
 from pipelines.sampler_spec import SamplerSpec
 
+BUNDLE_NAME: Final = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 SIMULATED_STATEMENT: Final = "simulated cohort, not for clinical use"
 _OPERANDS: Final = {"difference": 2, "ejection-fraction": 2, "cardiac-output": 1}
 
@@ -105,7 +106,7 @@ class Manifest(Declaration):
     """manifest.json, schema version 1."""
 
     schema_version: Literal[1]
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+    name: Annotated[str, Field(pattern=BUNDLE_NAME)]
     version: Text
     title: Text
     graphs: GraphsSpec

@@ -6,7 +6,7 @@
     │   ├── UnsupportedInstance                sound, but not a thing this node reads
     │   ├── ConflictingInstance                same SOP Instance UID, other content
     │   ├── MalformedMessage                   an HL7 message that cannot be read
-    │   └── UnusableData                       a research recording, table or split as it is
+    │   └── UnusableData                       a recording, table, split or checkpoint for research
     ├── ConfigurationError         permanent   the administrator has to change a setting
     ├── BundleError                permanent   a model bundle that must not be served
     ├── PredictionError            permanent   the model gave something that is not an answer
