@@ -15,6 +15,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-size: 0.9rem; }
 th, td { text-align: left; padding: 0.2rem 0.9rem 0.2rem 0; border-bottom: 1px solid #e3e7ec; }
 th { color: #5a6675; font-weight: 600; } td.no { color: #a33212; font-weight: 600; }
+td:nth-child(3), td:nth-child(4) { white-space: nowrap; }
 td.told, .quiet { color: #5a6675; } img { max-width: 100%; height: auto; }
 .banner { background: #fff4e5; border: 1px solid #f0c98a; padding: 0.5rem 1rem; }
 """
