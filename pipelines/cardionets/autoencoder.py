@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from pipelines.cardionets.discriminator import Adversary
 
-GROUPS = 32
 NORM_EPS = 1e-6
 ATTENTION_HEADS = 8
 LATENT_NORM_EPS = 1e-5
@@ -40,10 +39,14 @@ class AutoencoderSize:
     discriminator_channels: int | None = None
     cine_channels: int = 1
     fold: tuple[int, int, int] = (1, 1, 1)
+    groups: int = 32
+    """Of channels that are normalised together; alone, a channel forgets how bright a cine is."""
+    periodic: bool = False
+    """The last frame leads into the first, as in a heart beat; published: nothing beyond either."""
 
     def __post_init__(self) -> None:
-        if any(self.channels * each % GROUPS for each in self.multipliers):
-            raise ValueError(f"channels of every level must divide into {GROUPS} groups")
+        if any(self.channels * each % self.groups for each in self.multipliers):
+            raise ValueError(f"channels of every level must divide into {self.groups} groups")
         if not 0 <= self.time_downsamplings < len(self.multipliers):
             raise ValueError("time can only be halved where space is: between two levels")
 
@@ -116,21 +119,30 @@ class Posterior(NamedTuple):
         return 0.5 * each.flatten(1).sum(dim=1)
 
 
-def _normalisation(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(GROUPS, channels, eps=NORM_EPS)
+def _normalisation(channels: int, size: AutoencoderSize) -> nn.GroupNorm:
+    return nn.GroupNorm(size.groups, channels, eps=NORM_EPS)
 
 
-def _convolution(inputs: int, outputs: int) -> nn.Conv3d:
+def _convolution(inputs: int, outputs: int, size: AutoencoderSize) -> nn.Conv3d:
+    if size.periodic:
+        return _LoopConvolution(inputs, outputs, 3, padding=(0, 1, 1))
     return nn.Conv3d(inputs, outputs, 3, padding=1)
 
 
+class _LoopConvolution(nn.Conv3d):
+    """Over a beat without beginning or end."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(torch.cat([x[:, :, -1:], x, x[:, :, :1]], dim=2))  # (n, c, t, h, w)
+
+
 class ResidualBlock(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, size: AutoencoderSize) -> None:
         super().__init__()
-        self.norm1 = _normalisation(inputs)
-        self.conv1 = _convolution(inputs, outputs)
-        self.norm2 = _normalisation(outputs)
-        self.conv2 = _convolution(outputs, outputs)
+        self.norm1 = _normalisation(inputs, size)
+        self.conv1 = _convolution(inputs, outputs, size)
+        self.norm2 = _normalisation(outputs, size)
+        self.conv2 = _convolution(outputs, outputs, size)
         same = inputs == outputs
         self.nin_shortcut = nn.Identity() if same else nn.Conv3d(inputs, outputs, 1)
 
@@ -143,9 +155,9 @@ class ResidualBlock(nn.Module):
 class Attention(nn.Module):
     """Every place of the volume sees every other."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, size: AutoencoderSize) -> None:
         super().__init__()
-        self.norm = _normalisation(channels)
+        self.norm = _normalisation(channels, size)
         self.q = nn.Conv3d(channels, channels, 1)
         self.k = nn.Conv3d(channels, channels, 1)
         self.v = nn.Conv3d(channels, channels, 1)
@@ -186,10 +198,10 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """Doubles space, and time if asked."""
 
-    def __init__(self, channels: int, *, time: bool) -> None:
+    def __init__(self, channels: int, size: AutoencoderSize, *, time: bool) -> None:
         super().__init__()
         self.factors = (2.0 if time else 1.0, 2.0, 2.0)
-        self.conv = _convolution(channels, channels)
+        self.conv = _convolution(channels, channels, size)
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.interpolate(x, scale_factor=self.factors, mode="nearest")
@@ -197,11 +209,11 @@ class Upsample(nn.Module):
 
 
 class _Middle(nn.Module):
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, size: AutoencoderSize) -> None:
         super().__init__()
-        self.block_1 = ResidualBlock(channels, channels)
-        self.attn_1 = Attention(channels)
-        self.block_2 = ResidualBlock(channels, channels)
+        self.block_1 = ResidualBlock(channels, channels, size)
+        self.attn_1 = Attention(channels, size)
+        self.block_2 = ResidualBlock(channels, channels, size)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block_2(self.attn_1(self.block_1(x)))
@@ -214,8 +226,8 @@ class _FinerToCoarser(nn.Module):
         super().__init__()
         inputs, width = size.widths[max(level - 1, 0)], size.widths[level]
         self.block = nn.Sequential(
-            ResidualBlock(inputs, width),
-            *(ResidualBlock(width, width) for _ in range(size.residual_blocks - 1)),
+            ResidualBlock(inputs, width, size),
+            *(ResidualBlock(width, width, size) for _ in range(size.residual_blocks - 1)),
         )
         last = level == len(size.widths) - 1
         self.downsample = nn.Identity() if last else Downsample(width, time=size.halves_time(level))
@@ -232,11 +244,12 @@ class _CoarserToFiner(nn.Module):
         inputs, width = size.widths[min(level + 1, len(size.widths) - 1)], size.widths[level]
         blocks = size.residual_blocks
         self.block_1 = nn.Sequential(
-            ResidualBlock(inputs, width), *(ResidualBlock(width, width) for _ in range(blocks - 1))
+            ResidualBlock(inputs, width, size),
+            *(ResidualBlock(width, width, size) for _ in range(blocks - 1)),
         )
-        self.block_2 = nn.Sequential(*(ResidualBlock(width, width) for _ in range(blocks)))
+        self.block_2 = nn.Sequential(*(ResidualBlock(width, width, size) for _ in range(blocks)))
         self.upsample = (
-            Upsample(width, time=size.halves_time(level - 1)) if level > 0 else nn.Identity()
+            Upsample(width, size, time=size.halves_time(level - 1)) if level > 0 else nn.Identity()
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -249,13 +262,13 @@ class _Encoder(nn.Module):
     def __init__(self, size: AutoencoderSize) -> None:
         super().__init__()
         finest, coarsest = size.widths[0], size.widths[-1]
-        self.conv_in = _convolution(size.folded_channels, finest)
+        self.conv_in = _convolution(size.folded_channels, finest, size)
         self.down = nn.Sequential(
             *(_FinerToCoarser(size, level) for level in range(len(size.widths)))
         )
-        self.mid = _Middle(coarsest)
-        self.norm_out = _normalisation(coarsest)
-        self.conv_out = _convolution(coarsest, 2 * size.latent_channels)
+        self.mid = _Middle(coarsest, size)
+        self.norm_out = _normalisation(coarsest, size)
+        self.conv_out = _convolution(coarsest, 2 * size.latent_channels, size)
 
     def forward(self, folded: Tensor) -> Tensor:
         x = self.mid(self.down(self.conv_in(folded)))  # (n, coarsest, t', h', w')
@@ -268,11 +281,11 @@ class _Decoder(nn.Module):
     def __init__(self, size: AutoencoderSize) -> None:
         super().__init__()
         finest, coarsest = size.widths[0], size.widths[-1]
-        self.conv_in = _convolution(size.latent_channels, coarsest)
-        self.mid = _Middle(coarsest)
+        self.conv_in = _convolution(size.latent_channels, coarsest, size)
+        self.mid = _Middle(coarsest, size)
         self.up = nn.ModuleList(_CoarserToFiner(size, level) for level in range(len(size.widths)))
-        self.norm_out = _normalisation(finest)
-        self.conv_out = _convolution(finest, size.folded_channels)
+        self.norm_out = _normalisation(finest, size)
+        self.conv_out = _convolution(finest, size.folded_channels, size)
 
     def forward(self, latent: Tensor) -> Tensor:
         x = self.mid(self.conv_in(latent))  # (n, coarsest, t', h', w')

@@ -18,6 +18,9 @@ AMPLITUDE_FLOOR_MV: Final = 1e-3
 """Added to a patch's spread before the logarithm: 1 µV, below any recorder's step."""
 
 
+INDEPENDENT_LEADS: Final = (0, 1, 6, 7, 8, 9, 10, 11)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EcgEncoderSize:
     """The encoder's geometry; `seq_len` and `patch` in samples, of 250 Hz where published."""
@@ -36,6 +39,13 @@ class EcgEncoderSize:
     def __post_init__(self) -> None:
         if self.seq_len % self.patch:
             raise ValueError("seq_len must be a whole number of patches")
+
+    @property
+    def seen_leads(self) -> list[int]:
+        """Of the standard twelve. Eight are I, II and V1 to V6: the other limb leads follow."""
+        return list(
+            INDEPENDENT_LEADS if self.leads == len(INDEPENDENT_LEADS) else range(self.leads)
+        )
 
     @property
     def patches(self) -> int:

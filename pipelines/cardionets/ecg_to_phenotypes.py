@@ -6,6 +6,7 @@ and every phenotype has a spread.
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import torch
@@ -35,7 +36,7 @@ class Outputs(NamedTuple):
 class EcgToPhenotypes(nn.Module):
     """(B, 12, T) mV, at least the encoder's length, and the subject (B, 8).
 
-    Of a longer ECG the middle is seen.
+    A longer ECG is seen through windows that cover it, and the mean of their features is taken.
     """
 
     def __init__(self, size: EcgEncoderSize, targets: int, diseases: int) -> None:
@@ -49,9 +50,7 @@ class EcgToPhenotypes(nn.Module):
         self.diseases = nn.Linear(CONDITION, diseases)
 
     def forward(self, ecg: Tensor, subject: Tensor) -> Outputs:
-        length = self.encoder.size.seq_len
-        start = (ecg.shape[2] - length) // 2
-        feature = self.encoder(ecg[:, :, start : start + length])  # (B, W)
+        feature = self._feature(ecg)  # (B, W)
         trunk = self.trunk(torch.cat([feature, subject], dim=1))  # (B, TRUNK)
         condition = torch.cat([trunk, subject], dim=1)  # (B, CONDITION)
         return Outputs(
@@ -60,3 +59,12 @@ class EcgToPhenotypes(nn.Module):
             self.diseases(condition),
             condition,
         )
+
+    def _feature(self, ecg: Tensor) -> Tensor:
+        size = self.encoder.size
+        spare = ecg.shape[2] - size.seq_len
+        count = math.ceil(ecg.shape[2] / size.seq_len)
+        starts = [spare * window // max(1, count - 1) for window in range(count)]
+        seen = ecg[:, size.seen_leads]  # (B, L, T)
+        windows = torch.cat([seen[:, :, start : start + size.seq_len] for start in starts])
+        return self.encoder(windows).unflatten(0, (count, len(ecg))).mean(dim=0)  # (B, W)

@@ -106,7 +106,7 @@ def _check_names(files: Checkpoints, folder: Path, name: str) -> None:
     """Before minutes of work: what would be refused at their end. Raises BundleError."""
     if folder.exists() and any(folder.iterdir()):
         raise BundleError(f"{folder} holds files already: name a new folder")
-    if not re.match(BUNDLE_NAME, name):
+    if not re.fullmatch(BUNDLE_NAME, name):
         raise BundleError(
             f"{name!r} cannot be a bundle's name: lower-case letters, digits, and . _ - inside"
         )
@@ -118,24 +118,8 @@ def _check_names(files: Checkpoints, folder: Path, name: str) -> None:
 
 def _read(files: Checkpoints, geometry: Geometry) -> tuple[ServedEncoders, Generator, Autoencoder]:
     """The networks, each fit for the next. Raises UnusableData."""
-    aligned = read_ecg_encoder(files.ecg, geometry)
-    diseases = [read_ecg_encoder(disease.file, geometry) for disease in files.diseases]
-    for file, encoder in zip(
-        (files.ecg, *(disease.file for disease in files.diseases)),
-        (aligned, *diseases),
-        strict=True,
-    ):
-        if encoder.size.seq_len != RECIPE.window_samples:
-            raise UnusableData(
-                f"{file.name} takes {encoder.size.seq_len} samples, recipe {RECIPE.name} gives "
-                f"{RECIPE.window_samples}: give the published file"
-            )
-    for disease, encoder in zip(files.diseases, diseases, strict=True):
-        if encoder.head.out_features != 1:
-            raise UnusableData(
-                f"{disease.file.name} gives {encoder.head.out_features} values, a disease has "
-                "one: give a disease's checkpoint"
-            )
+    aligned = _read_encoder(files.ecg, geometry)
+    diseases = [_read_disease(disease.file, geometry) for disease in files.diseases]
     generator = read_generator(files.generator, geometry)
     autoencoder = read_autoencoder(files.autoencoder)
     if aligned.head.out_features != generator.size.condition:
@@ -150,6 +134,26 @@ def _read(files: Checkpoints, geometry: Geometry) -> tuple[ServedEncoders, Gener
             "one release"
         )
     return ServedEncoders(aligned, diseases), generator, autoencoder
+
+
+def _read_encoder(file: Path, geometry: Geometry) -> EcgEncoder:
+    encoder = read_ecg_encoder(file, geometry)
+    if encoder.size.seq_len != RECIPE.window_samples:
+        raise UnusableData(
+            f"{file.name} takes {encoder.size.seq_len} samples, recipe {RECIPE.name} gives "
+            f"{RECIPE.window_samples}: give the published file"
+        )
+    return encoder
+
+
+def _read_disease(file: Path, geometry: Geometry) -> EcgEncoder:
+    encoder = _read_encoder(file, geometry)
+    if encoder.head.out_features != 1:
+        raise UnusableData(
+            f"{file.name} gives {encoder.head.out_features} values, a disease has one: give a "
+            "disease's checkpoint"
+        )
+    return encoder
 
 
 def _sampler(generator: Generator, drawing: Drawing) -> SamplerSpec:

@@ -64,11 +64,11 @@ class Align(Stage):
         return self.networks
 
     def batch(self, index: int) -> Batch:
-        chance = self.chance(index)
+        chance, size = self.chance(index), self.ecg.size
         picked = chance.choice(len(self.rows), self.settings.batch, replace=False)
         subjects = self.data.cine_subject[self.rows[picked]]
         return {
-            "ecg": ecg_windows(self.data.ecg, subjects, self.ecg.size.seq_len, chance),
+            "ecg": ecg_windows(self.data.ecg, subjects, size, chance)[:, size.seen_leads],
             "features": self.features[picked],
             "likeness": self.likeness[picked],
         }

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from node.domain.errors import UnusableData
 from pipelines.cardionets.autoencoder import AutoencoderSize
@@ -64,6 +72,17 @@ class Stages(_Table):
     generator: GeneratorSettings
 
 
+class Comparison(_Table):
+    """Stage phenotypes from the aligned encoder against the same network from scratch."""
+
+    labels: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = (0.01, 0.1, 1.0)
+    """Shares of the training subjects whose phenotypes are used."""
+    rates: tuple[PositiveFloat, ...] = (0.3, 1.0, 3.0)
+    """Learning rates tried for each, over the stage's own."""
+    steps: PositiveInt | None = None
+    """Of each training; None: as many as the stage."""
+
+
 class TrainingConfiguration(_Table):
     """All of it. Without `cohort` the training set must be there already: real data."""
 
@@ -76,15 +95,18 @@ class TrainingConfiguration(_Table):
     hardware: Hardware = Hardware()
     networks: Networks
     stages: Stages
+    comparison: Comparison = Comparison()
 
 
 def read_configuration(file: Path) -> TrainingConfiguration:
     """Read a training configuration.
 
-    Raises UnusableData, which names every problem with its key.
+    Raises UnusableData (no such file), and names every problem with its key.
     """
     try:
         return TrainingConfiguration.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UnusableData(f"{file} cannot be read: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         raise UnusableData(f"{file} is not TOML: {error}") from error
     except ValidationError as error:

@@ -44,7 +44,7 @@ class Diseases(Stage):
         part = self.data.statement.train_part
         rows = chance.integers(part.start, part.stop, self.settings.batch)
         return {
-            "ecg": ecg_windows(self.data.ecg, rows, self.ecg_network.encoder.size.seq_len, chance),
+            "ecg": ecg_windows(self.data.ecg, rows, self.ecg_network.encoder.size, chance),
             "subject": hide(self.data.subject[rows], self.hide_subject, chance),
             "labels": self.labels[rows],
         }

@@ -85,7 +85,9 @@ def train_stage(stage: Stage, folder: Path, hardware: Hardware, *, progress: boo
         trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None)
     if trainer.is_global_zero:
         kept = {name: value.cpu().contiguous() for name, value in stage.kept().items()}
-        save_file(kept, folder / WEIGHTS)
+        half = folder / f"{WEIGHTS}.part"
+        save_file(kept, half)
+        half.replace(folder / WEIGHTS)  # weights that are there are whole, also after a kill
 
 
 class _Training(lightning.LightningModule):

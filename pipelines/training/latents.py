@@ -58,13 +58,13 @@ def varied_conditions(
 ) -> Tensor:
     """(variants, m, C): each time another moment of the ECG, and other fields unknown."""
     network.eval()
-    length = network.encoder.size.seq_len
+    size = network.encoder.size
     made = torch.empty(variants, len(subjects), network.mean.in_features)
     with torch.no_grad():
         for variant in range(variants):
             for start in range(0, len(subjects), CHUNK):
                 some = subjects[start : start + CHUNK]
-                ecg = ecg_windows(data.ecg, some, length, chance)
+                ecg = ecg_windows(data.ecg, some, size, chance)
                 out = network(ecg, hide(data.subject[some], hidden, chance))
                 made[variant, start : start + len(some)] = out.condition
     return made

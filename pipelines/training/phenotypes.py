@@ -45,8 +45,6 @@ def fit_scaler(data: TrainingSet) -> Scaler:
 class PhenotypesSettings(StageSettings):
     hide_subject: float = Field(default=0.3, ge=0.0, le=1.0)
     """Chance that one of age, sex, height and weight is unknown; half of it hides all four."""
-    encoder_rate: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Learning rate of the encoder over that of the heads."""
     labels: float = Field(default=1.0, gt=0.0, le=1.0)
     """Share of the training subjects whose phenotypes are used."""
 
@@ -78,7 +76,7 @@ class Phenotypes(Stage):
     def batch(self, index: int) -> Batch:
         chance = self.chance(index)
         rows = self.first + chance.integers(0, self.count, self.settings.batch)
-        ecg = ecg_windows(self.data.ecg, rows, self.ecg_network.encoder.size.seq_len, chance)
+        ecg = ecg_windows(self.data.ecg, rows, self.ecg_network.encoder.size, chance)
         return {
             "ecg": silence(ecg, chance),
             "subject": hide(self.data.subject[rows], self.hide_subject, chance),

@@ -43,8 +43,8 @@ class PretrainEcg(Stage):
         visible = draw_visible(
             len(rows), self.size.leads * self.size.patches, self.masked, seeded(chance)
         )
-        ecg = ecg_windows(self.data.ecg, rows, self.size.seq_len, chance)
-        return {"ecg": ecg, "visible": visible}
+        ecg = ecg_windows(self.data.ecg, rows, self.size, chance)
+        return {"ecg": ecg[:, self.size.seen_leads], "visible": visible}
 
     def loss(self, batch: Batch) -> Tensor:
         return self.pretraining.loss(batch["ecg"], batch["visible"])

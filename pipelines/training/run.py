@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -24,21 +24,35 @@ from pipelines.cardionets.ecg_encoder import EcgEncoder
 from pipelines.cardionets.ecg_to_phenotypes import CONDITION, EcgToPhenotypes
 from pipelines.cardionets.flow import FlowHead
 from pipelines.cardionets.generator import Generator, MarSize
+from pipelines.cardionets.heads import projection_head
 from pipelines.cardionets.layout import Layout, LayoutSize
-from pipelines.datasets.training_set import TrainingSet, open_training_set
+from pipelines.cohort.simulation import CohortSizes, Tick, simulate_cohort
+from pipelines.datasets.training_set import (
+    STATEMENT,
+    Statement,
+    TrainingSet,
+    open_training_set,
+)
 from pipelines.training.align import Align
 from pipelines.training.configuration import TrainingConfiguration
 from pipelines.training.diseases import Diseases
 from pipelines.training.engine import WEIGHTS, train_stage
 from pipelines.training.generator import GeneratorNetworks, GeneratorStage
 from pipelines.training.latents import encode_cines, varied_conditions
-from pipelines.training.phenotypes import Phenotypes
+from pipelines.training.phenotypes import Phenotypes, PhenotypesSettings
 from pipelines.training.pretrain_cmr import PretrainCmr
 from pipelines.training.pretrain_ecg import PretrainEcg
 from pipelines.training.stage import Stage
 from pipelines.training.tokenizer import Tokenizer
 
 DATA: Final = "data"
+
+
+class AlignedPair(NamedTuple):
+    """Encoders with their projections: ECG and CMR of one subject come out alike."""
+
+    ecg: EcgEncoder
+    cmr: CmrEncoder
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,40 @@ class Training:
     def data(self) -> TrainingSet:
         return open_training_set(self.folder / DATA)
 
+    def prepare(self, tick: Tick) -> None:
+        """Simulate the configured cohort into the folder, unless it is there.
+
+        Raises UnusableData (another cohort is there; or nothing, and no cohort is configured).
+        """
+        sizes = self.configuration.cohort
+        if sizes is None:
+            _ = self.data
+        elif (self.folder / DATA / STATEMENT).exists():
+            _check_cohort(self.data.statement, sizes)
+        else:
+            simulate_cohort(self.folder / DATA, sizes, tick)
+
+    def aligned(self) -> AlignedPair:
+        """The finished encoders of stage align."""
+        networks, weights = self.configuration.networks, self._weights(Align.name)
+        embedding = self.configuration.stages.align.embedding
+        ecg = EcgEncoder(
+            networks.ecg_encoder, projection_head(networks.ecg_encoder.width, embedding)
+        )
+        ecg.load_state_dict(_under("ecg.", weights))
+        cmr = CmrEncoder(networks.cmr_encoder)
+        cmr.load_state_dict(self._weights(PretrainCmr.name))
+        cmr.head = projection_head(networks.cmr_encoder.width, embedding)
+        cmr.head.load_state_dict(_under("cmr_projection.", weights))
+        return AlignedPair(ecg.eval(), cmr.eval())
+
+    def fine_tuning(self, settings: PhenotypesSettings, *, aligned: bool) -> Phenotypes:
+        """Stage phenotypes from the aligned encoder, or from a new one."""
+        network = self._new_ecg_network()
+        if aligned:
+            network.encoder.load_state_dict(_encoder_of(self._weights(Align.name)))
+        return Phenotypes(settings, self.configuration.seed, network, self.data)
+
     def ecg_network(self) -> EcgToPhenotypes:
         """The finished ECG network, diseases included."""
         network = self._new_ecg_network()
@@ -112,9 +160,7 @@ class Training:
         return Align(c.stages.align, c.seed, ecg, cmr, self.data)
 
     def _phenotypes(self) -> Stage:
-        c, network = self.configuration, self._new_ecg_network()
-        network.encoder.load_state_dict(_encoder_of(self._weights(Align.name)))
-        return Phenotypes(c.stages.phenotypes, c.seed, network, self.data)
+        return self.fine_tuning(self.configuration.stages.phenotypes, aligned=True)
 
     def _diseases(self) -> Stage:
         c, network = self.configuration, self._new_ecg_network()
@@ -192,9 +238,25 @@ class Training:
 
 def _encoder_of(aligned: dict[str, Tensor]) -> dict[str, Tensor]:
     """The ECG encoder's weights, without its projection into the shared space."""
-    prefix = "ecg."
+    ecg = _under("ecg.", aligned)
+    return {name: value for name, value in ecg.items() if not name.startswith("head.")}
+
+
+def _under(prefix: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin with the prefix, without it."""
     return {
         name.removeprefix(prefix): value
-        for name, value in aligned.items()
-        if name.startswith(prefix) and not name.startswith(f"{prefix}head.")
+        for name, value in weights.items()
+        if name.startswith(prefix)
     }
+
+
+def _check_cohort(found: Statement, wanted: CohortSizes) -> None:
+    sizes = (found.seed, found.test, found.calibration, found.train, found.cines)
+    cines = wanted.test_cines + wanted.train_cines
+    same = sizes == (wanted.seed, wanted.test, wanted.calibration, wanted.train, cines)
+    if not same or wanted.test_digest not in (None, found.test_digest):
+        raise UnusableData(
+            "the folder holds another training set than the configured cohort: choose another "
+            f"folder, or remove its {DATA}/ and train anew"
+        )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, Pos
 from torch import Tensor, nn
 
 from node.domain.identifiers import sha256
+from pipelines.cardionets.ecg_encoder import EcgEncoderSize
 
 Batch = dict[str, Tensor]
 
@@ -83,11 +84,16 @@ def seeded(chance: np.random.Generator) -> torch.Generator:
 
 
 def ecg_windows(
-    ecg: NDArray[np.float16], rows: NDArray[np.int64], length: int, chance: np.random.Generator
+    ecg: NDArray[np.float16],
+    rows: NDArray[np.int64],
+    size: EcgEncoderSize,
+    chance: np.random.Generator,
 ) -> Tensor:
-    """(B, 12, length) mV: of each row's ECG a window that starts anywhere."""
-    starts = chance.integers(0, ecg.shape[2] - length + 1, len(rows))
-    windows = [ecg[row, :, start : start + length] for row, start in zip(rows, starts, strict=True)]
+    """(B, 12, seq_len) mV: of each row's ECG a window that starts anywhere."""
+    starts = chance.integers(0, ecg.shape[2] - size.seq_len + 1, len(rows))
+    windows = [
+        ecg[row, :, start : start + size.seq_len] for row, start in zip(rows, starts, strict=True)
+    ]
     return torch.from_numpy(np.stack(windows).astype(np.float32))
 
 
