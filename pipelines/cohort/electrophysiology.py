@@ -8,6 +8,7 @@ volumes, .25 for ejection fraction), and no better.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.cohort.population import Population, Stream, draw
 
@@ -43,7 +44,14 @@ OWN_SPREAD = np.array(
 
 def electrical_traits(population: Population, index: int, *, seed: int) -> dict[str, float]:
     """Standardised electrical traits of one subject by name, each of variance near 1."""
-    p, k = population, index
+    mean = expected_traits(population, slice(index, index + 1))[0]
+    own = draw(seed, Stream.ELECTROPHYSIOLOGY, index).standard_normal(len(TRAITS)) * OWN_SPREAD
+    return dict(zip(TRAITS, (mean + own).tolist(), strict=True))
+
+
+def expected_traits(population: Population, part: slice) -> NDArray[np.float64]:
+    """(n, traits) of these subjects: what follows from the anatomy, without their own parts."""
+    p, k = population, part
     ejection = (p.lvedv_ml[k] - p.lvesv_ml[k]) / p.lvedv_ml[k]
     # Fixed centres and spreads of the population, so that a subject does not depend on the others.
     causes = {
@@ -54,12 +62,12 @@ def electrical_traits(population: Population, index: int, *, seed: int) -> dict[
         "la": (np.log(p.la_max_ml[k]) - 4.158) / 0.309,
         "ra": (np.log(p.ra_max_ml[k]) - 4.297) / 0.328,
         "age": (p.age_years[k] - 58.0) / 13.8,
-        "sex": 1.0 if p.male[k] else -1.0,
+        "sex": np.where(p.male[k], 1.0, -1.0),
         "bmi": (p.mass_index[k] - 26.7) / 4.2,
         "rate": (p.heart_rate_bpm[k] - 62.4) / 11.0,
     }
-    own = draw(seed, Stream.ELECTROPHYSIOLOGY, index).standard_normal(len(TRAITS)) * OWN_SPREAD
-    return {
-        name: float(sum(share * causes[cause] for cause, share in COUPLING[name].items()) + rest)
-        for name, rest in zip(TRAITS, own, strict=True)
-    }
+    mean = np.zeros((len(ejection), len(TRAITS)))
+    for column, name in enumerate(TRAITS):
+        for cause, share in COUPLING[name].items():
+            mean[:, column] += share * causes[cause]
+    return mean
