@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -11,10 +11,13 @@ from node.domain.prediction import ModelIdentity
 from pipelines.bundle import MANIFEST, Bundle, read_bundle
 from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.graph_contract import check_contract, check_graph
+from pipelines.layout_sampler import LayoutSampler
+from pipelines.manifest import Manifest
 from pipelines.preprocessing import RECIPES
 from pipelines.runtime import Session
 from pipelines.runtime.onnx import OnnxRuntime
-from pipelines.sampler import Sampler
+from pipelines.sampler import CineSampler, Sampler
+from pipelines.sampler_spec import LayoutSpec
 from pipelines.self_test import self_test
 
 
@@ -61,10 +64,7 @@ def load_pipeline(bundle: Bundle, *, threads: int) -> EcgToCmr:
     for role, spec in manifest.graphs.offered.items():
         sessions[role] = runtime.load(bundle.folder / spec.file, threads)
         check_graph(bundle, spec, sessions[role])
-    sampler = None
-    if manifest.sampler is not None:
-        graphs = {role: sessions[role] for role in manifest.graphs.of_sampler}
-        sampler = Sampler(spec=manifest.sampler, **graphs)
+    sampler = _sampler(manifest, sessions)
     self_test(bundle, sessions, sampler)
     identity = ModelIdentity(
         bundle=manifest.name,
@@ -84,3 +84,14 @@ def load_pipeline(bundle: Bundle, *, threads: int) -> EcgToCmr:
         cine=sessions.get("cine"),
         sampler=sampler,
     )
+
+
+def _sampler(manifest: Manifest, sessions: Mapping[str, Session]) -> CineSampler | None:
+    """What draws the bundle's cines, if it draws any."""
+    spec = manifest.sampler
+    if spec is None:
+        return None
+    graphs = {role: sessions[role] for role in spec.graphs}
+    if isinstance(spec, LayoutSpec):
+        return LayoutSampler(spec=spec, **graphs)
+    return Sampler(spec=spec, **graphs)

@@ -22,7 +22,7 @@ from pipelines.contract import InputSpec
 from pipelines.manifest import DerivationSpec, Manifest, PhenotypeSpec
 from pipelines.preprocessing import RECIPES, condition, subject_vector
 from pipelines.runtime import Session
-from pipelines.sampler import Chance, Sampler
+from pipelines.sampler import CineSampler
 
 USUAL_RATE_BPM = (30.0, 180.0)
 _ROUNDING = 1e-9
@@ -36,7 +36,7 @@ class EcgToCmr:
     identity: ModelIdentity
     ecg: Session = field(repr=False)
     cine: Session | None = field(repr=False)
-    sampler: Sampler | None = field(repr=False)
+    sampler: CineSampler | None = field(repr=False)
 
     @property
     def input_spec(self) -> InputSpec:
@@ -124,8 +124,7 @@ class EcgToCmr:
         if self.manifest.cine is None:
             return None
         if self.sampler is not None:
-            chance = Chance.seeded(self.sampler.spec, source_digest, self.identity.digest)
-            frames = self.sampler.shown(self.sampler.cines(answer["condition"], chance))
+            frames = self.sampler.frames(answer["condition"], source_digest, self.identity.digest)
         elif self.cine is not None:
             frames = self.cine.run({"latent": answer["latent"]})["frames"][0]
         else:

@@ -10,7 +10,7 @@ from pipelines.graph_spec import GraphSpec, TensorSpec
 from pipelines.manifest import CineSpec, Manifest
 from pipelines.preprocessing import RECIPES
 from pipelines.runtime import Session, Tensor
-from pipelines.sampler_spec import SamplerSpec
+from pipelines.sampler_spec import LayoutSpec, SamplerSpec
 
 REMEDY: Final = "export the bundle again; it must not be served"
 _LEADS, _TRAITS = 12, 8
@@ -36,7 +36,9 @@ def check_contract(bundle: Bundle) -> None:
             raise bundle.fault(f"{ecg.file}: output {_text({name: owed}, 'must be')}", REMEDY)
     if manifest.cine is None:
         return
-    if manifest.sampler is not None:
+    if isinstance(manifest.sampler, LayoutSpec):
+        _check_layout(bundle, manifest.sampler, manifest.cine)
+    elif manifest.sampler is not None:
         _check_sampler(bundle, manifest.sampler, manifest.cine)
     elif cine is not None:
         if "latent" not in given or _layout(cine.inputs) != {"latent": given["latent"]}:
@@ -69,9 +71,7 @@ def _check_sampler(bundle: Bundle, sampler: SamplerSpec, cine: CineSpec) -> None
     graphs = bundle.manifest.graphs
     trunk, head, decoder = graphs.trunk, graphs.head, graphs.decoder
     assert trunk is not None and head is not None and decoder is not None  # of the manifest
-    condition, z = _width(graphs.ecg, "condition"), _width(trunk, "z")
-    if condition is None:
-        raise bundle.fault(f"{graphs.ecg.file}: output condition is what a sampler needs", REMEDY)
+    condition, z = _condition(bundle), _width(trunk, "z")
     values = sampler.token_values
     estimate = 2 * values if sampler.head.kind == "diffusion" else values
     owed: tuple[tuple[GraphSpec, Layout, Layout], ...] = (
@@ -96,6 +96,32 @@ def _check_sampler(bundle: Bundle, sampler: SamplerSpec, cine: CineSpec) -> None
     for graph, inputs, outputs in owed:
         _demand(bundle, graph, "input", _layout(graph.inputs), inputs)
         _demand(bundle, graph, "output", _layout(graph.outputs), outputs)
+
+
+def _check_layout(bundle: Bundle, sampler: LayoutSpec, cine: CineSpec) -> None:
+    """The two graphs fit the sampler, the ecg graph and each other."""
+    layout, decoder = bundle.manifest.graphs.layout, bundle.manifest.graphs.decoder
+    assert layout is not None and decoder is not None  # of the manifest
+    inputs = {
+        "condition": _float("samples", _condition(bundle)),
+        "noise": _float("samples", sampler.components),
+    }
+    _demand(bundle, layout, "input", _layout(layout.inputs), inputs)
+    latent = {"latent": _float("samples", *sampler.latent)}
+    _demand(bundle, layout, "output", _layout(layout.outputs), latent)
+    _demand(
+        bundle, decoder, "input", _layout(decoder.inputs), {"latent": _float(1, *sampler.latent)}
+    )
+    _demand(bundle, decoder, "output", _layout(decoder.outputs), {"frames": _frames(cine)})
+
+
+def _condition(bundle: Bundle) -> int:
+    """Width of what the ecg graph tells a sampler."""
+    ecg = bundle.manifest.graphs.ecg
+    width = _width(ecg, "condition")
+    if width is None:
+        raise bundle.fault(f"{ecg.file}: output condition is what a sampler needs", REMEDY)
+    return width
 
 
 def _width(graph: GraphSpec, output: str) -> int | None:

@@ -58,20 +58,26 @@ class GraphSpec(Declaration):
 class GraphsSpec(Declaration):
     """The graphs by role.
 
-    A cine comes of the graph `cine`, or is drawn by the sampler with trunk, head and decoder.
+    A cine comes of the graph `cine`, or is drawn by a sampler with some of the others.
     """
 
     ecg: GraphSpec
     cine: GraphSpec | None = None
+    layout: GraphSpec | None = None
     trunk: GraphSpec | None = None
     head: GraphSpec | None = None
     decoder: GraphSpec | None = None
 
     @property
     def offered(self) -> dict[str, GraphSpec]:
-        roles = {"ecg": self.ecg, "cine": self.cine, **self.of_sampler}
+        roles = {"ecg": self.ecg, "cine": self.cine, **self.of_samplers}
         return {role: graph for role, graph in roles.items() if graph is not None}
 
     @property
-    def of_sampler(self) -> dict[str, GraphSpec | None]:
-        return {"trunk": self.trunk, "head": self.head, "decoder": self.decoder}
+    def of_samplers(self) -> dict[str, GraphSpec | None]:
+        return {
+            "layout": self.layout,
+            "trunk": self.trunk,
+            "head": self.head,
+            "decoder": self.decoder,
+        }

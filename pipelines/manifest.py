@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from pipelines.graph_spec import Declaration, FileName, GraphsSpec, Text
-from pipelines.sampler_spec import SamplerSpec
+from pipelines.sampler_spec import LayoutSpec, SamplerSpec
 
 BUNDLE_NAME: Final = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 SIMULATED_STATEMENT: Final = "simulated cohort, not for clinical use"
@@ -113,7 +113,7 @@ class Manifest(Declaration):
     phenotypes: tuple[PhenotypeSpec, ...]
     diseases: tuple[DiseaseSpec, ...]
     cine: CineSpec | None = None
-    sampler: SamplerSpec | None = None
+    sampler: Annotated[SamplerSpec | LayoutSpec, Field(discriminator="kind")] | None = None
     preprocessing: Text
     """Name of a recipe of pipelines.preprocessing."""
     interval_coverage: Annotated[float, Field(gt=0, lt=1)]
@@ -157,12 +157,14 @@ class Manifest(Declaration):
 
     def _check_the_way_to_a_cine(self) -> None:
         """By the graph `cine` or by the sampler, which is whole or not there."""
-        graphs = self.graphs.of_sampler
-        found = [role for role, graph in graphs.items() if graph is not None]
-        missing = [role for role, graph in graphs.items() if graph is None]
-        if self.sampler is None and found:
-            raise ValueError(f"only a sampler uses the graphs {', '.join(found)}: there is none")
-        if self.sampler is not None and missing:
+        graphs = self.graphs.of_samplers
+        needed = () if self.sampler is None else self.sampler.graphs
+        idle = [role for role, graph in graphs.items() if graph is not None and role not in needed]
+        missing = [role for role in needed if graphs[role] is None]
+        if idle:
+            whose = "there is none" if self.sampler is None else f"not {self.sampler.kind}"
+            raise ValueError(f"only a sampler uses the graphs {', '.join(idle)}: {whose}")
+        if missing:
             raise ValueError(f"the sampler needs the graphs {', '.join(missing)}")
         if self.sampler is not None and self.graphs.cine is not None:
             raise ValueError("a cine comes of the graph cine or of the sampler, not of both")

@@ -8,9 +8,9 @@ Sources: Li et al. 2024 (MAR); Ho & Salimans 2022 (classifier-free guidance).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,19 @@ class _Look(NamedTuple):
     scale: float
 
 
+class CineSampler(Protocol):
+    """What draws a bundle's cines."""
+
+    def frames(self, condition: Array, *identity: str) -> Array:
+        """(frames, rows, columns) in [0, 1] for a condition (1, W); `identity` seeds all chance.
+
+        Raises PredictionError (a graph failed or gave NaN or infinity).
+        """
+
+    def golden_latent(self, condition: Array) -> Array:
+        """(1, c, t, h, w) of a short drawing: what the golden archive gives the decoder."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampler:
     """A bundle's sampler; may be asked from several threads at once."""
@@ -86,6 +99,15 @@ class Sampler:
     trunk: Session = field(repr=False)
     head: Session = field(repr=False)
     decoder: Session = field(repr=False)
+
+    def frames(self, condition: Array, *identity: str) -> Array:
+        """As `CineSampler`."""
+        return self.shown(self.cines(condition, Chance.seeded(self.spec, *identity)))
+
+    def golden_latent(self, condition: Array) -> Array:
+        """As `CineSampler`."""
+        spec, chance = golden_draw(self.spec)
+        return replace(self, spec=spec).latents(condition, chance)
 
     def cines(self, condition: Array, chance: Chance) -> DrawnCines:
         """Cines for a condition (1, W), or one for each of (K, W)."""
@@ -171,6 +193,14 @@ class Sampler:
     def _head(self, x: Array, t: float, z: Array) -> Array:
         times = np.full(len(x), t, np.float32)
         return self.head.run({"x": x, "t": times, "z": z})["estimate"]
+
+
+def golden_draw(spec: SamplerSpec) -> tuple[SamplerSpec, Chance]:
+    """A short drawing, to prove a sampler with."""
+    short = spec.model_copy(
+        update={"ar_steps": min(2, spec.ar_steps), "samples": 1, "shown": "sample"}
+    )
+    return short, Chance.seeded(short, "golden")
 
 
 @cache

@@ -7,7 +7,7 @@ the sampler another `SamplerSpec`.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -43,6 +43,8 @@ class GuidanceSpec(Declaration):
 
 class SamplerSpec(Declaration):
     """A masked autoregressive sampler over the graphs trunk, head and decoder."""
+
+    graphs: ClassVar[tuple[str, ...]] = ("trunk", "head", "decoder")
 
     kind: Literal["masked-autoregressive"]
     latent: tuple[Size, Size, Size, Size]
@@ -103,6 +105,27 @@ class SamplerSpec(Declaration):
             raise ValueError("ar_steps cannot be more than tokens: each step draws one at least")
         if self.head.kind == "flow" and self.temperature != 1.0:
             raise ValueError("temperature is of a diffusion head; with a flow it must be 1")
+        if self.shown == "mean" and self.samples == 1:
+            raise ValueError("a mean needs more than one of samples")
+        return self
+
+
+class LayoutSpec(Declaration):
+    """A layout sampler over the graphs layout and decoder."""
+
+    graphs: ClassVar[tuple[str, ...]] = ("layout", "decoder")
+
+    kind: Literal["layout"]
+    latent: tuple[Size, Size, Size, Size]
+    """Channels, frames, rows, columns of the decoder's latent."""
+    components: Size
+    """Numbers that lay out a cine."""
+    samples: Annotated[int, Field(ge=1, le=64)]
+    shown: Literal["sample", "mean", "expected"]
+    """The first sample, the mean of all, or the cine of no noise: what the ECG says and no more."""
+
+    @model_validator(mode="after")
+    def _has_what_it_shows(self) -> Self:
         if self.shown == "mean" and self.samples == 1:
             raise ValueError("a mean needs more than one of samples")
         return self

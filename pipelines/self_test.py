@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -15,8 +14,7 @@ from node.domain.errors import PredictionError
 from pipelines.bundle import Bundle
 from pipelines.graph_contract import REMEDY
 from pipelines.runtime import Array, Session
-from pipelines.sampler import Chance, Sampler
-from pipelines.sampler_spec import SamplerSpec
+from pipelines.sampler import CineSampler
 
 Golden = Mapping[str, NDArray[np.float32]]
 
@@ -26,15 +24,7 @@ def golden_name(role: str, tensor: str) -> str:
     return tensor if role in ("ecg", "cine") else f"{role}.{tensor}"
 
 
-def golden_draw(spec: SamplerSpec) -> tuple[SamplerSpec, Chance]:
-    """A short drawing: the latent it gives is what the golden archive gives the decoder."""
-    short = spec.model_copy(
-        update={"ar_steps": min(2, spec.ar_steps), "samples": 1, "shown": "sample"}
-    )
-    return short, Chance.seeded(short, "golden")
-
-
-def self_test(bundle: Bundle, sessions: Mapping[str, Session], sampler: Sampler | None) -> None:
+def self_test(bundle: Bundle, sessions: Mapping[str, Session], sampler: CineSampler | None) -> None:
     """Run the golden inputs and compare every output with what the bundle's maker got.
 
     Of a sampler a short drawing too: that order and noise are the same here is part of it.
@@ -68,9 +58,8 @@ def _test_graph(bundle: Bundle, golden: Golden, role: str, session: Session) -> 
         )
 
 
-def _test_drawing(bundle: Bundle, golden: Golden, sampler: Sampler) -> None:
-    spec, chance = golden_draw(sampler.spec)
-    latent = replace(sampler, spec=spec).latents(golden["condition"], chance)
+def _test_drawing(bundle: Bundle, golden: Golden, sampler: CineSampler) -> None:
+    latent = sampler.golden_latent(golden["condition"])
     expected = golden[golden_name("decoder", "latent")]
     if not _near(latent, expected, bundle.manifest.golden.drawn_tolerance):
         raise bundle.fault(

@@ -43,8 +43,9 @@ from pipelines.cardionets.sampler_graphs import (
     sampler_networks,
 )
 from pipelines.manifest import BUNDLE_NAME, CineSpec
+from pipelines.sampler import golden_draw
 from pipelines.sampler_spec import GuidanceSpec, HeadSpec, SamplerSpec
-from pipelines.self_test import golden_draw, golden_name
+from pipelines.self_test import golden_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,9 +211,14 @@ def _golden(
 
 
 def _golden_ecg() -> NDArray[np.float32]:
-    """(12, T): one bell a second, a gain a lead, standardised as the recipe does."""
+    """(12, T): a bell a second over a wave of the lead's own, standardised as the recipe does.
+
+    No patch is flat: the norm over a flat patch would magnify rounding, on any two machines apart.
+    """
     time = np.arange(RECIPE.window_samples) / RECIPE.sampling_frequency_hz
     bell = np.exp(-(((time % 1.0) - 0.4) ** 2) / 0.0008)
-    ecg = np.linspace(-0.5, 1.5, 12)[:, np.newaxis] * bell
+    leads = np.arange(12.0)[:, np.newaxis]
+    waves = 0.2 * np.sin(2.0 * np.pi * (4.0 + leads) * time)  # a cycle a patch, or more
+    ecg = (leads / 6.0 - 0.5) * bell + waves
     standardised: NDArray[np.float32] = ((ecg - ecg.mean()) / ecg.std()).astype(np.float32)
     return standardised

@@ -1,0 +1,58 @@
+"""Draws cines for one ECG whole: graph layout gives the latent, graph decoder the frames.
+
+One vector of noise lays the whole cine out, so every sample is one heart. The graph draws no
+number itself: its noise is made here, from the digests of source and bundle alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from node.domain.identifiers import digest_of
+from pipelines.runtime import Array, Session
+from pipelines.sampler_spec import LayoutSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutSampler:
+    """A bundle's layout sampler; may be asked from several threads at once."""
+
+    spec: LayoutSpec
+    layout: Session = field(repr=False)
+    decoder: Session = field(repr=False)
+
+    def frames(self, condition: Array, *identity: str) -> Array:
+        """(frames, rows, columns) in [0, 1]: what the bundle shows for a condition (1, C)."""
+        if self.spec.shown == "expected":
+            return self.cines(condition, self.noise(*identity)[:1] * np.float32(0.0))[0]
+        count = 1 if self.spec.shown == "sample" else self.spec.samples
+        shown: Array = self.cines(condition, self.noise(*identity)[:count]).mean(axis=0)
+        return shown
+
+    def cines(self, condition: Array, noise: Array) -> Array:
+        """(K, frames, rows, columns) in [0, 1] for noise (K, components)."""
+        latents = self.latents(condition, noise)
+        cines = [self.decoder.run({"latent": latent[np.newaxis]})["frames"] for latent in latents]
+        clipped: Array = np.clip(np.concatenate(cines), -1.0, 1.0)
+        return (clipped + 1.0) / 2.0
+
+    def latents(self, condition: Array, noise: Array) -> Array:
+        """(K, c, t, h, w). Raises PredictionError (a graph failed or gave NaN or infinity)."""
+        told = np.repeat(condition, len(noise), axis=0)
+        latents: Array = self.layout.run({"condition": told, "noise": noise})["latent"]
+        return latents
+
+    def noise(self, *identity: str) -> Array:
+        """(samples, components) standard normal, from the texts of `identity` alone.
+
+        Sample k is the same however many there are.
+        """
+        key = int(digest_of("layout", *identity)[:32], 16)
+        chance = np.random.Generator(np.random.Philox(key=key))
+        return chance.standard_normal((self.spec.samples, self.spec.components), np.float32)
+
+    def golden_latent(self, condition: Array) -> Array:
+        """(1, c, t, h, w) that the golden archive gives the decoder."""
+        return self.latents(condition, self.noise("golden")[:1])
