@@ -19,6 +19,8 @@ from pipelines.cohort.population import Population
 from pipelines.cohort.segments import LATERAL_WALL, SEPTAL_WALL
 from pipelines.cohort.tissue import Field
 
+RELAXATION_SHARE = 0.02
+"""Share of the RR interval for which all valves are shut after ejection."""
 LEFT_BLOCK_LEAD = 0.04
 """Share of the RR interval by which a blocked septum leads and the lateral wall lags."""
 TRICUSPID_OFFSET_MM = 6.0
@@ -138,5 +140,6 @@ def _valve_opening(
     turn = float(heart.end_systole(np.asarray(rr_s)))
     drifting = 0.4 * np.clip((phase - turn - 0.03) / 0.05, 0.0, 1.0)
     drifting *= np.clip((0.98 - phase) / 0.05, 0.0, 1.0)
-    opening: NDArray[np.float64] = np.where(phase > turn, np.maximum(inflow, drifting), 0.0)
+    relaxed = turn + RELAXATION_SHARE
+    opening: NDArray[np.float64] = np.where(phase > relaxed, np.maximum(inflow, drifting), 0.0)
     return opening

@@ -30,8 +30,8 @@ COUPLING: dict[str, dict[str, float]] = {
     "p_amplitude": {"ra": 0.40, "rate": 0.18},
     "p_terminal": {"la": 0.40, "bmi": 0.09},
     "qt": {"sex": -0.41, "age": 0.18, "mass": 0.20, "ef": -0.07},
-    "notch": {"edv": 0.22, "ef": -0.21},
-    "septal": {"ef": 0.17, "edv": -0.19, "age": -0.23},
+    "notch": {"edv": 0.22, "ef": -0.18},
+    "septal": {"ef": 0.14, "edv": -0.19, "age": -0.23},
     "late_right": {"rv": 0.26, "sex": 0.18},
     "pq": {"age": 0.27, "la": 0.20, "sex": 0.09, "rate": -0.27},
 }

@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 _QRS = slice(2, 7)
 _T = 7
 _USUAL_SCAR = 0.12
+USUAL_TURN_DEG = -22.0
+"""In the frontal plane, from the vectors below to where UK Biobank's mean axes lie."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +33,10 @@ def shape_waves(
     trait: dict[str, float], conditions: Conditions, index: int, *, qt_s: float, pq_s: float
 ) -> Waves:
     """The waves of one normal beat of this subject: two P waves, five of the QRS, one T wave."""
-    stretch = float(np.clip(1.0 + 0.13 * trait["qrs_duration"], 0.6, 1.8))
+    stretch = 0.87 * float(np.clip(1.0 + 0.13 * trait["qrs_duration"], 0.6, 1.8))
     voltage = float(np.exp(0.20 * np.clip(trait["amplitude"], -4.0, 4.0)))
-    turn = _rotation(-15.4 * trait["axis"], 0, 1) @ _rotation(9.0 * trait["transition"], 0, 2)
+    turn = _rotation(USUAL_TURN_DEG - 19.0 * trait["axis"], 0, 1)
+    turn = turn @ _rotation(9.0 * trait["transition"], 0, 2)
     qrs = voltage * np.array(
         [
             np.array([-0.14, -0.06, -0.24]) * np.exp(0.28 * trait["septal"]),
@@ -44,11 +47,17 @@ def shape_waves(
         ]
     )
     swing = _rotation(24.0 * trait["st_t_angle"], 0, 2)
-    t_wave = swing @ np.array([0.30, 0.21, -0.16]) * np.exp(0.28 * trait["t_amplitude"])
+    t_wave = (
+        _rotation(USUAL_TURN_DEG, 0, 1)
+        @ swing
+        @ np.array([0.30, 0.21, -0.16])
+        * np.exp(0.28 * trait["t_amplitude"])
+    )
     p_wide = 0.021 * np.exp(0.15 * trait["p_duration"])
     p_right = np.array([0.045, 0.085, -0.045]) * np.exp(0.28 * trait["p_amplitude"])
     p_left = np.array([0.055, 0.045, 0.030 + 0.030 * np.exp(0.35 * trait["p_terminal"])])
-    p_at = np.array([-pq_s + 0.035, -pq_s + 0.035 + 1.55 * p_wide])
+    onset = -0.038 * stretch  # of the QRS, where the PQ interval ends
+    p_at = onset - pq_s + np.array([0.035, 0.035 + 1.55 * p_wide])
     qrs_at = np.array([-0.023, -0.003, 0.009, 0.022, 0.033]) * stretch
     qrs_width = np.array([0.0070, 0.0085, 0.0085, 0.0090, 0.0095]) * stretch
     waves = Waves(
