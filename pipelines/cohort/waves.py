@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 _QRS = slice(2, 7)
 _T = 7
 _USUAL_SCAR = 0.12
-USUAL_TURN_DEG = -22.0
+QRS_TURN_DEG, T_TURN_DEG = -10.0, -22.0
 """In the frontal plane, from the vectors below to where UK Biobank's mean axes lie."""
 
 
@@ -35,7 +35,7 @@ def shape_waves(
     """The waves of one normal beat of this subject: two P waves, five of the QRS, one T wave."""
     stretch = 0.87 * float(np.clip(1.0 + 0.13 * trait["qrs_duration"], 0.6, 1.8))
     voltage = float(np.exp(0.20 * np.clip(trait["amplitude"], -4.0, 4.0)))
-    turn = _rotation(USUAL_TURN_DEG - 19.0 * trait["axis"], 0, 1)
+    turn = _rotation(QRS_TURN_DEG - 19.0 * trait["axis"], 0, 1)
     turn = turn @ _rotation(9.0 * trait["transition"], 0, 2)
     qrs = voltage * np.array(
         [
@@ -48,7 +48,7 @@ def shape_waves(
     )
     swing = _rotation(24.0 * trait["st_t_angle"], 0, 2)
     t_wave = (
-        _rotation(USUAL_TURN_DEG, 0, 1)
+        _rotation(T_TURN_DEG, 0, 1)
         @ swing
         @ np.array([0.30, 0.21, -0.16])
         * np.exp(0.28 * trait["t_amplitude"])
