@@ -17,9 +17,9 @@ from node.domain.errors import UnusableData
 from pipelines.cohort.cine import render_cine
 from pipelines.cohort.conditions import Cardiomyopathy, Conduction, Territory
 from pipelines.cohort.phenotypes import DISEASES, label_diseases
-from pipelines.cohort.population import Population, simulate_population
+from pipelines.cohort.population import Population
 from pipelines.cohort.report_page import GREY_PERCENTILES, Report, render_report
-from pipelines.cohort.simulation import conditioned_ecg, digest_subjects
+from pipelines.cohort.simulation import conditioned_ecg, population_of
 from pipelines.cohort.targets import (
     CORRELATIONS,
     EXPLAINED,
@@ -60,7 +60,7 @@ def report_cohort(
     Raises UnusableData (no whole simulated set, or another simulator made it).
     """
     made = open_training_set(folder)
-    population = _population_of(made)
+    population = population_of(made.statement)
     real_cines = [] if real is None else _real_cines(real)
     measures = _measure_signals(made, min(measured, made.statement.test), tick)
     rows = {
@@ -81,20 +81,6 @@ def report_cohort(
     out.with_name("cohort.json").write_text(_json(report), encoding="utf-8")
     tick(0.05)
     return report
-
-
-def _population_of(made: TrainingSet) -> Population:
-    statement = made.statement
-    if not statement.simulated or statement.seed is None:
-        raise UnusableData("the training set is not simulated: there is no population to recompute")
-    population = simulate_population(statement.subjects, statement.seed)
-    digest = digest_subjects(population, statement.test_part)
-    if digest != statement.test_digest:
-        raise UnusableData(
-            "another simulator made this training set: its test subjects are not the ones that "
-            "its seed gives now; make the set again with: cardionets simulate"
-        )
-    return population
 
 
 def _measure_signals(made: TrainingSet, count: int, tick: Tick) -> dict[str, NDArray[np.float64]]:

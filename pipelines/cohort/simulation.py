@@ -111,6 +111,22 @@ def digest_subjects(population: Population, part: slice) -> str:
     return sha256("\n".join(lines).encode())
 
 
+def population_of(statement: Statement) -> Population:
+    """The subjects that a simulated training set was made of.
+
+    Raises UnusableData (it is not simulated, or another simulator made it).
+    """
+    if not statement.simulated or statement.seed is None:
+        raise UnusableData("the training set is not simulated: there is no population to recompute")
+    population = simulate_population(statement.subjects, statement.seed)
+    if digest_subjects(population, statement.test_part) != statement.test_digest:
+        raise UnusableData(
+            "another simulator made this training set: its test subjects are not the ones that "
+            "its seed gives now; make the set again with: cardionets simulate"
+        )
+    return population
+
+
 def subject_vectors(population: Population) -> NDArray[np.float32]:
     """(n, 8) float32: what is known of each subject, as serving tells a network."""
     return np.stack(
