@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from node.domain.errors import CardioNodeError
+
+if TYPE_CHECKING:
+    from pipelines.training.run import Training
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -37,7 +40,7 @@ def simulate(
         seed=seed, test=test, calibration=calibration, train=train,
         test_cines=test_cines, train_cines=train_cines,
     )  # fmt: skip
-    with Progress(console=Console(stderr=True)) as progress:
+    with _progress() as progress:
         task = progress.add_task("simulating", total=sizes.work)
         made = simulate_cohort(out, sizes, lambda n: progress.advance(task, n))
     Console().print(f"{out}: test subjects {made.statement.test_digest}", markup=False)
@@ -56,7 +59,7 @@ def cohort_report(
     """Hold a simulated cohort against published figures, as one HTML page."""
     from pipelines.cohort.report import report_cohort
 
-    with Progress(console=Console(stderr=True)) as progress:
+    with _progress() as progress:
         task = progress.add_task("measuring", total=1.0)
         report = report_cohort(
             folder, out, real=real, train=train, measured=measured,
@@ -106,6 +109,61 @@ def import_checkpoint(
 
     bundle = import_checkpoints(files, out, name=name)
     console.print(f"{out}: {bundle.manifest.capabilities_text}; cardionode bundle verify proves it")
+
+
+Configuration = Annotated[Path, typer.Option("--config", help="The training configuration, TOML.")]
+Folder = Annotated[Path, typer.Option("--out", help="Folder of the training: data and stages.")]
+
+
+@app.command()
+def train(
+    stage: Annotated[
+        str,
+        typer.Argument(
+            help="pretrain-ecg, pretrain-cmr, align, phenotypes, diseases, tokenizer or generator."
+        ),
+    ],
+    config: Configuration,
+    out: Folder,
+) -> None:
+    """Train one stage; goes on from its last checkpoint. The training set must be there."""
+    training = _training(config, out)
+    if stage not in training.stages:
+        raise typer.BadParameter(f"{stage} is no stage; stages are {', '.join(training.stages)}")
+    _train(training, stage)
+
+
+@app.command()
+def run(config: Configuration, out: Folder) -> None:
+    """Simulate the configured cohort, if there is one, and train every stage in order.
+
+    Run it again after a kill: what is finished stays, and a stage goes on from its checkpoint.
+    """
+    training = _training(config, out)
+    cohort = training.configuration.cohort
+    with _progress() as progress:
+        task = progress.add_task("training set", total=cohort.work if cohort else None)
+        training.prepare(lambda n: progress.advance(task, n))
+    for stage in training.stages:
+        _train(training, stage)
+
+
+def _training(config: Path, out: Path) -> Training:
+    from pipelines.training.configuration import read_configuration
+    from pipelines.training.run import Training
+
+    return Training(out, read_configuration(config))
+
+
+def _train(training: Training, stage: str) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    finished = training.finished(stage)
+    console.print(f"{stage}: {'is finished' if finished else 'training'}")
+    training.train(stage, progress=console.is_terminal)
+
+
+def _progress() -> Progress:
+    return Progress(console=Console(stderr=True))
 
 
 def main() -> None:
