@@ -26,7 +26,8 @@ class LayoutSampler:
     def frames(self, condition: Array, *identity: str) -> Array:
         """(frames, rows, columns) in [0, 1]: what the bundle shows for a condition (1, C)."""
         if self.spec.shown == "expected":
-            return self.cines(condition, self.noise(*identity)[:1] * np.float32(0.0))[0]
+            expected: Array = self.cines(condition, np.zeros((1, self.spec.components), np.float32))
+            return expected[0]
         count = 1 if self.spec.shown == "sample" else self.spec.samples
         shown: Array = self.cines(condition, self.noise(*identity)[:count]).mean(axis=0)
         return shown

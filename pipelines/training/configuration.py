@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    model_validator,
 )
 
 from node.domain.errors import UnusableData
@@ -24,6 +25,7 @@ from pipelines.training.align import AlignSettings
 from pipelines.training.diseases import DiseasesSettings
 from pipelines.training.engine import Hardware
 from pipelines.training.generator import GeneratorSettings
+from pipelines.training.layout import LayoutSettings
 from pipelines.training.phenotypes import PhenotypesSettings
 from pipelines.training.pretrain_cmr import PretrainCmrSettings
 from pipelines.training.pretrain_ecg import PretrainEcgSettings
@@ -46,9 +48,14 @@ class GeneratorShape(_Table):
     mlp: PositiveInt
     head_width: PositiveInt
     head_depth: PositiveInt
-    layout_components: PositiveInt
-    layout_width: PositiveInt
-    layout_depth: PositiveInt
+
+
+class LayoutShape(_Table):
+    """What the latent does not say of the layout's size."""
+
+    components: PositiveInt
+    width: PositiveInt
+    depth: PositiveInt
 
 
 class Networks(_Table):
@@ -57,7 +64,8 @@ class Networks(_Table):
     ecg_encoder: EcgEncoderSize
     cmr_encoder: CmrEncoderSize
     autoencoder: AutoencoderSize
-    generator: GeneratorShape
+    layout: LayoutShape | None = None
+    generator: GeneratorShape | None = None
 
 
 class Stages(_Table):
@@ -69,7 +77,8 @@ class Stages(_Table):
     phenotypes: PhenotypesSettings
     diseases: DiseasesSettings
     tokenizer: TokenizerSettings
-    generator: GeneratorSettings
+    layout: LayoutSettings | None = None
+    generator: GeneratorSettings | None = None
 
 
 class Comparison(_Table):
@@ -81,6 +90,20 @@ class Comparison(_Table):
     """Learning rates tried for each, over the stage's own."""
     steps: PositiveInt | None = None
     """Of each training; None: as many as the stage."""
+
+
+class Sampling(_Table):
+    """How the bundle draws a cine: whole, by its layout, or token by token."""
+
+    sampler: Literal["layout", "generator"]
+    samples: PositiveInt = 16
+    shown: Literal["sample", "mean", "expected"] = "sample"
+    steps: PositiveInt = 8
+    """Of the flow."""
+    ar_steps: PositiveInt = 16
+    """Of the generator, each drawing some of the tokens."""
+    guidance: PositiveFloat = 1.0
+    """Of the generator; 1 is none."""
 
 
 class TrainingConfiguration(_Table):
@@ -95,6 +118,16 @@ class TrainingConfiguration(_Table):
     hardware: Hardware = Hardware()
     networks: Networks
     stages: Stages
+    sampling: Sampling
+
+    @model_validator(mode="after")
+    def _has_what_the_sampler_needs(self) -> Self:
+        name = self.sampling.sampler
+        for table in ("networks", "stages"):
+            if getattr(getattr(self, table), name) is None:
+                raise ValueError(f"sampling.sampler is {name!r}, so {table}.{name} must be there")
+        return self
+
     comparison: Comparison = Comparison()
 
 

@@ -7,15 +7,25 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from pipelines.cardionets.autoencoder import Autoencoder, unit_latent
 from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes
 from pipelines.datasets.training_set import TrainingSet
 from pipelines.training.phenotypes import hide
-from pipelines.training.stage import cines, ecg_windows
+from pipelines.training.stage import StageSettings, cines, ecg_windows
 
 CHUNK: Final = 16
+
+
+class DrawingSettings(StageSettings):
+    """Of a stage that learns to draw cines for conditions."""
+
+    variants: PositiveInt = 4
+    """Conditions of each subject: other moments of its ECG, other fields unknown."""
+    hidden: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Chance that a field of the subject is unknown."""
 
 
 def encode_cines(autoencoder: Autoencoder, data: TrainingSet, rows: NDArray[np.int64]) -> Tensor:
@@ -31,10 +41,10 @@ def encode_cines(autoencoder: Autoencoder, data: TrainingSet, rows: NDArray[np.i
     return torch.cat(parts)
 
 
-def middle_conditions(
+def served_conditions(
     network: EcgToPhenotypes, data: TrainingSet, subjects: NDArray[np.int64], *, known: bool
 ) -> Tensor:
-    """(m, C) as serving computes them: the ECG's middle, the subject known or not."""
+    """(m, C) as serving computes them, the subject known or not."""
     network.eval()
     parts = []
     with torch.no_grad():

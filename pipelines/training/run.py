@@ -37,8 +37,9 @@ from pipelines.training.align import Align
 from pipelines.training.configuration import TrainingConfiguration
 from pipelines.training.diseases import Diseases
 from pipelines.training.engine import WEIGHTS, train_stage
-from pipelines.training.generator import GeneratorNetworks, GeneratorStage
-from pipelines.training.latents import encode_cines, varied_conditions
+from pipelines.training.generator import GeneratorStage
+from pipelines.training.latents import DrawingSettings, encode_cines, varied_conditions
+from pipelines.training.layout import LayoutStage
 from pipelines.training.phenotypes import Phenotypes, PhenotypesSettings
 from pipelines.training.pretrain_cmr import PretrainCmr
 from pipelines.training.pretrain_ecg import PretrainEcg
@@ -72,8 +73,15 @@ class Training:
             Phenotypes.name: self._phenotypes,
             Diseases.name: self._diseases,
             Tokenizer.name: self._tokenizer,
-            GeneratorStage.name: self._generator,
+            **self._drawing,
         }
+
+    @property
+    def _drawing(self) -> dict[str, Callable[[], Stage]]:
+        """The stage that the bundle's sampler needs."""
+        if self.configuration.sampling.sampler == "layout":
+            return {LayoutStage.name: self._layout}
+        return {GeneratorStage.name: self._generator}
 
     def train(self, name: str, *, progress: bool) -> None:
         """Train one stage to its end. Raises UnusableData (a stage before it is not finished)."""
@@ -138,11 +146,17 @@ class Training:
         autoencoder.load_state_dict(self._weights(Tokenizer.name))
         return autoencoder.eval()
 
-    def generator(self) -> GeneratorNetworks:
-        """The finished generator with its layout."""
-        networks = self._new_generator()
-        networks.load_state_dict(self._weights(GeneratorStage.name))
-        return networks.eval()
+    def layout(self) -> Layout:
+        """The finished layout."""
+        layout = self._new_layout()
+        layout.load_state_dict(self._weights(LayoutStage.name))
+        return layout.eval()
+
+    def generator(self) -> Generator:
+        """The finished generator."""
+        generator = self._new_generator()
+        generator.load_state_dict(self._weights(GeneratorStage.name))
+        return generator.eval()
 
     def _pretrain_ecg(self) -> Stage:
         c = self.configuration
@@ -171,9 +185,24 @@ class Training:
         c = self.configuration
         return Tokenizer(c.stages.tokenizer, c.seed, c.networks.autoencoder, self.data)
 
+    def _layout(self) -> Stage:
+        settings = self.configuration.stages.layout
+        assert settings is not None  # of the configuration
+        latents, conditions = self._latents_and_conditions(settings)
+        return LayoutStage(
+            settings, self.configuration.seed, self._new_layout(), latents, conditions
+        )
+
     def _generator(self) -> Stage:
-        c, networks = self.configuration, self._new_generator()
-        settings = c.stages.generator
+        settings = self.configuration.stages.generator
+        assert settings is not None  # of the configuration
+        latents, conditions = self._latents_and_conditions(settings)
+        return GeneratorStage(
+            settings, self.configuration.seed, self._new_generator(), latents, conditions
+        )
+
+    def _latents_and_conditions(self, settings: DrawingSettings) -> tuple[Tensor, Tensor]:
+        """Of all training subjects with a cine: (m, c, t, h, w) and (variants, m, C)."""
         rows = self.data.cines_of(self.data.statement.train_part)
         latents = encode_cines(self.autoencoder(), self.data, rows)
         conditions = varied_conditions(
@@ -182,13 +211,9 @@ class Training:
             self.data.cine_subject[rows],
             variants=settings.variants,
             hidden=settings.hidden,
-            chance=np.random.Generator(np.random.Philox(c.seed)),
+            chance=np.random.Generator(np.random.Philox(self.configuration.seed)),
         )
-        every = conditions.shape[0]
-        networks.fit(
-            latents.repeat(every, 1, 1, 1, 1), conditions.flatten(0, 1), penalty=settings.ridge
-        )
-        return GeneratorStage(settings, c.seed, networks, latents, conditions)
+        return latents, conditions
 
     def _new_ecg_network(self) -> EcgToPhenotypes:
         torch.manual_seed(self.configuration.seed)
@@ -199,35 +224,26 @@ class Training:
             diseases=len(statement.diseases),
         )
 
-    def _new_generator(self) -> GeneratorNetworks:
-        torch.manual_seed(self.configuration.seed)
-        shape, coder = (
-            self.configuration.networks.generator,
-            self.configuration.networks.autoencoder,
-        )
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """Channels, frames, rows, columns of a cine's latent."""
+        coder = self.configuration.networks.autoencoder
         t, h, w = coder.stride
         frames, rows, columns = self.data.cine.shape[1:]
-        latent = (coder.latent_channels, frames // t, rows // h, columns // w)
-        layout = LayoutSize(
-            components=shape.layout_components,
-            condition=CONDITION,
-            width=shape.layout_width,
-            depth=shape.layout_depth,
-        )
-        tokens = MarSize(
-            latent=latent,
-            patch=shape.patch,
-            condition=CONDITION + shape.layout_components,
-            buffer=shape.buffer,
-            width=shape.width,
-            heads=shape.heads,
-            encoder_depth=shape.encoder_depth,
-            decoder_depth=shape.decoder_depth,
-            mlp=shape.mlp,
-            head_width=shape.head_width,
-            head_depth=shape.head_depth,
-        )
-        return GeneratorNetworks(Layout(layout, latent), Generator(tokens, FlowHead(tokens.head)))
+        return coder.latent_channels, frames // t, rows // h, columns // w
+
+    def _new_layout(self) -> Layout:
+        torch.manual_seed(self.configuration.seed)
+        shape = self.configuration.networks.layout
+        assert shape is not None  # of the configuration
+        return Layout(LayoutSize(condition=CONDITION, **dict(shape)), self.latent_shape)
+
+    def _new_generator(self) -> Generator:
+        torch.manual_seed(self.configuration.seed)
+        shape = self.configuration.networks.generator
+        assert shape is not None  # of the configuration
+        size = MarSize(latent=self.latent_shape, condition=CONDITION, **dict(shape))
+        return Generator(size, FlowHead(size.head))
 
     def _weights(self, stage: str) -> dict[str, Tensor]:
         file = self.folder / stage / WEIGHTS
