@@ -144,6 +144,14 @@ def test_every_file_is_recorded_with_its_digest_and_licence(
     assert "arXiv 2411.13602" in manifest.training_data and not manifest.simulated
 
 
+def test_no_patch_of_the_golden_ecg_is_flat_so_that_rounding_is_not_magnified(
+    imported: Bundle,
+) -> None:
+    with np.load(imported.folder / imported.manifest.golden.file) as golden:
+        patches = golden["ecg"].reshape(12, 30, 75)
+    assert patches.std(axis=2).min() > 0.1  # of a whole whose spread is 1
+
+
 def test_importing_twice_gives_the_same_bundle(
     imported: Bundle, files: Checkpoints, tmp_path: Path
 ) -> None:
