@@ -97,22 +97,63 @@ def paint_cine(
 ) -> Field:
     """(frames, size, size) without noise, in shares of full scale."""
     beat = move_chambers(population, index, frames)
-    edge_mm = FIELD_OF_VIEW_MM / size
+    view = _view(population, index, beat, acquisition, size)
+    thorax = _surround(population, index, beat, acquisition, view)
+    background = paint_thorax(view.x, view.y, thorax, view.edge_mm)
+    image = np.repeat(background[None], frames, axis=0)
+    u, v = view.u, view.v
+    near = _near_heart(u, v, beat)
+    image[:, near] = _paint_heart(background[near], u[near], v[near], beat, view.edge_mm)
+    half = np.float32(2.0 / FIELD_OF_VIEW_MM)
+    shading = 1.0 + half * (acquisition.shading[0] * view.x + acquisition.shading[1] * view.y)
+    return _blur(image) * (np.float32(acquisition.gain) * shading.astype(np.float32))
+
+
+def outline_left_ventricle(
+    population: Population, index: int, acquisition: Acquisition, beat: Beat, size: int
+) -> Field:
+    """(frames of the beat, size, size): share of each pixel inside the left ventricle's cavity.
+
+    Up to the mitral annulus; papillary muscle and trabeculae count as cavity, as in the volumes.
+    """
+    view = _view(population, index, beat, acquisition, size)
+    left = _left_cavity(view.u.ravel(), view.v.ravel(), beat)
+    return tissue.coverage(left, view.edge_mm).reshape(-1, size, size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """Where each pixel lies, (size, size) mm: in the thorax (x, y) and along the heart (u, v)."""
+
+    x: Field
+    y: Field
+    u: Field
+    v: Field
+    edge_mm: float
+    angle: float
+    """Of the long axis above the horizontal, rad."""
+    excess: float
+    """By which a long heart's origin moves back along its axis, mm."""
+
+
+def _view(
+    population: Population, index: int, beat: Beat, acquisition: Acquisition, size: int
+) -> _View:
     x, y = _pixel_places(acquisition, size)
     angle = np.deg2rad(_axis_deg(population, index) + acquisition.rotation_deg)
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     # The origin lies left and below of the centre, more so for a long heart.
     excess = np.float32(0.45 * (beat.apex - 88.0))
     from_x, from_y = x + 3.0 + excess * cosine, y - 18.0 - excess * sine
-    u, v = from_x * cosine - from_y * sine, from_x * sine + from_y * cosine
-    thorax = _surround(population, index, beat, acquisition, float(angle), float(excess))
-    background = paint_thorax(x, y, thorax, edge_mm)
-    image = np.repeat(background[None], frames, axis=0)
-    near = _near_heart(u, v, beat)
-    image[:, near] = _paint_heart(background[near], u[near], v[near], beat, edge_mm)
-    half = np.float32(2.0 / FIELD_OF_VIEW_MM)
-    shading = 1.0 + half * (acquisition.shading[0] * x + acquisition.shading[1] * y)
-    return _blur(image) * (np.float32(acquisition.gain) * shading.astype(np.float32))
+    return _View(
+        x=x,
+        y=y,
+        u=from_x * cosine - from_y * sine,
+        v=from_x * sine + from_y * cosine,
+        edge_mm=FIELD_OF_VIEW_MM / size,
+        angle=float(angle),
+        excess=float(excess),
+    )
 
 
 def _pixel_places(acquisition: Acquisition, size: int) -> tuple[Field, Field]:
@@ -138,11 +179,10 @@ def _axis_deg(population: Population, index: int) -> float:
 
 
 def _surround(
-    population: Population, index: int, beat: Beat, acquisition: Acquisition,
-    angle: float, excess: float,
-) -> Thorax:  # fmt: skip
+    population: Population, index: int, beat: Beat, acquisition: Acquisition, view: _View
+) -> Thorax:
     """Chest wall that clears apex and right ventricle, aorta that clears the lateral wall."""
-    cosine, sine = np.cos(angle), np.sin(angle)
+    cosine, sine = np.cos(view.angle), np.sin(view.angle)
     septal, lateral = (
         float((beat.lv_radius + wall)[0, 0]) for wall in (beat.septal_wall, beat.lateral_wall)
     )
@@ -154,7 +194,7 @@ def _surround(
         (0.45 * beat.apex, free_wall),
         (0.1 * beat.apex, free_wall),
     ):
-        along = u - excess
+        along = u - view.excess
         place = (-3.0 + along * cosine + v * sine, 18.0 - along * sine + v * cosine)
         reach.append(np.hypot(place[0] - centre[0], place[1] - centre[1]))
     return Thorax(
@@ -217,7 +257,6 @@ def _chambers(u: Field, v: Field, beat: Beat) -> tuple[Field, Field, Field, Fiel
     beside = v - beat.lv_shift
     septal, lateral = beat.lv_radius + beat.septal_wall, beat.lv_radius + beat.lateral_wall
     outer = np.where(beside < 0.0, septal, lateral)
-    left = np.maximum(tissue.ellipse(centre, beside, half, beat.lv_radius), behind)
     left_outer = np.maximum(tissue.ellipse(centre, beside, half + beat.lv_wall, outer), behind)
     half = heart.APEX_SHARE * beat.rv_length
     crescent = tissue.ellipse(
@@ -233,7 +272,13 @@ def _chambers(u: Field, v: Field, beat: Beat) -> tuple[Field, Field, Field, Fiel
     )
     # The membranous septum parts the right atrium from the left ventricle's outflow.
     right_atrium = np.maximum(right_atrium, np.float32(1.5) - left_outer)
-    return left, left_outer, right, left_atrium, right_atrium
+    return _left_cavity(u, v, beat), left_outer, right, left_atrium, right_atrium
+
+
+def _left_cavity(u: Field, v: Field, beat: Beat) -> Field:
+    half = heart.APEX_SHARE * beat.lv_length
+    ellipsoid = tissue.ellipse(u - (beat.apex - half), v - beat.lv_shift, half, beat.lv_radius)
+    return np.maximum(ellipsoid, beat.mitral - u)
 
 
 def _atrium(
