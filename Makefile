@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test check peers soak-kill clean
+.PHONY: demo test check peers soak-kill soak-import clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -24,6 +24,10 @@ check: $(VENV)/.dev
 # The full count of the kill test: 200 ECGs, 20 kills. SEED=n repeats a run.
 soak-kill: $(VENV)/.dev peers
 	.ci/own-network $(BIN)/python -m pytest -m soak -k kill -s tests/end_to_end
+
+# Checkpoints of the published size, with random weights, to a bundle and a cine: 16 GiB of memory.
+soak-import: $(VENV)/.dev
+	$(BIN)/python -m pytest -m soak -s tests/soak
 
 peers:
 	@.ci/install-peers
