@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipelines.graph_spec import GraphSpec, TensorSpec
+
+# It names operators of torchvision, which no network here uses, in every export.
+logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
 
 OPSET = 20
 """The newest that ONNX Runtime, OpenVINO and TensorRT all take."""

@@ -84,7 +84,8 @@ class MaskedPretraining(nn.Module):
         seen = visible.shape[1]
         summary, patches = known[:, :-seen], known[:, -seen:]  # S: the CMR's class token, or none
         places = (self.row_places + self.column_places).flatten(0, 1)  # (P, D)
-        hidden = self.mask_token.expand(len(signal), len(places), -1)  # (B, P, D)
+        token = self.mask_token.to(patches.dtype)  # mixed precision makes patches of fewer bits
+        hidden = token.expand(len(signal), len(places), -1)  # (B, P, D)
         index = visible[:, :, None].expand(-1, -1, places.shape[1])  # (B, V, D)
         every = hidden.scatter(1, index, patches) + places  # (B, P, D)
         return self._decode(summary, every)  # (B, P, patch values)
