@@ -1,0 +1,98 @@
+"""The layout sampler over graphs of which every answer can be reckoned by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from pipelines.layout_sampler import LayoutSampler, seeded_noise
+from pipelines.runtime import Tensor
+from pipelines.sampler_spec import LayoutSpec
+
+Arrays = dict[str, NDArray[np.float32]]
+CONDITION = np.array([[0.25, -0.5]], np.float32)
+
+
+@dataclass
+class _Sum:
+    """A layout graph: each value is the sum of the condition and a tenth of the noise's."""
+
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+
+    def run(self, given: Mapping[str, NDArray[Any]]) -> Arrays:
+        level = given["condition"].sum(axis=1) + 0.1 * given["noise"].sum(axis=1)
+        return {
+            "latent": np.broadcast_to(level[:, None, None, None, None], (len(level), 1, 2, 1, 1))
+        }
+
+
+@dataclass
+class _Frames:
+    """A decoder: the latent's frames, one pixel each."""
+
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+
+    def run(self, given: Mapping[str, NDArray[Any]]) -> Arrays:
+        return {"frames": given["latent"][:, 0]}
+
+
+def _spec(**changes: Any) -> LayoutSpec:
+    stated = {
+        "kind": "layout", "latent": (1, 2, 1, 1), "components": 3, "samples": 4, "shown": "sample",
+    }  # fmt: skip
+    return LayoutSpec.model_validate(stated | changes)
+
+
+def _sampler(**changes: Any) -> LayoutSampler:
+    return LayoutSampler(spec=_spec(**changes), layout=_Sum(), decoder=_Frames())
+
+
+def _shade(latent: float) -> float:
+    """-1 … 1 of a decoder to 0 … 1 of a cine."""
+    return (min(max(latent, -1.0), 1.0) + 1.0) / 2.0
+
+
+def test_the_expected_cine_has_no_noise_in_it() -> None:
+    frames = _sampler(shown="expected").frames(CONDITION, "ecg", "bundle")
+    assert frames.shape == (2, 1, 1)
+    assert np.allclose(frames, _shade(-0.25))
+
+
+def test_a_sample_has_its_own_noise_and_the_mean_is_of_all_samples() -> None:
+    levels = 0.1 * seeded_noise(_spec(), "ecg", "bundle").sum(axis=1) - 0.25
+    shades = [_shade(float(level)) for level in levels]
+    assert np.allclose(_sampler().frames(CONDITION, "ecg", "bundle"), shades[0])
+    shown = _sampler(shown="mean").frames(CONDITION, "ecg", "bundle")
+    assert np.allclose(shown, np.mean(shades))
+
+
+def test_same_identity_same_cine_and_another_another() -> None:
+    sampler = _sampler()
+    first = sampler.frames(CONDITION, "ecg", "bundle").tobytes()
+    assert first == sampler.frames(CONDITION, "ecg", "bundle").tobytes()
+    assert first != sampler.frames(CONDITION, "other", "bundle").tobytes()
+    assert first != sampler.frames(CONDITION, "ecg", "newer bundle").tobytes()
+
+
+def test_a_sample_is_the_same_however_many_there_are() -> None:
+    few, many = (seeded_noise(_spec(samples=n), "ecg") for n in (2, 6))
+    assert np.array_equal(few, many[:2])
+
+
+def test_noise_is_standard_normal() -> None:
+    noise = seeded_noise(_spec(samples=64, components=2000), "ecg")
+    assert abs(float(noise.mean())) < 0.01
+    assert float(noise.std()) == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_mean_of_one_is_refused() -> None:
+    with pytest.raises(ValidationError, match="a mean needs more than one"):
+        _spec(samples=1, shown="mean")
