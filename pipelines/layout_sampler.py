@@ -26,10 +26,11 @@ class LayoutSampler:
     def frames(self, condition: Array, *identity: str) -> Array:
         """(frames, rows, columns) in [0, 1]: what the bundle shows for a condition (1, C)."""
         if self.spec.shown == "expected":
-            expected: Array = self.cines(condition, np.zeros((1, self.spec.components), np.float32))
-            return expected[0]
-        count = 1 if self.spec.shown == "sample" else self.spec.samples
-        shown: Array = self.cines(condition, self.noise(*identity)[:count]).mean(axis=0)
+            noise = np.zeros((1, self.spec.components), np.float32)
+        else:
+            count = 1 if self.spec.shown == "sample" else self.spec.samples
+            noise = seeded_noise(self.spec, *identity)[:count]
+        shown: Array = self.cines(condition, noise).mean(axis=0)
         return shown
 
     def cines(self, condition: Array, noise: Array) -> Array:
@@ -45,15 +46,16 @@ class LayoutSampler:
         latents: Array = self.layout.run({"condition": told, "noise": noise})["latent"]
         return latents
 
-    def noise(self, *identity: str) -> Array:
-        """(samples, components) standard normal, from the texts of `identity` alone.
-
-        Sample k is the same however many there are.
-        """
-        key = int(digest_of("layout", *identity)[:32], 16)
-        chance = np.random.Generator(np.random.Philox(key=key))
-        return chance.standard_normal((self.spec.samples, self.spec.components), np.float32)
-
     def golden_latent(self, condition: Array) -> Array:
         """(1, c, t, h, w) that the golden archive gives the decoder."""
-        return self.latents(condition, self.noise("golden")[:1])
+        return self.latents(condition, seeded_noise(self.spec, "golden")[:1])
+
+
+def seeded_noise(spec: LayoutSpec, *identity: str) -> Array:
+    """(samples, components) standard normal, from the texts of `identity` alone.
+
+    Sample k is the same however many there are.
+    """
+    key = int(digest_of("layout", *identity)[:32], 16)
+    chance = np.random.Generator(np.random.Philox(key=key))
+    return chance.standard_normal((spec.samples, spec.components), np.float32)

@@ -68,3 +68,30 @@ class EcgToPhenotypes(nn.Module):
         seen = ecg[:, size.seen_leads]  # (B, L, T)
         windows = torch.cat([seen[:, :, start : start + size.seq_len] for start in starts])
         return self.encoder(windows).unflatten(0, (count, len(ecg))).mean(dim=0)  # (B, W)
+
+
+class ServedEcg(nn.Module):
+    """The network as a bundle serves it, in natural units and with calibrated logits.
+
+    (1, 12, T) and (1, 8) to phenotypes (1, P), spread (1, P), diseases (1, D) and condition (1, C).
+    """
+
+    location: Tensor
+    scale: Tensor
+    platt: Tensor
+
+    def __init__(
+        self, network: EcgToPhenotypes, *, location: Tensor, scale: Tensor, platt: Tensor
+    ) -> None:
+        """location, scale: (T,) of the targets; platt: (2, D), slope and intercept of a logit."""
+        super().__init__()
+        self.network = network
+        self.register_buffer("location", location)
+        self.register_buffer("scale", scale)
+        self.register_buffer("platt", platt)
+
+    def forward(self, ecg: Tensor, subject: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        out = self.network(ecg, subject)
+        phenotypes = (out.mean * self.scale + self.location)[:, :-1]  # without the heart rate
+        spread = ((0.5 * out.log_variance).exp() * self.scale)[:, :-1]
+        return phenotypes, spread, out.logits * self.platt[0] + self.platt[1], out.condition

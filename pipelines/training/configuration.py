@@ -10,6 +10,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -106,16 +107,26 @@ class Sampling(_Table):
     """Of the generator; 1 is none."""
 
 
+class Population(_Table):
+    """Whom the training set holds, as the bundle tells a node."""
+
+    age_years: tuple[NonNegativeFloat, NonNegativeFloat]
+    description: str
+
+
 class TrainingConfiguration(_Table):
     """All of it. Without `cohort` the training set must be there already: real data."""
 
     name: str
     version: str
     seed: int
+    licence: str
+    """Of the bundle."""
     threads: PositiveInt | None = Field(default=None)
     """Of one CPU process; None leaves it to torch. Another number, other last digits."""
     cohort: CohortSizes | None = None
     hardware: Hardware = Hardware()
+    population: Population
     networks: Networks
     stages: Stages
     sampling: Sampling
