@@ -175,7 +175,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_all_problems_are_told_at_once(folder: Path) -> None:
     edit(folder / "cine.toml", "series_number = 9901", "series_number = 0")
     edit(folder / "cine.toml", "{view}", "the view")
-    edit(folder / "report.toml", 'version = "1.1.0"', "version = 1")
+    edit(folder / "report.toml", f'version = "{load_templates().version}"', "version = 1")
     edit(folder / "concepts.toml", 'LN", "Left Ventricular ED Volume"', 'LN"')
     edit(folder / "concepts.toml", 'unit = "L/min"', 'unit = "l per min"')
     (folder / "equipment.toml").unlink()
