@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipelines.graph_spec import GraphSpec, TensorSpec
+from pipelines.preprocessing import Recipe
 
 # It names operators of torchvision, which no network here uses, in every export.
 logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
@@ -106,3 +107,16 @@ def largest_difference(
         float((np.abs(found[name] - want.numpy()) / np.maximum(1.0, np.abs(want.numpy()))).max())
         for name, want in zip(outputs, expected, strict=True)
     )
+
+
+def example_ecg(recipe: Recipe) -> NDArray[np.float64]:
+    """(12, window) mV of nobody: a bell a second over a wave of the lead's own.
+
+    No patch is flat: the norm over a flat patch would magnify rounding, on any two machines apart.
+    """
+    time = np.arange(recipe.window_samples) / recipe.sampling_frequency_hz
+    bell = np.exp(-(((time % 1.0) - 0.4) ** 2) / 0.0008)
+    leads = np.arange(12.0)[:, np.newaxis]
+    waves = 0.2 * np.sin(2.0 * np.pi * (4.0 + leads) * time)  # a cycle a patch, or more
+    ecg: NDArray[np.float64] = (leads / 6.0 - 0.5) * bell + waves
+    return ecg

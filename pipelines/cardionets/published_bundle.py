@@ -22,7 +22,7 @@ from node.domain.errors import BundleError, UnusableData
 from pipelines.bundle import Bundle, write_bundle
 from pipelines.cardionets.autoencoder import Autoencoder
 from pipelines.cardionets.ecg_encoder import EcgEncoder
-from pipelines.cardionets.export import export_graph
+from pipelines.cardionets.export import example_ecg, export_graph
 from pipelines.cardionets.generator import Generator
 from pipelines.cardionets.published import (
     Geometry,
@@ -211,14 +211,6 @@ def _golden(
 
 
 def _golden_ecg() -> NDArray[np.float32]:
-    """(12, T): a bell a second over a wave of the lead's own, standardised as the recipe does.
-
-    No patch is flat: the norm over a flat patch would magnify rounding, on any two machines apart.
-    """
-    time = np.arange(RECIPE.window_samples) / RECIPE.sampling_frequency_hz
-    bell = np.exp(-(((time % 1.0) - 0.4) ** 2) / 0.0008)
-    leads = np.arange(12.0)[:, np.newaxis]
-    waves = 0.2 * np.sin(2.0 * np.pi * (4.0 + leads) * time)  # a cycle a patch, or more
-    ecg = (leads / 6.0 - 0.5) * bell + waves
-    standardised: NDArray[np.float32] = ((ecg - ecg.mean()) / ecg.std()).astype(np.float32)
-    return standardised
+    """(12, T), standardised as the recipe does."""
+    ecg = example_ecg(RECIPE)
+    return ((ecg - ecg.mean()) / ecg.std()).astype(np.float32)
