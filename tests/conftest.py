@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 SHARED_VARIABLE = "CARDIONODE_SHARED"
+SHRUNKEN = Path(__file__).parent / "data" / "training" / "shrunken.toml"
+"""A training configuration of seconds."""
 
 
 def absent(what: str) -> None:
@@ -25,4 +27,18 @@ def shared() -> Path:
     ).resolve()
     if not (folder / "data").is_dir():
         absent(f"no sample data: {SHARED_VARIABLE} names no folder with data/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `cardionets run` makes of the shrunken configuration; tests must not write there."""
+    from typer.testing import CliRunner
+
+    from pipelines.command import app
+
+    folder = tmp_path_factory.mktemp("trained")
+    words = ["run", "--config", str(SHRUNKEN), "--out", str(folder)]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
     return folder

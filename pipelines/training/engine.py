@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import (
     RichProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -64,6 +65,9 @@ def train_stage(stage: Stage, folder: Path, hardware: Hardware, *, progress: boo
         return
     checkpoint = folder / f"{CHECKPOINT}.ckpt"
     training = _Training(stage)
+    if _has_all_steps(checkpoint, training):
+        _keep(stage, folder)
+        return
     trainer = lightning.Trainer(
         accelerator=hardware.accelerator,
         devices=hardware.devices,
@@ -83,11 +87,29 @@ def train_stage(stage: Stage, folder: Path, hardware: Hardware, *, progress: boo
         for message in OF_NO_CONCERN:
             warnings.filterwarnings("ignore", message=message)
         trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None)
-    if trainer.is_global_zero:
-        kept = {name: value.cpu().contiguous() for name, value in stage.kept().items()}
-        half = folder / f"{WEIGHTS}.part"
-        save_file(kept, half)
-        half.replace(folder / WEIGHTS)  # weights that are there are whole, also after a kill
+    _keep(stage, folder)
+
+
+def _has_all_steps(checkpoint: Path, training: _Training) -> bool:
+    """Whether a run was killed right behind its last step; its weights are then loaded.
+
+    A checkpoint's `state_dict` is the running average where there is one.
+    """
+    if not checkpoint.exists():
+        return False
+    found = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if found["global_step"] < training.stage.settings.steps:
+        return False
+    training.load_state_dict(found["state_dict"])
+    return True
+
+
+@rank_zero_only
+def _keep(stage: Stage, folder: Path) -> None:
+    kept = {name: value.cpu().contiguous() for name, value in stage.kept().items()}
+    half = folder / f"{WEIGHTS}.part"
+    save_file(kept, half)
+    half.replace(folder / WEIGHTS)  # weights that are there are whole, also after a kill
 
 
 class _Training(lightning.LightningModule):

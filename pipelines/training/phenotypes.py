@@ -37,9 +37,12 @@ def targets_of(data: TrainingSet) -> NDArray[np.float32]:
 
 
 def fit_scaler(data: TrainingSet) -> Scaler:
-    """From the training subjects alone."""
+    """From the training subjects alone; a target that none of them has stays as it is."""
     train = targets_of(data)[data.statement.train_part]
-    return Scaler(mean=np.nanmean(train, axis=0), scale=np.nanstd(train, axis=0))
+    known = ~np.isnan(train).all(axis=0)
+    mean, scale = np.zeros(train.shape[1], np.float32), np.ones(train.shape[1], np.float32)
+    mean[known], scale[known] = (of(train[:, known], axis=0) for of in (np.nanmean, np.nanstd))
+    return Scaler(mean=mean, scale=scale)
 
 
 class PhenotypesSettings(StageSettings):

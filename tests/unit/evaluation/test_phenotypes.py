@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.phenotypes import (
-    area_under_curve,
     conformal_scale,
     coverage,
     r_squared,
+    resampled_absolute_error,
+    resampled_correlation,
     ridge,
 )
 
@@ -19,8 +20,16 @@ def test_the_measures_have_their_known_values() -> None:
     assert r_squared(true, true) == pytest.approx([1.0])
     assert r_squared(np.full((3, 1), 2.0), true) == pytest.approx([0.0])
     assert coverage(np.zeros((3, 1)), true, np.array([2.0])) == pytest.approx([2 / 3])
-    label = np.array([False, False, True, True])
-    assert area_under_curve(np.array([1.0, 2.0, 2.0, 3.0]), label) == pytest.approx(0.875)
+
+
+def test_an_unknown_value_counts_nothing() -> None:
+    true = np.array([[1.0, np.nan], [2.0, 4.0], [3.0, 5.0], [np.nan, 9.0]])
+    guess = np.array([[1.5, 7.0], [2.0, 4.0], [2.5, 6.0], [50.0, 9.0]])
+    assert r_squared(guess, true) == pytest.approx([1.0 - 0.5 / 2.0, 1.0 - 1.0 / 14.0])
+    every = np.ones((1, 4))
+    assert resampled_absolute_error(every, guess, true)[0] == pytest.approx([1 / 3, 1 / 3])
+    known = np.corrcoef(guess[:3, 0], true[:3, 0])[0, 1]
+    assert resampled_correlation(every, guess, true)[0, 0] == pytest.approx(known)
 
 
 def test_conformal_intervals_cover_what_they_promise() -> None:

@@ -1,0 +1,253 @@
+"""The end of a training: its networks as graphs, in a bundle that has proved itself.
+
+Golden inputs are made up, golden answers are torch's: loading the bundle compares ONNX Runtime with
+them, and no subject's data is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from node.domain.identifiers import sha256
+from pipelines.bundle import Bundle, write_bundle
+from pipelines.cardionets.ecg_to_phenotypes import SUBJECT, ServedEcg
+from pipelines.cardionets.export import example_ecg, export_graph, graph_spec
+from pipelines.cardionets.flow import FlowHead
+from pipelines.cardionets.layout import ServedLayout
+from pipelines.cardionets.sampler_graphs import (
+    OUTPUTS,
+    CineDecoder,
+    export_sampler,
+    sampler_inputs,
+    sampler_networks,
+)
+from pipelines.catalog import load_pipeline
+from pipelines.cohort.phenotypes import DISEASES, PHENOTYPES, Phenotype
+from pipelines.datasets.training_set import FRAMES, SIZE, Statement
+from pipelines.flow_path import Solver
+from pipelines.graph_spec import GraphsSpec
+from pipelines.layout_sampler import seeded_noise
+from pipelines.manifest import (
+    CineSpec,
+    DerivationSpec,
+    DiseaseSpec,
+    GoldenSpec,
+    Manifest,
+    PhenotypeSpec,
+    PopulationSpec,
+    ProvenanceSpec,
+)
+from pipelines.preprocessing import RECIPES
+from pipelines.sampler import golden_draw
+from pipelines.sampler_spec import GuidanceSpec, HeadSpec, LayoutSpec, SamplerSpec
+from pipelines.self_test import golden_name
+from pipelines.training.calibrate import COVERAGE, Calibration, calibrate
+from pipelines.training.card import write_card
+from pipelines.training.configuration import TrainingConfiguration
+from pipelines.training.phenotypes import fit_scaler
+from pipelines.training.run import Training
+
+ECG_OUTPUTS: Final = ("phenotypes", "spread", "diseases", "condition")
+VIEW: Final = "long-axis four-chamber"
+TOLERANCE: Final = 1e-4
+SIMULATED_USE: Final = (
+    "Demonstration and interface testing of a CardioNode. Simulated model: not for clinical use."
+)
+RESEARCH_USE: Final = "Research only; not validated for clinical use."
+
+Tensors = dict[str, Tensor]
+
+
+def build_bundle(folder: Path, training: Training, metrics: dict[str, Any]) -> Bundle:
+    """Calibrate, export, write, and load the bundle as a node does.
+
+    metrics: what `cardionets evaluate` measured. Raises BundleError (the graphs do not give what
+    the networks give, or the folder holds other files).
+    """
+    calibration = calibrate(training.ecg_network(), training.data)
+    served = _served_ecg(training, calibration)
+    inputs = _example(training.data.statement)
+    with torch.inference_mode():
+        answers = dict(zip(ECG_OUTPUTS, served(*inputs.values()), strict=True))
+    drawing = _layout if training.configuration.sampling.sampler == "layout" else _generator
+    sampler, graphs, golden = drawing(training, answers["condition"])
+    graphs["ecg"] = export_graph(served, inputs, ECG_OUTPUTS)
+    golden |= {name: value.numpy() for name, value in (inputs | answers).items()}
+    manifest = _manifest(training, calibration, sampler, graphs)
+    bundle = write_bundle(
+        folder,
+        manifest,
+        graphs=graphs,
+        golden=golden,
+        model_card=write_card(manifest, metrics),
+        metrics=json.dumps(metrics, indent=2) + "\n",
+    )
+    load_pipeline(bundle, threads=1)
+    return bundle
+
+
+def _served_ecg(training: Training, calibration: Calibration) -> ServedEcg:
+    scaler = fit_scaler(training.data)
+    return ServedEcg(
+        training.ecg_network(),
+        location=torch.from_numpy(scaler.mean),
+        scale=torch.from_numpy(scaler.scale),
+        platt=torch.from_numpy(calibration.platt).float(),
+    ).eval()
+
+
+def _example(statement: Statement) -> Tensors:
+    """An ECG of nobody, and half a subject."""
+    ecg = example_ecg(RECIPES[statement.recipe]).astype(np.float32)  # (12, T) mV
+    known = torch.tensor([[1.0, 0.5, 1.0, -1.0]])  # age and sex; height and weight are unknown
+    subject = torch.cat([known, torch.zeros(1, SUBJECT - 4)], dim=1)
+    return {"ecg": torch.from_numpy(ecg)[None], "subject": subject}
+
+
+Drawing = tuple[LayoutSpec | SamplerSpec, dict[str, bytes], dict[str, NDArray[np.float32]]]
+"""The sampler, its graphs, and what torch answers to golden inputs."""
+
+
+def _layout(training: Training, condition: Tensor) -> Drawing:
+    sampling, layout = training.configuration.sampling, training.layout()
+    spec = LayoutSpec(
+        kind="layout",
+        latent=layout.latent,
+        components=layout.size.components,
+        samples=sampling.samples,
+        shown=sampling.shown,
+    )
+    noise = torch.from_numpy(seeded_noise(spec, "golden")[:2])  # (2, G): an open size is not 1
+    inputs = {"condition": condition.repeat(len(noise), 1), "noise": noise}
+    served = ServedLayout(layout, sampling.steps).eval()
+    decoder = CineDecoder(training.autoencoder()).eval()
+    with torch.inference_mode():
+        latents = served(*inputs.values())
+        frames = decoder(latents[:1])
+    samples = torch.export.Dim("samples", min=1)
+    graphs = {
+        "layout": export_graph(served, inputs, ["latent"], {name: {0: samples} for name in inputs}),
+        "decoder": export_graph(decoder, {"latent": latents[:1]}, OUTPUTS["decoder"]),
+    }
+    found = {f"layout.{name}": value for name, value in (inputs | {"latent": latents}).items()}
+    found |= {"decoder.latent": latents[:1], "decoder.frames": frames}
+    return spec, graphs, {name: value.numpy() for name, value in found.items()}
+
+
+def _generator(training: Training, condition: Tensor) -> Drawing:
+    sampling, generator = training.configuration.sampling, training.generator()
+    head = generator.diffloss
+    assert isinstance(head, FlowHead)  # of training.run
+    size, autoencoder = generator.size, training.autoencoder()
+    spec = SamplerSpec(
+        kind="masked-autoregressive",
+        latent=size.latent,
+        patch=size.patch,
+        tokens=size.tokens,
+        token_values=size.token,
+        decoding="all",
+        ar_steps=sampling.ar_steps,
+        head=HeadSpec(kind="flow", steps=sampling.steps, solver=Solver.HEUN),
+        guidance=GuidanceSpec(scale=sampling.guidance, schedule="constant"),
+        temperature=1.0,
+        samples=sampling.samples,
+        shown="sample" if sampling.shown == "expected" else sampling.shown,
+    )
+    short, chance = golden_draw(spec)
+    with torch.inference_mode():
+        steps = generator.draw(
+            condition,
+            torch.from_numpy(chance.order),
+            torch.from_numpy(chance.noise),
+            partial(head.sample, steps=short.head.steps, solver=Solver.HEUN),
+            schedule=short.schedule,
+            scales=short.scales(),
+        )
+        latent = generator.assemble(list(steps))
+    networks = sampler_networks(generator, autoencoder)
+    inputs = sampler_inputs(generator, latent, chance)
+    found: Tensors = {}
+    with torch.inference_mode():
+        for role, network in networks.items():
+            (output,) = OUTPUTS[role]
+            named = {**inputs[role], output: network(*inputs[role].values())}
+            found |= {golden_name(role, name): value for name, value in named.items()}
+    golden = {name: value.numpy() for name, value in found.items()}
+    return spec, export_sampler(networks, inputs), golden
+
+
+def _manifest(
+    training: Training,
+    calibration: Calibration,
+    sampler: LayoutSpec | SamplerSpec,
+    graphs: dict[str, bytes],
+) -> Manifest:
+    configuration, statement = training.configuration, training.data.statement
+    use = SIMULATED_USE if statement.simulated else RESEARCH_USE
+    return Manifest(
+        schema_version=1,
+        name=configuration.name,
+        version=configuration.version,
+        title="12-lead ECG to cardiac MR phenotypes and four-chamber cine",
+        graphs=GraphsSpec(
+            **{role: graph_spec(graph, f"graphs/{role}.onnx") for role, graph in graphs.items()}
+        ),
+        phenotypes=_phenotypes(statement, calibration),
+        diseases=tuple(
+            DiseaseSpec(field_id=field_id, name=dict(DISEASES)[field_id])
+            for field_id in statement.diseases
+        ),
+        cine=CineSpec(view=VIEW, frames=FRAMES, rows=SIZE, columns=SIZE),
+        sampler=sampler,
+        preprocessing=statement.recipe,
+        interval_coverage=COVERAGE,
+        population=PopulationSpec(
+            age_years=configuration.population.age_years,
+            description=configuration.population.description,
+        ),
+        intended_use=use,
+        training_data=statement.description,
+        simulated=statement.simulated,
+        licence=configuration.licence,
+        golden=GoldenSpec(file="golden/golden.npz", tolerance=TOLERANCE),
+        provenance=ProvenanceSpec(
+            config_digest=digest_of_configuration(configuration), seed=configuration.seed
+        ),
+    )
+
+
+def digest_of_configuration(configuration: TrainingConfiguration) -> str:
+    """SHA-256 of what makes the same bundle again."""
+    return sha256(configuration.model_dump_json().encode())
+
+
+def _phenotypes(statement: Statement, calibration: Calibration) -> tuple[PhenotypeSpec, ...]:
+    table = {phenotype.field_id: phenotype for phenotype in PHENOTYPES}
+    return tuple(
+        PhenotypeSpec(
+            field_id=field_id,
+            name=(of := table[field_id]).name,
+            unit=of.unit,
+            decimals=of.decimals,
+            minimum=of.minimum,
+            maximum=of.maximum,
+            interval_scale=round(float(scale), 5),
+            derivation=_derivation(of),
+        )
+        for field_id, scale in zip(statement.field_ids, calibration.interval_scale, strict=True)
+    )
+
+
+def _derivation(phenotype: Phenotype) -> DerivationSpec | None:
+    of = phenotype.derivation
+    if of is None:
+        return None
+    return DerivationSpec.model_validate({"kind": of.kind, "of": of.of})

@@ -1,0 +1,104 @@
+"""From a finished training to a bundle that a node serves: both samplers."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from node.domain.ecg import STANDARD_LEADS, ECGRecord, Subject
+from pipelines.bundle import Bundle
+from pipelines.catalog import load_pipeline
+from pipelines.cohort.electrocardiograph import SAMPLING_FREQUENCY_HZ
+from pipelines.cohort.population import simulate_population
+from pipelines.cohort.torso import simulate_ecg
+from pipelines.training.bundle import build_bundle
+from pipelines.training.card import write_card
+from pipelines.training.run import Training
+from tests.unit.training.conftest import Beside
+
+METRICS = {"phenotypes": {"24103": {"r2": 0.25}}}
+
+
+@pytest.fixture(scope="module")
+def bundle(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return build_bundle(tmp_path_factory.mktemp("bundle") / "bundle", training, METRICS)
+
+
+def _ecg() -> ECGRecord:
+    return ECGRecord(
+        samples=simulate_ecg(simulate_population(3, 5), 1, seed=5),
+        leads=STANDARD_LEADS,
+        sampling_frequency_hz=SAMPLING_FREQUENCY_HZ,
+    )
+
+
+def test_a_served_bundle_gives_all_it_was_trained_for(bundle: Bundle) -> None:
+    pipeline = load_pipeline(bundle, threads=1)
+    prediction = pipeline.predict(_ecg(), Subject(age_years=60, sex="F"), source_digest="a")
+    assert len(prediction.estimates) == 82
+    assert len(prediction.diseases) == 5
+    assert prediction.cine is not None
+    assert prediction.cine.frames.shape == (50, 96, 96)
+    value = {each.field_id: each.value for each in prediction.estimates}
+    # Identities hold to what rounding for print leaves: a stroke volume is printed in whole mL.
+    assert value["24102"] == pytest.approx(value["24100"] - value["24101"], abs=1.01)
+    assert value["24103"] == pytest.approx(100.0 * value["24102"] / value["24100"], abs=1.5)
+    assert bundle.manifest.simulated
+    assert "not for clinical use" in bundle.manifest.training_data
+
+
+def test_the_same_ecg_gives_the_same_cine_and_another_source_another(bundle: Bundle) -> None:
+    pipeline = load_pipeline(bundle, threads=1)
+    frames = [
+        cine.frames.tobytes()
+        for source in ("a", "a", "b")
+        if (cine := pipeline.predict(_ecg(), Subject(), source_digest=source).cine)
+    ]
+    assert frames[0] == frames[1]
+    assert frames[0] != frames[2]
+
+
+def test_two_runs_with_one_seed_give_the_same_bundle(
+    bundle: Bundle, beside: Beside, tmp_path: Path
+) -> None:
+    """All stages trained again; the data is the same by its own test."""
+    again = beside()
+    for stage in again.stages:
+        again.train(stage, progress=False)
+    assert build_bundle(tmp_path / "again", again, METRICS).digest == bundle.digest
+
+
+def test_no_subject_of_the_training_set_is_in_the_bundle(
+    bundle: Bundle, training: Training
+) -> None:
+    with np.load(bundle.folder / bundle.manifest.golden.file) as golden:
+        ecg = golden["ecg"][0].astype(np.float16)
+    assert not any(np.array_equal(ecg, subject) for subject in training.data.ecg)
+
+
+def test_the_card_warns_and_shows_what_was_measured(bundle: Bundle) -> None:
+    card = bundle.content("MODEL_CARD.md").decode()
+    assert "Not for clinical use" in card
+    assert "| phenotypes · 24103 · r2 | 0.25 |" in card
+    assert "Nothing." in write_card(bundle.manifest, {})
+
+
+def test_a_generator_s_bundle_draws_token_by_token(beside: Beside, tmp_path: Path) -> None:
+    finished = beside(
+        "pretrain-ecg", "pretrain-cmr", "align", "phenotypes", "diseases", "tokenizer"
+    )
+    sampling = finished.configuration.sampling.model_copy(
+        update={"sampler": "generator", "ar_steps": 3}
+    )
+    training = Training(
+        finished.folder, finished.configuration.model_copy(update={"sampling": sampling})
+    )
+    training.train("generator", progress=False)
+    bundle = build_bundle(tmp_path / "bundle", training, METRICS)
+    prediction = load_pipeline(bundle, threads=1).predict(_ecg(), Subject(), source_digest="a")
+    assert prediction.cine is not None
+    assert math.isfinite(float(prediction.cine.frames.mean()))
+    assert set(bundle.manifest.graphs.offered) == {"ecg", "trunk", "head", "decoder"}
