@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test check peers soak-kill soak-import clean
+.PHONY: demo test check peers train-simulated soak-kill soak-import clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -20,6 +20,13 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit
+
+# Simulate, train and export the bundle of config/training/simulated-4ch.toml, on two cores; goes on
+# where it was broken off.
+SIMULATED = --config config/training/simulated-4ch.toml --out runs/simulated
+train-simulated: $(VENV)/.dev
+	$(BIN)/cardionets run --beside $(SIMULATED)
+	$(BIN)/cardionets export $(SIMULATED)
 
 # The full count of the kill test: 200 ECGs, 20 kills. SEED=n repeats a run.
 soak-kill: $(VENV)/.dev peers

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +19,10 @@ from node.domain.errors import CardioNodeError
 
 if TYPE_CHECKING:
     from pipelines.training.run import Training
+
+METRICS = "metrics.json"
+TOKENIZER = "tokenizer"
+"""The stage that needs none before it."""
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -120,7 +129,8 @@ def train(
     stage: Annotated[
         str,
         typer.Argument(
-            help="pretrain-ecg, pretrain-cmr, align, phenotypes, diseases, tokenizer or generator."
+            help="pretrain-ecg, pretrain-cmr, align, phenotypes, diseases, tokenizer, layout or "
+            "generator."
         ),
     ],
     config: Configuration,
@@ -134,7 +144,13 @@ def train(
 
 
 @app.command()
-def run(config: Configuration, out: Folder) -> None:
+def run(
+    config: Configuration,
+    out: Folder,
+    beside: Annotated[
+        bool, typer.Option(help="Train the tokenizer in a second process, on another core.")
+    ] = False,
+) -> None:
     """Simulate the configured cohort, if there is one, and train every stage in order.
 
     Run it again after a kill: what is finished stays, and a stage goes on from its checkpoint.
@@ -144,8 +160,55 @@ def run(config: Configuration, out: Folder) -> None:
     with _progress() as progress:
         task = progress.add_task("training set", total=cohort.work if cohort else None)
         training.prepare(lambda n: progress.advance(task, n))
-    for stage in training.stages:
-        _train(training, stage)
+    with _training_beside(TOKENIZER if beside else None, config, out) as other:
+        for stage in training.stages:
+            if stage == other.stage and other.wait():
+                raise typer.Exit(1)
+            _train(training, stage)
+
+
+@app.command()
+def export(config: Configuration, out: Folder) -> None:
+    """Write the finished training's bundle into the folder, under its name, and prove it.
+
+    Its card shows the figures of metrics.json, where that is in the folder.
+    """
+    from pipelines.training.bundle import build_bundle
+
+    training = _training(config, out)
+    file = out / METRICS
+    metrics = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    bundle = build_bundle(out / training.configuration.name, training, metrics)
+    Console(highlight=False, markup=False, soft_wrap=True).print(
+        f"{bundle.folder}: {bundle.manifest.capabilities_text}, {bundle.digest}"
+    )
+
+
+@dataclass
+class _Beside:
+    """A stage that trains in a process of its own, or none."""
+
+    stage: str | None
+    process: subprocess.Popen[bytes] | None
+
+    def wait(self) -> int:
+        """Its exit status; it has said itself what was wrong."""
+        return self.process.wait() if self.process is not None else 0
+
+
+@contextmanager
+def _training_beside(stage: str | None, config: Path, out: Path) -> Iterator[_Beside]:
+    """The process ends with the block, however that ends."""
+    if stage is None:
+        yield _Beside(None, None)
+        return
+    words = ["train", stage, "--config", str(config), "--out", str(out)]
+    start = [sys.executable, "-c", "from pipelines.command import main; main()", *words]
+    with subprocess.Popen(start) as process:
+        try:
+            yield _Beside(stage, process)
+        finally:
+            process.terminate()
 
 
 def _training(config: Path, out: Path) -> Training:

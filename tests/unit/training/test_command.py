@@ -1,0 +1,41 @@
+"""The commands over a training: what they print, and that two processes train as one does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from pipelines.bundle import read_bundle
+from pipelines.command import app
+from pipelines.training.engine import WEIGHTS
+from pipelines.training.run import Training
+from tests.conftest import SHRUNKEN
+from tests.unit.training.conftest import Beside
+
+
+def _cardionets(*words: str) -> str:
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_tokenizer_trained_beside_the_others_is_the_same(
+    training: Training, beside: Beside
+) -> None:
+    folder = beside().folder
+    _cardionets("run", "--beside", "--config", str(SHRUNKEN), "--out", str(folder))
+    for stage in ("tokenizer", "layout"):
+        found, wanted = (each / stage / WEIGHTS for each in (folder, training.folder))
+        assert found.read_bytes() == wanted.read_bytes()
+
+
+def test_a_finished_training_is_exported_with_its_figures(beside: Beside) -> None:
+    finished = beside(
+        "pretrain-ecg", "pretrain-cmr", "align", "phenotypes", "diseases", "tokenizer", "layout"
+    )
+    (finished.folder / "metrics.json").write_text('{"phenotypes": {"r2": 0.25}}')
+    shown = _cardionets("export", "--config", str(SHRUNKEN), "--out", str(finished.folder))
+    bundle = read_bundle(finished.folder / Path(finished.configuration.name))
+    assert bundle.digest in shown
+    assert "| phenotypes · r2 | 0.25 |" in bundle.content("MODEL_CARD.md").decode()
