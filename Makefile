@@ -13,7 +13,7 @@ demo: $(VENV)/.runtime
 test: $(VENV)/.dev peers
 	.ci/own-network $(BIN)/python -m pytest -m "not soak"
 
-# Formatting, lint, types, import contracts and the unit tests: under a minute.
+# Formatting, lint, types, import contracts and the unit tests: a few minutes.
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
