@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test check peers train-simulated soak-kill soak-import clean
+.PHONY: demo test lint check peers train-simulated soak-kill soak-import clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -13,12 +13,14 @@ demo: $(VENV)/.runtime
 test: $(VENV)/.dev peers
 	.ci/own-network $(BIN)/python -m pytest -m "not soak"
 
-# Formatting, lint, types, import contracts and the unit tests: a few minutes.
-check: $(VENV)/.dev
+# Formatting, lint, types and import contracts: under a minute.
+lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint
 	$(BIN)/python -m pytest -q tests/unit
 
 # Simulate, train and export the bundle of config/training/simulated-4ch.toml, on two cores; goes on
