@@ -13,6 +13,7 @@ from PIL import Image
 
 from node.domain.ecg import STANDARD_LEADS, ECGRecord
 from node.ecg.drawing import draw_ecg
+from pipelines.cohort import page
 from pipelines.cohort.beat import move_chambers
 from pipelines.cohort.cine import render_cine
 from pipelines.cohort.electrocardiograph import SAMPLING_FREQUENCY_HZ
@@ -51,7 +52,7 @@ def draw_distributions(
         axes.spines[["left", "right", "top"]].set_visible(False)
         if place == 0:
             axes.legend(fontsize=8, frameon=False)
-    return _png(figure)
+    return page.png(figure)
 
 
 def draw_example(population: Population, index: int, *, seed: int, title: str) -> bytes:
@@ -99,7 +100,7 @@ def draw_cines(columns: Sequence[tuple[str, Frames]]) -> bytes:
                 axes.set_ylabel(moment, fontsize=8)
             if row == 0:
                 axes.set_title(title, fontsize=8)
-    return _png(figure)
+    return page.png(figure)
 
 
 def draw_grey_levels(simulated: NDArray[np.uint8], real: NDArray[np.uint8] | None) -> bytes:
@@ -118,10 +119,4 @@ def draw_grey_levels(simulated: NDArray[np.uint8], real: NDArray[np.uint8] | Non
     axes.set_yticks([])
     axes.spines[["left", "right", "top"]].set_visible(False)
     axes.legend(fontsize=9, frameon=False)
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    encoded = BytesIO()
-    figure.savefig(encoded, format="png", dpi=110)
-    return encoded.getvalue()
+    return page.png(figure)

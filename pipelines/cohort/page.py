@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from html import escape
+from io import BytesIO
+
+from matplotlib.figure import Figure
 
 from pipelines.cohort.targets import Row
 
@@ -45,6 +48,12 @@ def bullets(sentences: Iterable[str]) -> str:
 def picture(png: bytes, alt: str) -> str:
     encoded = base64.b64encode(png).decode("ascii")
     return f'<p><img alt="{escape(alt)}" src="data:image/png;base64,{encoded}"></p>'
+
+
+def png(figure: Figure) -> bytes:
+    encoded = BytesIO()
+    figure.savefig(encoded, format="png", dpi=110)
+    return encoded.getvalue()
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

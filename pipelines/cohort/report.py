@@ -35,7 +35,7 @@ from pipelines.datasets.cine_series import cut_view
 from pipelines.datasets.dicom_folder import read_cine_folder
 from pipelines.datasets.recording import Recording
 from pipelines.datasets.training_set import TrainingSet, open_training_set
-from pipelines.evaluation.ecg_features import ecg_features
+from pipelines.evaluation.ecg_features import PENALTY, ecg_features
 from pipelines.evaluation.ecg_measures import ECGMeasures, measure_ecg
 from pipelines.evaluation.phenotypes import demographic_features, r_squared, ridge
 from pipelines.preprocessing import RECIPES
@@ -45,7 +45,6 @@ Tick = Callable[[float], None]
 
 STRIDE: Final = 500
 """ECGs between two ticks."""
-ECG_PENALTY: Final = 300.0
 REAL_FRAMES: Final = 10
 """A slice with fewer is a still, no cine."""
 
@@ -148,7 +147,7 @@ def _explained_rows(made: TrainingSet, train: int, tick: Tick) -> list[Row]:
     columns = [statement.field_ids.index(field_id) for field_id in ids]
     wanted = made.phenotypes[fitted][:, columns].astype(np.float64)
     true = made.phenotypes[statement.test_part][:, columns].astype(np.float64)
-    by_ecg = ridge(features(fitted), wanted, features(statement.test_part), penalty=ECG_PENALTY)
+    by_ecg = ridge(features(fitted), wanted, features(statement.test_part), penalty=PENALTY)
     by_subject = ridge(
         demographic_features(made.subject[fitted]), wanted,
         demographic_features(made.subject[statement.test_part]),

@@ -15,6 +15,8 @@ QUANTILES: Final = np.array(
 """Of a lead's samples in order of size."""
 FIRST_BIN, LAST_BIN, BINS_IN_BAND = 5, 401, 33
 """Of the spectrum: in a window of 10 s a bin is 0.1 Hz, so 12 bands from 0.5 to 40 Hz."""
+PENALTY: Final = 300.0
+"""Of a ridge regression on the features, for tens of thousands of ECGs."""
 QUIET_MV2: Final = 1e-6
 """Added to a band's power: a flat lead has a logarithm too."""
 
@@ -25,7 +27,7 @@ def ecg_features(
     """(n, 505) of (n, 12, window) conditioned ECGs and their rates a minute.
 
     How large each lead gets and how steep (quantiles), its power in 12 bands, and the rate. A ridge
-    regression on them with penalty 300 reads heart size about as well as networks are published to.
+    regression on them with `PENALTY` reads heart size about as well as networks are published to.
     """
     n, leads, _ = ecg.shape
     bands = (LAST_BIN - FIRST_BIN) // BINS_IN_BAND

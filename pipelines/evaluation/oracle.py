@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 
 from pipelines.cohort.conditions import Cardiomyopathy, Conduction, Territory
 from pipelines.cohort.electrophysiology import TRAITS, electrical_traits
@@ -38,8 +39,10 @@ OF_ATRIA: Final = ("p_duration", "p_amplitude", "p_terminal", "pq")
 HELD_BACK: Final = 0.2
 """Of the training subjects, to choose a reader by."""
 PENALTIES: Final = (30.0, 300.0, 3000.0)
+LEAF: Final = 30
+"""Subjects in a tree's leaf, at least."""
 BOOSTING: Final = {
-    "max_iter": 120, "learning_rate": 0.07, "max_leaf_nodes": 12, "min_samples_leaf": 30,
+    "max_iter": 120, "learning_rate": 0.07, "max_leaf_nodes": 12, "min_samples_leaf": LEAF,
     "l2_regularization": 1.0, "early_stopping": False, "random_state": 0,
 }  # fmt: skip
 
@@ -78,7 +81,10 @@ def visible_traits(population: Population, part: slice, *, seed: int) -> Array:
 
 
 def read_ideally(train: Array, wanted: Array, test: Array, tick: Tick) -> OracleAnswer:
-    """Phenotypes (n, P) learnt from visible traits (n, F), foretold for others (m, F)."""
+    """Phenotypes (n, P) learnt from visible traits (n, F), foretold for others (m, F).
+
+    With fewer subjects than two leaves hold a tree cannot grow: the ridge reads alone.
+    """
     first = len(train) - max(1, round(HELD_BACK * len(train)))
     fitted, held = slice(0, first), slice(first, len(train))
     products, test_products = with_products(train), with_products(test)
@@ -87,14 +93,14 @@ def read_ideally(train: Array, wanted: Array, test: Array, tick: Tick) -> Oracle
                   wanted[held])
         for each in PENALTIES
     ]  # fmt: skip
-    penalty = PENALTIES[int(np.argmax([np.nansum(each) for each in tried]))]
-    smooth = np.max(tried, axis=0)
-    predicted = ridge(products, wanted, test_products, penalty=penalty)
+    best = int(np.argmax([np.nansum(each) for each in tried]))
+    predicted = ridge(products, wanted, test_products, penalty=PENALTIES[best])
     boosted = np.zeros(wanted.shape[1], dtype=np.bool_)
     for column in range(wanted.shape[1]):
-        guess = _boost(train[fitted], wanted[fitted, column], train[held])
-        reached = r_squared(guess[:, None], wanted[held, column : column + 1])[0]
-        boosted[column] = reached > smooth[column]
+        if first >= 2 * LEAF:
+            guess = _boost(train[fitted], wanted[fitted, column], train[held])
+            reached = r_squared(guess[:, None], wanted[held, column : column + 1])[0]
+            boosted[column] = reached > tried[best][column]
         if boosted[column]:
             predicted[:, column] = _boost(train, wanted[:, column], test)
         tick(1.0 / wanted.shape[1])
@@ -103,8 +109,9 @@ def read_ideally(train: Array, wanted: Array, test: Array, tick: Tick) -> Oracle
 
 def _boost(train: Array, wanted: Array, test: Array) -> Array:
     known = ~np.isnan(wanted)
-    booster = HistGradientBoostingRegressor(**BOOSTING).fit(train[known], wanted[known])
-    return np.asarray(booster.predict(test))
+    with threadpool_limits(limits=1):  # threads that wait for a busy core take ten times as long
+        booster = HistGradientBoostingRegressor(**BOOSTING).fit(train[known], wanted[known])
+        return np.asarray(booster.predict(test))
 
 
 def _hide(table: Array, names: tuple[str, ...], rows: NDArray[np.bool_]) -> None:

@@ -50,12 +50,16 @@ def resampled_correlation(weights: Array, predicted: Array, true: Array) -> Arra
 
 def coverage(predicted: Array, true: Array, half_width: Array) -> Array:
     """(P,) share of true values inside predicted ± half_width, (P,) or (n, P)."""
-    return np.asarray(covered(predicted, true, half_width).mean(axis=0))
+    every: Array = resampled_coverage(np.ones((1, len(true))), predicted, true, half_width)[0]
+    return every
 
 
-def covered(predicted: Array, true: Array, half_width: Array) -> NDArray[np.bool_]:
-    """(n, P) which true values lie inside predicted ± half_width."""
-    return np.asarray(np.abs(true - predicted) <= half_width)
+def resampled_coverage(weights: Array, predicted: Array, true: Array, half_width: Array) -> Array:
+    """(W, P) of `coverage` for each row of weights (W, n)."""
+    known, true = _known(true)
+    inside = known * (np.abs(true - predicted) <= half_width)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(weights @ inside / (weights @ known))
 
 
 def conformal_scale(predicted: Array, true: Array, spread: Array, level: float) -> Array:

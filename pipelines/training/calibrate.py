@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes
 from pipelines.cohort.phenotypes import PHENOTYPES
@@ -44,8 +45,8 @@ class Calibration:
 
     def probability(self, logits: Array) -> Array:
         """(n, D)."""
-        shifted: Array = 1.0 / (1.0 + np.exp(-(self.platt[0] * logits + self.platt[1])))
-        return shifted
+        shares: Array = expit(self.platt[0] * logits + self.platt[1])
+        return shares
 
 
 def answer(

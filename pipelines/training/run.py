@@ -85,13 +85,14 @@ class Training:
 
     def train(self, name: str, *, progress: bool) -> None:
         """Train one stage to its end. Raises UnusableData (a stage before it is not finished)."""
-        if self.finished(name):
-            return
+        if not self.finished(name):
+            self.train_apart(self.stages[name](), self.folder / name, progress=progress)
+
+    def train_apart(self, stage: Stage, folder: Path, *, progress: bool) -> None:
+        """Train any stage into any folder, with this training's threads and hardware."""
         if self.configuration.threads is not None:
             torch.set_num_threads(self.configuration.threads)
-        train_stage(
-            self.stages[name](), self.folder / name, self.configuration.hardware, progress=progress
-        )
+        train_stage(stage, folder, self.configuration.hardware, progress=progress)
 
     def finished(self, name: str) -> bool:
         return (self.folder / name / WEIGHTS).exists()

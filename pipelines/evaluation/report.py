@@ -1,0 +1,92 @@
+"""A training measured whole: metrics.json, and report.html without anything beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from pipelines.cohort import page
+from pipelines.evaluation.ecg import EcgFigures, evaluate_ecg
+from pipelines.evaluation.ecg_section import ecg_parts
+from pipelines.evaluation.readers import Tick
+from pipelines.training.run import Training
+
+METRICS: Final = "metrics.json"
+REPORT: Final = "report.html"
+DIGITS: Final = 6
+"""Of a figure in metrics.json."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """All that is measured on the test subjects."""
+
+    ecg: EcgFigures
+
+
+def evaluate(training: Training, *, fit: int, tick: Tick) -> Evaluation:
+    """Measure a finished training; write metrics.json and report.html into its folder.
+
+    fit: as in `evaluate_ecg`. Raises UnusableData (a stage is not finished).
+    """
+    found = Evaluation(ecg=evaluate_ecg(training, fit=fit, tick=tick))
+    text = json.dumps(metrics_of(found, training), indent=2, allow_nan=False)
+    (training.folder / METRICS).write_text(text + "\n", encoding="utf-8")
+    (training.folder / REPORT).write_text(render_report(found, training), encoding="utf-8")
+    return found
+
+
+def metrics_of(evaluation: Evaluation, training: Training) -> dict[str, Any]:
+    """What metrics.json holds: null is a figure that cannot be computed."""
+    statement, configuration = training.data.statement, training.configuration
+    told = {
+        "name": configuration.name,
+        "version": configuration.version,
+        "test_digest": statement.test_digest,
+        "nuisance": statement.nuisance,
+        "simulated": statement.simulated,
+    }
+    rounded: dict[str, Any] = _rounded({"training": told} | asdict(evaluation))
+    return rounded
+
+
+def render_report(evaluation: Evaluation, training: Training) -> str:
+    """The page."""
+    statement, configuration = training.data.statement, training.configuration
+    facts = [
+        ("training", f"{configuration.name} {configuration.version}, seed {configuration.seed}"),
+        ("subjects", f"{statement.test} test, {statement.calibration} calibration, "
+                     f"{statement.train} train; {statement.cines} cines"),
+        ("recipe of the ECGs", statement.recipe),
+        ("test subjects (SHA-256)", statement.test_digest),
+    ]  # fmt: skip
+    parts = [
+        page.heading("What this is"),
+        page.table(("", ""), facts),
+        page.paragraph(
+            "Everything is measured on the test subjects, whom neither training nor calibration "
+            "has seen. In brackets: 95 % intervals, bootstrap over subjects, the same resamples "
+            "for every reader."
+        ),
+        *ecg_parts(evaluation.ecg),
+    ]
+    return page.render_page(
+        f"CardioNets evaluation: {configuration.name}", _banner(training), parts
+    )
+
+
+def _banner(training: Training) -> str:
+    statement = training.data.statement
+    return statement.description if statement.simulated else f"Trained on {statement.description}"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value

@@ -1,0 +1,128 @@
+"""Whether alignment pays: stage phenotypes from the aligned encoder, and from a new one.
+
+Both have the same network, steps, labelled subjects and learning rates to choose from; each takes
+the rate that is best on the calibration subjects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+from safetensors.torch import load_file
+
+from node.domain.errors import UnusableData
+from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes
+from pipelines.evaluation.phenotypes import r_squared
+from pipelines.training.calibrate import answer
+from pipelines.training.engine import WEIGHTS
+from pipelines.training.phenotypes import Phenotypes
+from pipelines.training.run import Training
+
+FOLDER: Final = "comparison"
+RESULT: Final = "trials.json"
+
+
+class Trial(BaseModel):
+    """One training of the comparison."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    aligned: bool
+    labels: float
+    """Share of the training subjects whose phenotypes are used."""
+    rate: float
+    """Learning rate over the stage's own."""
+    score: float | None = None
+    """Sum of R2 on the calibration subjects, mean of with and without subject; None: untrained."""
+
+    @property
+    def name(self) -> str:
+        return f"{'aligned' if self.aligned else 'scratch'}-{self.labels:g}-{self.rate:g}"
+
+
+class _Trials(RootModel[tuple[Trial, ...]]):
+    pass
+
+
+def planned_trials(training: Training) -> tuple[Trial, ...]:
+    """As configured."""
+    plan = training.configuration.comparison
+    return tuple(
+        Trial(aligned=aligned, labels=labels, rate=rate)
+        for labels, aligned, rate in product(plan.labels, (True, False), plan.rates)
+    )
+
+
+def compare(
+    training: Training, *, progress: bool, began: Callable[[Trial], None]
+) -> tuple[Trial, ...]:
+    """Train what is not trained yet, score all, and write the result into the training's folder.
+
+    Raises UnusableData (a stage before is not finished).
+    """
+    scored = []
+    for trial in planned_trials(training):
+        began(trial)
+        stage = _stage(training, trial)
+        training.train_apart(stage, _folder(training, trial), progress=progress)
+        score = _score(training, stage.ecg_network)
+        scored.append(trial.model_copy(update={"score": score}))
+    done = _Trials(tuple(scored))
+    file = training.folder / FOLDER / RESULT
+    file.write_text(done.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return done.root
+
+
+def read_trials(training: Training) -> tuple[Trial, ...]:
+    """What `compare` wrote; nothing where it has not run. Raises UnusableData (not its file)."""
+    file = training.folder / FOLDER / RESULT
+    if not file.exists():
+        return ()
+    try:
+        return _Trials.model_validate_json(file.read_text(encoding="utf-8")).root
+    except ValidationError as error:
+        raise UnusableData(f"{file} is not what cardionets compare writes: {error}") from error
+
+
+def best_trial(trials: tuple[Trial, ...], *, aligned: bool, labels: float) -> Trial:
+    """The one whose rate scored best on the calibration subjects."""
+    of_kind = [each for each in trials if each.aligned == aligned and each.labels == labels]
+    return max(of_kind, key=lambda each: -np.inf if each.score is None else each.score)
+
+
+def trial_network(training: Training, trial: Trial) -> EcgToPhenotypes:
+    """What the trial made."""
+    network = _stage(training, trial).ecg_network
+    network.load_state_dict(load_file(_folder(training, trial) / WEIGHTS))
+    return network.eval()
+
+
+def _stage(training: Training, trial: Trial) -> Phenotypes:
+    own, plan = training.configuration.stages.phenotypes, training.configuration.comparison
+    settings = own.model_copy(
+        update={
+            "labels": trial.labels,
+            "learning_rate": own.learning_rate * trial.rate,
+            "steps": plan.steps or own.steps,
+        }
+    )
+    return training.fine_tuning(settings, aligned=trial.aligned)
+
+
+def _folder(training: Training, trial: Trial) -> Path:
+    return training.folder / FOLDER / trial.name
+
+
+def _score(training: Training, network: EcgToPhenotypes) -> float:
+    data, part = training.data, training.data.statement.calibration_part
+    true = data.phenotypes[part].astype(np.float64)
+    sums = [
+        np.nansum(r_squared(answer(network, data, part, subject_known=known).value, true))
+        for known in (True, False)
+    ]
+    return float(np.mean(sums))

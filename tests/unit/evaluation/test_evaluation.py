@@ -1,0 +1,224 @@
+"""From a finished training to metrics.json and report.html, by command, on the shrunken one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from node.domain.errors import UnusableData
+from pipelines.command import app
+from pipelines.evaluation.ecg import MODEL
+from pipelines.evaluation.report import METRICS, REPORT, evaluate
+from pipelines.training.configuration import read_configuration
+from pipelines.training.engine import WEIGHTS
+from pipelines.training.run import DATA, Training
+from pipelines.training.scratch import FOLDER, RESULT, Trial, best_trial, read_trials
+from tests.conftest import SHRUNKEN
+
+READERS = {
+    "ecg_and_subject", "ecg_only", "mean", "demographics", "ecg_features",
+    "ecg_features_and_demographics", "oracle_ecg", "oracle_ecg_and_subject",
+}  # fmt: skip
+STAGES = (
+    "pretrain-ecg", "pretrain-cmr", "align", "phenotypes", "diseases", "tokenizer", "layout",
+)  # fmt: skip
+
+
+def _cardionets(command: str, folder: Path) -> str:
+    words = [command, "--config", str(SHRUNKEN), "--out", str(folder)]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training, compared with scratch and measured."""
+    made = tmp_path_factory.mktemp("measured")
+    for name in (DATA, *STAGES):
+        (made / name).symlink_to(trained / name, target_is_directory=True)
+    said = _cardionets("compare", made)
+    assert "1 of 8: aligned-0.1-1" in said
+    assert "scratch-1-3: sum of R2" in said
+    assert str(made / REPORT) in _cardionets("evaluate", made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def training(folder: Path) -> Training:
+    return Training(folder, read_configuration(SHRUNKEN))
+
+
+@pytest.fixture(scope="module")
+def metrics(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_metrics_say_what_they_are_of(metrics: dict[str, Any], training: Training) -> None:
+    told = metrics["training"]
+    assert told["test_digest"] == training.data.statement.test_digest
+    assert told["nuisance"] == training.data.statement.nuisance
+    assert told["simulated"] is True
+    assert metrics["ecg"]["subjects"] == 24
+    assert metrics["ecg"]["fitted"] == 40
+
+
+def test_every_reader_is_measured_on_every_phenotype(metrics: dict[str, Any]) -> None:
+    ecg = metrics["ecg"]
+    assert set(ecg["r2_sum"]) == READERS
+    assert len(ecg["phenotypes"]) == 82
+    for phenotype in ecg["phenotypes"]:
+        assert set(phenotype["scores"]) == READERS
+        assert phenotype["subjects"] == 24
+        for name in MODEL:
+            assert 0.0 <= phenotype["coverage"][name] <= 1.0
+    for reader in READERS:
+        total = math.fsum(each["scores"][reader]["r2"]["value"] for each in ecg["phenotypes"])
+        assert ecg["r2_sum"][reader]["value"] == pytest.approx(total, rel=1e-3, abs=1e-3)
+
+
+def test_differences_and_shares_follow_from_the_sums(metrics: dict[str, Any]) -> None:
+    total = {name: each["value"] for name, each in metrics["ecg"]["r2_sum"].items()}
+    gain = metrics["ecg"]["gain_over_demographics"]["value"]
+    assert gain == pytest.approx(total["ecg_and_subject"] - total["demographics"], abs=1e-3)
+    for name, best in (("ecg_only", "oracle_ecg"), ("ecg_and_subject", "oracle_ecg_and_subject")):
+        share = metrics["ecg"]["share_of_oracle"][name]["value"]
+        assert share == pytest.approx(total[name] / total[best], rel=1e-3)
+
+
+def test_no_one_beats_the_mean_with_the_mean(metrics: dict[str, Any]) -> None:
+    for phenotype in metrics["ecg"]["phenotypes"]:
+        assert phenotype["scores"]["mean"]["r2"]["value"] <= 1e-6
+        assert phenotype["scores"]["mean"]["correlation"]["value"] is None  # it does not vary
+
+
+def test_the_numbers_are_finite_and_lie_in_their_intervals(metrics: dict[str, Any]) -> None:
+    figures = list(_figures(metrics, ()))
+    assert len(figures) > 2000
+    for path, figure in figures:
+        if figure["value"] is None:  # one class alone, or a reader that says the same of all
+            assert path[-1] in {"auroc", "average_precision", "correlation"}
+        elif path[-1] != "observed" and figure["low"] is not None:
+            assert figure["low"] <= figure["high"]
+            assert math.isfinite(figure["value"])
+
+
+def test_the_subgroups_cover_everyone_once_by_each_trait(metrics: dict[str, Any]) -> None:
+    sizes = {each["name"]: each["subjects"] for each in metrics["ecg"]["subgroups"]}
+    assert sizes["men"] + sizes["women"] == 24
+    for trait in ("age", "heart rate"):
+        assert sum(count for name, count in sizes.items() if name.startswith(f"{trait}:")) == 24
+    assert sizes["no atrial fibrillation"] + sizes.get("atrial fibrillation", 0) == 24
+
+
+def test_diseases_and_alignment_are_measured(metrics: dict[str, Any]) -> None:
+    for disease in metrics["ecg"]["diseases"]:
+        assert set(disease["screening"]) == set(MODEL)
+        for each in disease["screening"].values():
+            assert each["subjects"] == 24
+            assert sum(part["count"] for part in each["bins"]) == 24
+            assert 0.0 <= each["brier"] <= 1.0
+    assert [each["depth"] for each in metrics["ecg"]["recall"]] == [1, 5, 10]
+    assert [each["chance"] for each in metrics["ecg"]["recall"]] == [0.25, 1.0, 1.0]  # 4 cines
+    assert metrics["ecg"]["recall"][1]["ecg_to_cmr"]["value"] == 1.0
+
+
+def test_scratch_is_compared_with_the_same_labels(metrics: dict[str, Any]) -> None:
+    rows = metrics["ecg"]["from_scratch"]
+    assert [(row["labels"], row["subjects"]) for row in rows] == [(0.1, 4), (1.0, 40)]
+    for row in rows:
+        for name in MODEL:
+            gain = row["aligned"][name]["value"] - row["scratch"][name]["value"]
+            assert row["gain"][name]["value"] == pytest.approx(gain, abs=1e-3)
+
+
+def test_the_report_holds_all_it_shows(folder: Path) -> None:
+    text = (folder / REPORT).read_text(encoding="utf-8")
+    links = re.findall(r'(?:src|href)="([^"]*)"', text)
+    assert len(links) == 4
+    for link in links:
+        head, _, content = link.partition(",")
+        assert head == "data:image/png;base64"
+        assert base64.b64decode(content).startswith(b"\x89PNG\r\n\x1a\n")
+    assert "<script" not in text
+    assert "not for clinical use" in text
+    for name in ("LV end diastolic volume", "Old myocardial infarction", "recall at 5"):
+        assert name in text
+
+
+def test_the_same_training_is_measured_the_same_twice(folder: Path, training: Training) -> None:
+    before = (folder / METRICS).read_bytes()
+    evaluate(training, fit=20_000, tick=lambda share: None)
+    assert (folder / METRICS).read_bytes() == before
+
+
+def test_the_progress_of_measuring_ends_at_the_end(training: Training) -> None:
+    shares: list[float] = []
+    evaluate(training, fit=20_000, tick=shares.append)
+    assert math.fsum(shares) == pytest.approx(1.0)
+
+
+def test_a_comparison_goes_on_where_it_stopped(folder: Path) -> None:
+    files = sorted((folder / FOLDER).glob(f"*/{WEIGHTS}"))
+    before = [file.stat().st_mtime_ns for file in files]
+    said = (folder / FOLDER / RESULT).read_bytes()
+    _cardionets("compare", folder)
+    assert [file.stat().st_mtime_ns for file in files] == before
+    assert (folder / FOLDER / RESULT).read_bytes() == said
+    assert len(files) == 8
+
+
+def test_each_start_takes_the_rate_that_is_best_for_it() -> None:
+    trials = tuple(
+        Trial(aligned=aligned, labels=0.1, rate=rate, score=score)
+        for aligned, rate, score in (
+            (True, 1.0, 3.0), (True, 3.0, 2.0), (False, 1.0, 1.0), (False, 3.0, 4.0),
+        )
+    )  # fmt: skip
+    assert best_trial(trials, aligned=True, labels=0.1).rate == 1.0
+    assert best_trial(trials, aligned=False, labels=0.1).rate == 3.0
+
+
+def test_without_a_comparison_the_report_says_so(trained: Path, tmp_path: Path) -> None:
+    for name in (DATA, *STAGES):
+        (tmp_path / name).symlink_to(trained / name, target_is_directory=True)
+    bare = Training(tmp_path, read_configuration(SHRUNKEN))
+    assert read_trials(bare) == ()
+    assert evaluate(bare, fit=20_000, tick=lambda share: None).ecg.from_scratch == ()
+    assert "cardionets compare has not run" in (tmp_path / REPORT).read_text(encoding="utf-8")
+
+
+def test_a_file_that_compare_did_not_write_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / RESULT).write_text('[{"aligned": 3}]', encoding="utf-8")
+    with pytest.raises(UnusableData, match="not what cardionets compare writes"):
+        read_trials(Training(tmp_path, read_configuration(SHRUNKEN)))
+
+
+def test_an_unfinished_training_is_not_measured(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / DATA).symlink_to(trained / DATA, target_is_directory=True)
+    with pytest.raises(UnusableData, match="cardionets train diseases first"):
+        evaluate(Training(tmp_path, read_configuration(SHRUNKEN)), fit=40, tick=lambda share: None)
+
+
+def _figures(
+    node: object, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Every figure with an interval, and the path to it."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _figures(each, path)
+    elif isinstance(node, dict) and set(node) == {"value", "low", "high"}:
+        yield path, node
+    elif isinstance(node, dict):
+        for name, each in node.items():
+            yield from _figures(each, (*path, name))
