@@ -67,7 +67,7 @@ def text_of(figure: Measured, digits: int = 3) -> str:
 
 
 def _readers(figures: EcgFigures) -> list[str]:
-    count = len(figures.phenotypes)
+    count = sum(each.subjects > 0 for each in figures.phenotypes)
     rows = [
         (
             TITLES[name],

@@ -97,7 +97,7 @@ def read_ideally(train: Array, wanted: Array, test: Array, tick: Tick) -> Oracle
     predicted = ridge(products, wanted, test_products, penalty=PENALTIES[best])
     boosted = np.zeros(wanted.shape[1], dtype=np.bool_)
     for column in range(wanted.shape[1]):
-        if first >= 2 * LEAF:
+        if (~np.isnan(wanted[fitted, column])).sum() >= 2 * LEAF:
             guess = _boost(train[fitted], wanted[fitted, column], train[held])
             reached = r_squared(guess[:, None], wanted[held, column : column + 1])[0]
             boosted[column] = reached > tried[best][column]

@@ -20,7 +20,7 @@ def r_squared(predicted: Array, true: Array) -> Array:
 def resampled_r_squared(weights: Array, predicted: Array, true: Array) -> Array:
     """(W, P) R2 of each column for each row of weights (W, n); NaN where nothing varies."""
     known, true = _known(true)
-    error = np.where(known, predicted - true, 0.0)
+    error = np.where(known > 0.0, predicted - true, 0.0)
     deviation = _centred(known, true)
     with np.errstate(divide="ignore", invalid="ignore"):
         count = weights @ known
@@ -31,7 +31,7 @@ def resampled_r_squared(weights: Array, predicted: Array, true: Array) -> Array:
 def resampled_absolute_error(weights: Array, predicted: Array, true: Array) -> Array:
     """(W, P) mean absolute error."""
     known, true = _known(true)
-    error = np.where(known, np.abs(predicted - true), 0.0)
+    error = np.where(known > 0.0, np.abs(predicted - true), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(weights @ error / (weights @ known))
 
@@ -75,15 +75,16 @@ def conformal_scale(predicted: Array, true: Array, spread: Array, level: float) 
 def ridge(train: Array, wanted: Array, test: Array, *, penalty: float = 10.0) -> Array:
     """Predictions for `test` of a ridge regression on standardised features.
 
-    A subject without a value (NaN) in one column of `wanted` is left out of that column alone.
+    A subject without a value (NaN) in one column of `wanted` is left out of that column alone; a
+    column without any is NaN.
     """
     mean, scale = train.mean(axis=0), train.std(axis=0) + 1e-9
     x, z = (train - mean) / scale, (test - mean) / scale
     whole = ~np.isnan(wanted).any(axis=0)
-    predicted = np.empty((len(test), wanted.shape[1]))
+    predicted = np.full((len(test), wanted.shape[1]), np.nan)
     if whole.any():
         predicted[:, whole] = _ridge(x, wanted[:, whole], z, penalty)
-    for column in np.flatnonzero(~whole):
+    for column in np.flatnonzero(~whole & ~np.isnan(wanted).all(axis=0)):
         known = ~np.isnan(wanted[:, column])
         predicted[:, [column]] = _ridge(x[known], wanted[known][:, [column]], z, penalty)
     return predicted
@@ -116,5 +117,6 @@ def _known(true: Array) -> tuple[Array, Array]:
 
 def _centred(known: Array, values: Array) -> Array:
     """Less the mean of the known, 0 for the unknown: sums of squares lose no digits."""
-    mean = (known * values).sum(axis=0) / np.maximum(known.sum(axis=0), 1.0)
-    return np.asarray(known * (values - mean))
+    kept = np.where(known > 0.0, values, 0.0)
+    mean = kept.sum(axis=0) / np.maximum(known.sum(axis=0), 1.0)
+    return np.asarray(known * (kept - mean))

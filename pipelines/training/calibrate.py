@@ -38,7 +38,10 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """interval_scale: (P,). platt: (2, D), slope and intercept of each disease's logit."""
+    """interval_scale: (P,). platt: (2, D), slope and intercept of each disease's logit.
+
+    NaN where no calibration subject has a value or a label.
+    """
 
     interval_scale: Array
     platt: Array
@@ -85,19 +88,14 @@ def calibrate(network: EcgToPhenotypes, data: TrainingSet) -> Calibration:
     spread = np.concatenate([each.spread for each in both])
     known = ~np.isnan(true)
     scales = [
-        conformal_scale(
-            value[known[:, p], p : p + 1],
-            true[known[:, p], p : p + 1],
-            spread[known[:, p], p : p + 1],
-            COVERAGE,
-        )
+        _scale(value[known[:, p], p], true[known[:, p], p], spread[known[:, p], p])
         for p in range(true.shape[1])
     ]
     platt = [
         _platt(logits[label[:, d] != UNKNOWN, d], label[label[:, d] != UNKNOWN, d] == 1)
         for d in range(label.shape[1])
     ]
-    return Calibration(interval_scale=np.concatenate(scales), platt=np.stack(platt, axis=1))
+    return Calibration(interval_scale=np.array(scales), platt=np.stack(platt, axis=1))
 
 
 def _run(
@@ -116,8 +114,17 @@ def _run(
     return mean, spread, logits
 
 
+def _scale(value: Array, true: Array, spread: Array) -> float:
+    """Of one phenotype, from the subjects whose value is known."""
+    if not true.size:
+        return np.nan
+    return float(conformal_scale(value[:, None], true[:, None], spread[:, None], COVERAGE)[0])
+
+
 def _platt(logit: Array, label: NDArray[np.bool_]) -> Array:
     """(2,) slope and intercept that make the logit a calibrated one (Platt 1999)."""
+    if not label.size:
+        return np.full(2, np.nan)
 
     def loss(parameters: Array) -> float:
         scaled = parameters[0] * logit + parameters[1]

@@ -6,15 +6,18 @@ import base64
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from node.domain.errors import UnusableData
 from pipelines.command import app
+from pipelines.datasets.training_set import UNKNOWN
 from pipelines.evaluation.ecg import MODEL
 from pipelines.evaluation.report import METRICS, REPORT, evaluate
 from pipelines.training.configuration import read_configuration
@@ -202,6 +205,35 @@ def test_a_file_that_compare_did_not_write_is_refused(tmp_path: Path) -> None:
     (tmp_path / FOLDER / RESULT).write_text('[{"aligned": 3}]', encoding="utf-8")
     with pytest.raises(UnusableData, match="not what cardionets compare writes"):
         read_trials(Training(tmp_path, read_configuration(SHRUNKEN)))
+
+
+def test_what_nobody_has_measured_is_left_out_and_does_not_stop_the_rest(
+    trained: Path, tmp_path: Path
+) -> None:
+    """Tables of real subjects lack phenotypes and diagnoses, some or all."""
+    shutil.copytree(trained / DATA, tmp_path / DATA)
+    phenotypes = np.load(tmp_path / DATA / "phenotypes.npy", mmap_mode="r+")
+    phenotypes[:, 5] = np.nan
+    phenotypes[::3, 6] = np.nan
+    diseases = np.load(tmp_path / DATA / "diseases.npy", mmap_mode="r+")
+    diseases[:, 2], diseases[::2, 3] = UNKNOWN, UNKNOWN
+    phenotypes.flush()
+    diseases.flush()
+    for name in STAGES:
+        (tmp_path / name).symlink_to(trained / name, target_is_directory=True)
+    found = evaluate(
+        Training(tmp_path, read_configuration(SHRUNKEN)), fit=40, tick=lambda share: None
+    ).ecg
+    assert [found.phenotypes[place].subjects for place in (4, 5, 6)] == [24, 0, 16]
+    assert math.isnan(found.phenotypes[5].scores["ecg_only"].r2.value)
+    assert all(math.isfinite(found.r2_sum[name].value) for name in READERS)
+    assert math.isfinite(found.intervals["ecg_only"].mean.value)
+    assert [each.field_id for each in found.diseases] == [
+        "lv-systolic-dysfunction", "lv-hypertrophy", "myocardial-infarction",
+        "pulmonary-hypertension",
+    ]  # fmt: skip
+    assert found.diseases[2].screening["ecg_only"].subjects == 12
+    assert "sum of R2 over 81" in (tmp_path / REPORT).read_text(encoding="utf-8")
 
 
 def test_an_unfinished_training_is_not_measured(trained: Path, tmp_path: Path) -> None:
