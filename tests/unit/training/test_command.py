@@ -39,3 +39,20 @@ def test_a_finished_training_is_exported_with_its_figures(beside: Beside) -> Non
     bundle = read_bundle(finished.folder / Path(finished.configuration.name))
     assert bundle.digest in shown
     assert "| phenotypes · r2 | 0.25 |" in bundle.content("MODEL_CARD.md").decode()
+
+
+def test_what_is_no_stage_is_refused_with_the_names_of_all(beside: Beside) -> None:
+    words = ["train", "dream", "--config", str(SHRUNKEN), "--out", str(beside().folder)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    said = " ".join(result.output.replace("│", " ").split())
+    assert "dream is no stage; stages are pretrain-ecg, pretrain-cmr, align" in said
+
+
+def test_one_stage_is_trained_once(training: Training, beside: Beside) -> None:
+    folder = beside().folder
+    words = ("train", "pretrain-ecg", "--config", str(SHRUNKEN), "--out", str(folder))
+    assert "pretrain-ecg: training" in _cardionets(*words)
+    assert "pretrain-ecg: is finished" in _cardionets(*words)
+    found, wanted = (each / "pretrain-ecg" / WEIGHTS for each in (folder, training.folder))
+    assert found.read_bytes() == wanted.read_bytes()
