@@ -23,11 +23,12 @@ lint: $(VENV)/.dev
 check: lint
 	$(BIN)/python -m pytest -q tests/unit
 
-# Simulate, train and export the bundle of config/training/simulated-4ch.toml, on two cores; goes on
-# where it was broken off.
+# Simulate, train, measure and export the bundle of config/training/simulated-4ch.toml on two cores;
+# goes on where it was broken off.
 SIMULATED = --config config/training/simulated-4ch.toml --out runs/simulated
 train-simulated: $(VENV)/.dev
 	$(BIN)/cardionets run --beside $(SIMULATED)
+	$(BIN)/cardionets evaluate $(SIMULATED)
 	$(BIN)/cardionets export $(SIMULATED)
 
 # The full count of the kill test: 200 ECGs, 20 kills. SEED=n repeats a run.

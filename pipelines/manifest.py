@@ -60,6 +60,11 @@ class DiseaseSpec(Declaration):
     name: Text
 
 
+def disease_name(field_id: str) -> str:
+    """As its id in dicom_templates says it, for a reader: "heart-failure" is "Heart failure"."""
+    return field_id.replace("-", " ").capitalize()
+
+
 class CineSpec(Declaration):
     """The synthetic cine."""
 

@@ -324,17 +324,6 @@ class Autoencoder(nn.Module):
         return self.decode(unit_latent(posterior.sample(noise))), posterior
 
 
-class ServedEncoder(nn.Module):
-    """What a bundle serves of the encoder: cine to the unit latent of the posterior's mean."""
-
-    def __init__(self, autoencoder: Autoencoder) -> None:
-        super().__init__()
-        self.autoencoder = autoencoder
-
-    def forward(self, cine: Tensor) -> Tensor:
-        return unit_latent(self.autoencoder.encode(cine).mean)
-
-
 class ServedDecoder(nn.Module):
     """What a bundle serves of the decoder: a drawn latent to the cine in [-1, 1]."""
 

@@ -19,6 +19,7 @@ from pipelines.manifest import (
     PopulationSpec,
     ProvenanceSpec,
     SourceSpec,
+    disease_name,
 )
 from pipelines.preprocessing import RECIPES
 from pipelines.sampler_spec import SamplerSpec
@@ -63,8 +64,7 @@ def disease_file(text: str) -> DiseaseFile:
     field_id, _, file = text.partition("=")
     if not field_id or not file:
         raise ValueError(f"{text!r} is not of the form cardiomyopathy=FILE")
-    name = field_id.replace("-", " ").capitalize()
-    return DiseaseFile(field_id=field_id, name=name, file=Path(file))
+    return DiseaseFile(field_id=field_id, name=disease_name(field_id), file=Path(file))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,13 +59,11 @@ def screen(probability: Array, label: Labels, *, seed: int) -> Screening:
     )
 
 
-def area_under_curve(score: Array, label: Labels) -> float:
-    """AUROC: the share of pairs that are in order; ties count half."""
-    return float(resampled_auroc(np.ones((1, len(label))), score, label)[0])
-
-
 def resampled_auroc(weights: Array, score: Array, label: Labels) -> Array:
-    """(W,) for each row of weights (W, n); NaN where one class is missing."""
+    """(W,) share of pairs in order, ties half, for each row of weights (W, n).
+
+    NaN where one class is missing.
+    """
     hits, alarms = _cumulated(weights, score, label)
     sooner = np.diff(alarms, axis=1) * (hits[:, :-1] + hits[:, 1:]) / 2.0
     with np.errstate(divide="ignore", invalid="ignore"):

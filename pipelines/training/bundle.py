@@ -44,6 +44,7 @@ from pipelines.manifest import (
     PhenotypeSpec,
     PopulationSpec,
     ProvenanceSpec,
+    disease_name,
 )
 from pipelines.preprocessing import RECIPES
 from pipelines.sampler import golden_draw
@@ -146,6 +147,8 @@ def _generator(training: Training, condition: Tensor) -> Drawing:
     sampling, generator = training.configuration.sampling, training.generator()
     head = generator.diffloss
     assert isinstance(head, FlowHead)  # of training.run
+    shown = sampling.shown
+    assert shown != "expected"  # of the configuration
     size, autoencoder = generator.size, training.autoencoder()
     spec = SamplerSpec(
         kind="masked-autoregressive",
@@ -159,7 +162,7 @@ def _generator(training: Training, condition: Tensor) -> Drawing:
         guidance=GuidanceSpec(scale=sampling.guidance, schedule="constant"),
         temperature=1.0,
         samples=sampling.samples,
-        shown="sample" if sampling.shown == "expected" else sampling.shown,
+        shown=shown,
     )
     short, chance = golden_draw(spec)
     with torch.inference_mode():
@@ -192,6 +195,7 @@ def _manifest(
 ) -> Manifest:
     configuration, statement = training.configuration, training.data.statement
     use = SIMULATED_USE if statement.simulated else RESEARCH_USE
+    names = dict(DISEASES)
     return Manifest(
         schema_version=1,
         name=configuration.name,
@@ -202,7 +206,7 @@ def _manifest(
         ),
         phenotypes=_phenotypes(statement, calibration),
         diseases=tuple(
-            DiseaseSpec(field_id=field_id, name=dict(DISEASES)[field_id])
+            DiseaseSpec(field_id=field_id, name=names.get(field_id) or disease_name(field_id))
             for field_id in statement.diseases
         ),
         cine=CineSpec(view=VIEW, frames=FRAMES, rows=SIZE, columns=SIZE),

@@ -130,6 +130,7 @@ class TrainingConfiguration(_Table):
     networks: Networks
     stages: Stages
     sampling: Sampling
+    comparison: Comparison = Comparison()
 
     @model_validator(mode="after")
     def _has_what_the_sampler_needs(self) -> Self:
@@ -137,9 +138,9 @@ class TrainingConfiguration(_Table):
         for table in ("networks", "stages"):
             if getattr(getattr(self, table), name) is None:
                 raise ValueError(f"sampling.sampler is {name!r}, so {table}.{name} must be there")
+        if name == "generator" and self.sampling.shown == "expected":
+            raise ValueError("sampling.shown 'expected' is of a layout: a generator only draws")
         return self
-
-    comparison: Comparison = Comparison()
 
 
 def read_configuration(file: Path) -> TrainingConfiguration:

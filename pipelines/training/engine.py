@@ -23,7 +23,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 from pydantic import BaseModel, ConfigDict, PositiveInt
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -57,11 +57,9 @@ class Hardware(BaseModel):
 def train_stage(stage: Stage, folder: Path, hardware: Hardware, *, progress: bool) -> None:
     """Train to the end, from the last checkpoint in `folder` if there is one.
 
-    In the end the folder holds the kept weights; a stage that has them is not trained again. The
-    network of `stage` has them too.
+    In the end the folder holds the kept weights; a stage that has them is not trained again.
     """
     if (folder / WEIGHTS).exists():
-        stage.network.load_state_dict(load_file(folder / WEIGHTS))
         return
     checkpoint = folder / f"{CHECKPOINT}.ckpt"
     training = _Training(stage)

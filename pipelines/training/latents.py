@@ -41,22 +41,6 @@ def encode_cines(autoencoder: Autoencoder, data: TrainingSet, rows: NDArray[np.i
     return torch.cat(parts)
 
 
-def served_conditions(
-    network: EcgToPhenotypes, data: TrainingSet, subjects: NDArray[np.int64], *, known: bool
-) -> Tensor:
-    """(m, C) as serving computes them, the subject known or not."""
-    network.eval()
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(subjects), CHUNK):
-            some = subjects[start : start + CHUNK]
-            who = torch.from_numpy(data.subject[some]) * known
-            parts.append(
-                network(torch.from_numpy(data.ecg[some].astype(np.float32)), who).condition
-            )
-    return torch.cat(parts)
-
-
 def varied_conditions(
     network: EcgToPhenotypes,
     data: TrainingSet,

@@ -68,9 +68,8 @@ def compare(
     scored = []
     for trial in planned_trials(training):
         began(trial)
-        stage = _stage(training, trial)
-        training.train_apart(stage, _folder(training, trial), progress=progress)
-        score = _score(training, stage.ecg_network)
+        training.train_apart(_stage(training, trial), _folder(training, trial), progress=progress)
+        score = _score(training, trial_network(training, trial))
         scored.append(trial.model_copy(update={"score": score}))
     done = _Trials(tuple(scored))
     file = training.folder / FOLDER / RESULT

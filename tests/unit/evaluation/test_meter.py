@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
 
 from node.domain.errors import UnusableData
@@ -98,9 +99,8 @@ def test_it_learns_and_keeps_its_calibration(data: TrainingSet, tmp_path: Path) 
     train_stage(stage, tmp_path, Hardware(precision="32-true"), progress=False)
     with torch.no_grad():
         assert stage.loss(stage.batch(10_000)).item() < 0.5 * before
-    assert (tmp_path / WEIGHTS).exists()
     again = meter(data)
-    train_stage(again, tmp_path, Hardware(precision="32-true"), progress=False)
+    again.meter.load_state_dict(load_file(tmp_path / WEIGHTS))
     assert float(again.meter.slope) == float(stage.meter.slope) != 1.0
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from pipelines.evaluation.bootstrap import measure, resamples
 from pipelines.evaluation.screening import (
-    area_under_curve,
     calibration_bins,
+    resampled_auroc,
     resampled_average_precision,
     screen,
 )
@@ -17,8 +17,10 @@ LABEL = np.array([False, False, True, True])
 
 
 def test_auroc_is_the_share_of_pairs_in_order_and_ties_count_half() -> None:
-    assert area_under_curve(np.array([1.0, 2.0, 2.0, 3.0]), LABEL) == pytest.approx(0.875)
-    assert area_under_curve(np.array([4.0, 3.0, 2.0, 1.0]), LABEL) == pytest.approx(0.0)
+    every = np.ones((1, 4))
+    found = resampled_auroc(every, np.array([1.0, 2.0, 2.0, 3.0]), LABEL)
+    assert found[0] == pytest.approx(0.875)
+    assert resampled_auroc(every, np.array([4.0, 3.0, 2.0, 1.0]), LABEL)[0] == pytest.approx(0.0)
 
 
 def test_average_precision_sums_precision_over_what_recall_gains() -> None:

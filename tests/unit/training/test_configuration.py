@@ -68,3 +68,9 @@ def test_the_sampler_says_which_tables_must_be_there(tmp_path: Path) -> None:
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UnusableData, match=r"networks\."):
         read_configuration(file)
+
+
+def test_a_generator_cannot_show_what_only_a_layout_has(tmp_path: Path) -> None:
+    file = _changed(tmp_path, ('sampler = "layout"', 'sampler = "generator"\nshown = "expected"'))
+    with pytest.raises(UnusableData, match="sampling.shown 'expected'"):
+        read_configuration(file)
