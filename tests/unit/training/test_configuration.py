@@ -72,5 +72,5 @@ def test_the_sampler_says_which_tables_must_be_there(tmp_path: Path) -> None:
 
 def test_a_generator_cannot_show_what_only_a_layout_has(tmp_path: Path) -> None:
     file = _changed(tmp_path, ('sampler = "layout"', 'sampler = "generator"\nshown = "expected"'))
-    with pytest.raises(UnusableData, match="sampling.shown 'expected'"):
+    with pytest.raises(UnusableData, match=r"sampling\.shown 'expected'"):
         read_configuration(file)
