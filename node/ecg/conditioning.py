@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -77,10 +78,24 @@ def band_pass(
     filtered = samples.astype(np.float64)
     for corner_hz, kind in ((low_hz, "highpass"), (high_hz, "lowpass")):
         if corner_hz is not None:
-            sections = signal.butter(2, corner_hz, kind, fs=sampling_frequency_hz, output="sos")
+            sections = butterworth(2, corner_hz, kind, sampling_frequency_hz)
             padding = min(len(filtered) - 1, round(sampling_frequency_hz / corner_hz))
             filtered = signal.sosfiltfilt(sections, filtered, axis=0, padlen=padding)
     return filtered
+
+
+@lru_cache(maxsize=64)
+def butterworth(
+    order: int, corner_hz: float, kind: str, sampling_frequency_hz: float
+) -> NDArray[np.float64]:
+    """Second-order sections of a "highpass" or "lowpass"; shared, to be read only.
+
+    Designing a filter takes longer than filtering 10 s with it.
+    """
+    sections: NDArray[np.float64] = signal.butter(
+        order, corner_hz, kind, fs=sampling_frequency_hz, output="sos"
+    )
+    return sections
 
 
 def trim_calibration_pulse(record: ECGRecord) -> ECGRecord:

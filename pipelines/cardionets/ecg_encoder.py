@@ -33,6 +33,8 @@ class EcgEncoderSize:
     heads: int
     dim_head: int
     mlp: int
+    beat_patches: int = 0
+    """Beyond the paper: of the recipe's beat in front of an ECG, with which every window begins."""
     keep_amplitude: bool = False
     """Beyond the paper: embeds the mean and spread (mV) that the norm over a patch takes away."""
 
@@ -46,6 +48,16 @@ class EcgEncoderSize:
         return list(
             INDEPENDENT_LEADS if self.leads == len(INDEPENDENT_LEADS) else range(self.leads)
         )
+
+    @property
+    def beat_samples(self) -> int:
+        return self.beat_patches * self.patch
+
+    def window(self, start: int) -> list[slice]:
+        """Samples of a longer ECG that are seen at once: its beat, and from `start` its rhythm."""
+        first, rhythm = self.beat_samples + start, self.seq_len - self.beat_samples
+        beat = [slice(0, self.beat_samples)] if self.beat_patches else []
+        return [*beat, slice(first, first + rhythm)]
 
     @property
     def patches(self) -> int:

@@ -36,7 +36,8 @@ class Outputs(NamedTuple):
 class EcgToPhenotypes(nn.Module):
     """(B, 12, T) mV, at least the encoder's length, and the subject (B, 8).
 
-    A longer ECG is seen through windows that cover it, and the mean of their features is taken.
+    A longer ECG is seen through windows that cover it, each behind its beat if the ECG has one; the
+    mean of their features is taken.
     """
 
     def __init__(self, size: EcgEncoderSize, targets: int, diseases: int) -> None:
@@ -63,10 +64,11 @@ class EcgToPhenotypes(nn.Module):
     def _feature(self, ecg: Tensor) -> Tensor:
         size = self.encoder.size
         spare = ecg.shape[2] - size.seq_len
-        count = math.ceil(ecg.shape[2] / size.seq_len)
+        count = 1 + math.ceil(spare / (size.seq_len - size.beat_samples))
         starts = [spare * window // max(1, count - 1) for window in range(count)]
         seen = ecg[:, size.seen_leads]  # (B, L, T)
-        windows = torch.cat([seen[:, :, start : start + size.seq_len] for start in starts])
+        parts = [[seen[:, :, part] for part in size.window(start)] for start in starts]
+        windows = torch.cat([torch.cat(each, dim=2) for each in parts])
         return self.encoder(windows).unflatten(0, (count, len(ecg))).mean(dim=0)  # (B, W)
 
 

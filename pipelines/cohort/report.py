@@ -89,7 +89,7 @@ def _measure_signals(made: TrainingSet, count: int, tick: Tick) -> dict[str, NDA
     table = np.full((count, len(names)), np.nan)
     for row in range(count):
         record = ECGRecord(
-            samples=np.ascontiguousarray(made.ecg[row].T, dtype=np.float32),
+            samples=np.ascontiguousarray(made.rhythm[row].T, dtype=np.float32),
             leads=STANDARD_LEADS,
             sampling_frequency_hz=frequency_hz,
         )
@@ -139,7 +139,7 @@ def _explained_rows(made: TrainingSet, train: int, tick: Tick) -> list[Row]:
         chunks = []
         for start in range(part.start, part.stop, STRIDE):
             rows = slice(start, min(start + STRIDE, part.stop))
-            chunks.append(ecg_features(made.ecg[rows], made.heart_rate[rows]))
+            chunks.append(ecg_features(made.rhythm[rows], made.heart_rate[rows]))
             tick(0.45 * (rows.stop - rows.start) / total)
         return np.concatenate(chunks).astype(np.float64)
 

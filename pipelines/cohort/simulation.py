@@ -35,7 +35,7 @@ from pipelines.datasets.training_set import (
 from pipelines.manifest import SIMULATED_STATEMENT
 from pipelines.preprocessing import RECIPES, condition, subject_vector
 
-RECIPE = RECIPES["cardionode-1"]
+RECIPE = RECIPES["cardionode-2"]
 CHUNK = 100
 SIGNIFICANT_DIGITS = 6
 Tick = Callable[[int], None]
@@ -145,7 +145,7 @@ def subject_vectors(population: Population) -> NDArray[np.float32]:
 
 
 def conditioned_ecg(population: Population, index: int, *, seed: int) -> NDArray[np.float32]:
-    """(12, 2500) mV: one subject's ECG as the recipe conditions it."""
+    """(12, 2800) mV: one subject's ECG as the recipe conditions it."""
     record = ECGRecord(
         samples=simulate_ecg(population, index, seed=seed),
         leads=STANDARD_LEADS,

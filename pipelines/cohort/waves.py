@@ -135,8 +135,8 @@ def _apply_conduction(waves: Waves, conditions: Conditions, index: int) -> None:
         centre[_T] += 0.03
     elif conditions.conduction[index] == Conduction.RIGHT_BUNDLE_BRANCH_BLOCK:
         vector[6] = np.array([-0.42, -0.05, -0.50])
-        centre[6] = centre[5] + 0.035
-        width[6] = 0.017
+        centre[6] = centre[5] + 0.040
+        width[6] = 0.013
         vector[_T] += np.array([0.05, 0.0, 0.14])
 
 

@@ -94,6 +94,11 @@ class TrainingSet:
     cine: NDArray[np.uint8]
     cine_subject: NDArray[np.int64]
 
+    @property
+    def rhythm(self) -> NDArray[np.float16]:
+        """(n, 12, ·) the ECGs without the beat that the recipe may lay in front of them."""
+        return self.ecg[:, :, RECIPES[self.statement.recipe].beat_samples :]
+
     def cines_of(self, part: slice) -> NDArray[np.int64]:
         """(k,) rows of `cine` whose subjects are of the part."""
         inside = (self.cine_subject >= part.start) & (self.cine_subject < part.stop)

@@ -12,6 +12,7 @@ from scipy.ndimage import uniform_filter1d
 from node.domain.ecg import ECGRecord, Lead
 from node.ecg.beats import detect_beats
 from node.ecg.conditioning import band_pass, fill_gaps, resample
+from node.ecg.median_beat import INDEPENDENT, aligned_beats
 
 Array = NDArray[np.float64]
 
@@ -20,10 +21,6 @@ FINE_HZ: Final = 1000.0
 BEFORE_S: Final = 0.32
 AFTER_S: Final = 0.56
 """Of the beat, from the middle of its QRS complex; a fast heart leaves less of it free."""
-ALIGNMENT_S: Final = 0.03
-"""A beat is moved at most so far onto the others."""
-ALIKE: Final = 0.85
-"""Correlation with the median that a beat needs: extrasystoles stay out of it."""
 BAND_HZ: Final = (0.5, 40.0)
 FAST: Final = 0.18
 """Of the vector's fastest speed: it surely belongs to the QRS complex."""
@@ -45,15 +42,18 @@ P_EDGE: Final = 0.2
 """Of its fastest speed: slower, and the P wave has not begun."""
 P_MINIMUM_MV: Final = 0.05
 """What is lower in every lead is no P wave."""
+ST_S: Final = 0.08
+"""Of the window; with less before a very wide complex nothing is looked for."""
+P_EDGE: Final = 0.2
+"""Of its fastest speed: slower, and the P wave has not begun."""
+P_MINIMUM_MV: Final = 0.05
+"""What is lower in every lead is no P wave."""
 CORE: Final = 110
 """Samples on either side of the middle that beats are laid upon each other by."""
 ST_S: Final = 0.04
 """From the end of the QRS complex to where the T wave may begin."""
 BASELINE: Final = 6
 """Samples before the onset whose mean is 0 mV."""
-INDEPENDENT: Final = tuple(
-    list(Lead).index(lead) for lead in Lead if lead not in {Lead.III, Lead.AVR, Lead.AVL, Lead.AVF}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,9 @@ def median_beat(record: ECGRecord) -> MedianBeat | None:
     steady = band_pass(fill_gaps(record.samples), record.sampling_frequency_hz, *BAND_HZ)
     signal = resample(steady.astype(np.float32), record.sampling_frequency_hz, FINE_HZ)
     middles = np.rint(beats * (FINE_HZ / record.sampling_frequency_hz)).astype(np.int64)
-    windows = _aligned(signal, middles)
+    windows = aligned_beats(
+        signal, middles, frequency_hz=FINE_HZ, before_s=BEFORE_S, after_s=AFTER_S
+    )
     if len(windows) < 3:
         return None
     samples = np.median(windows, axis=0)
@@ -170,30 +172,6 @@ def _speed(samples: Array) -> Array:
     change = np.gradient(samples[:, INDEPENDENT], axis=0) * FINE_HZ
     speed: Array = uniform_filter1d(np.sqrt((change**2).sum(axis=1)), 5)
     return speed
-
-
-def _aligned(signal: NDArray[np.float32], middles: NDArray[np.int64]) -> Array:
-    """(beats, n, 12) windows around the beats of the usual shape, moved onto each other."""
-    before, after, slack = (round(s * FINE_HZ) for s in (BEFORE_S, AFTER_S, ALIGNMENT_S))
-    inside = (middles >= before + slack) & (middles + after + slack <= len(signal))
-    middles = middles[inside]
-    if len(middles) < 3:
-        return np.empty((0, before + after, signal.shape[1]))
-    core = np.arange(-CORE, CORE, 2)
-    lags = np.arange(-slack, slack + 1)
-    eight = signal[:, INDEPENDENT]
-    candidates = eight[middles[:, None, None] + lags[:, None] + core]  # (beats, lags, core, 8)
-    candidates -= candidates.mean(axis=2, keepdims=True)
-    length = np.sqrt((candidates**2).sum(axis=(2, 3)))
-    chosen = np.full(len(middles), slack)
-    for _ in range(2):
-        shape = np.median(candidates[np.arange(len(middles)), chosen], axis=0)
-        norm = length * np.sqrt((shape**2).sum()) + 1e-9
-        likeness = np.einsum("blcd,cd->bl", candidates, shape) / norm
-        chosen = likeness.argmax(axis=1)
-    usual = (middles + lags[chosen])[likeness.max(axis=1) >= ALIKE]
-    windows: Array = signal[usual[:, None] + np.arange(-before, after)].astype(np.float64)
-    return windows
 
 
 def _t_end(beat: MedianBeat) -> int | None:

@@ -74,7 +74,7 @@ def _features(data: TrainingSet, part: slice, tick: Tick) -> Array:
     chunks = []
     for start in range(part.start, part.stop, STRIDE):
         rows = slice(start, min(start + STRIDE, part.stop))
-        chunks.append(ecg_features(data.ecg[rows], data.heart_rate[rows]))
+        chunks.append(ecg_features(data.rhythm[rows], data.heart_rate[rows]))
         tick(0.5 * (rows.stop - rows.start) / (part.stop - part.start))
     return np.concatenate(chunks).astype(np.float64)
 

@@ -71,8 +71,8 @@ def _embed(
     with torch.inference_mode():
         for first in range(0, len(rows), CHUNK):
             some = rows[first : first + CHUNK]
-            middle = data.ecg[data.cine_subject[some], :, start : start + size.seq_len]
-            leads = middle[:, size.seen_leads].astype(np.float32)
+            whole = data.ecg[data.cine_subject[some]][:, size.seen_leads].astype(np.float32)
+            leads = np.concatenate([whole[:, :, part] for part in size.window(start)], axis=2)
             seen.append(ecg(torch.from_numpy(leads)).double().numpy())
             shown.append(cmr(cines(data.cine, some)).double().numpy())
     return np.concatenate(seen), np.concatenate(shown)

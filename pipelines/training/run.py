@@ -33,6 +33,7 @@ from pipelines.datasets.training_set import (
     TrainingSet,
     open_training_set,
 )
+from pipelines.preprocessing import RECIPES
 from pipelines.training.align import Align
 from pipelines.training.configuration import TrainingConfiguration
 from pipelines.training.diseases import Diseases
@@ -99,7 +100,14 @@ class Training:
 
     @cached_property
     def data(self) -> TrainingSet:
-        return open_training_set(self.folder / DATA)
+        found = open_training_set(self.folder / DATA)
+        recipe, seen = RECIPES[found.statement.recipe], self.configuration.networks.ecg_encoder
+        if recipe.beat_samples != seen.beat_samples:
+            raise UnusableData(
+                f"recipe {recipe.name} lays a beat of {recipe.beat_samples} samples in front of an "
+                f"ECG: networks.ecg_encoder takes {seen.beat_samples} (beat_patches x patch)"
+            )
+        return found
 
     def prepare(self, tick: Tick) -> None:
         """Simulate the configured cohort into the folder, unless it is there.

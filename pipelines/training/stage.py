@@ -89,10 +89,11 @@ def ecg_windows(
     size: EcgEncoderSize,
     chance: np.random.Generator,
 ) -> Tensor:
-    """(B, 12, seq_len) mV: of each row's ECG a window that starts anywhere."""
+    """(B, 12, seq_len) mV: of each row's ECG a window whose rhythm starts anywhere."""
     starts = chance.integers(0, ecg.shape[2] - size.seq_len + 1, len(rows))
     windows = [
-        ecg[row, :, start : start + size.seq_len] for row, start in zip(rows, starts, strict=True)
+        np.concatenate([ecg[row, :, part] for part in size.window(start)], axis=1)
+        for row, start in zip(rows, starts.tolist(), strict=True)
     ]
     return torch.from_numpy(np.stack(windows).astype(np.float32))
 

@@ -70,10 +70,10 @@ def test_a_left_bundle_branch_block_widens_the_qrs_complex_beyond_120_ms(
 def test_a_right_bundle_branch_block_widens_it_beyond_115_ms_with_a_late_r_in_v1(
     healthy: Population,
 ) -> None:
-    """In most: where the QRS is narrow, a pause parts the late wave and the measure ends before."""
+    """Nearly always: noise may hide the pause before the late wave, and the measure ends there."""
     blocked = with_condition(healthy, conduction=Conduction.RIGHT_BUNDLE_BRANCH_BLOCK)
     widths = [measures_of(blocked, index).qrs_duration_ms for index in range(SUBJECTS)]
-    assert np.median(widths) > 115.0
+    assert np.mean(np.array(widths) > 115.0) >= 0.9
     for index in np.flatnonzero(np.array(widths) > 115.0).tolist():
         assert widths[index] > measures_of(healthy, index).qrs_duration_ms + 10.0
         late = qrs_of(blocked, index)[int(0.6 * widths[index]) :]

@@ -13,6 +13,7 @@ from node.domain.errors import PredictionError
 from pipelines.preprocessing import RECIPES, condition, subject_vector
 
 RECIPE = RECIPES["cardionode-1"]
+BEAT_FIRST = RECIPES["cardionode-2"]
 PUBLISHED = RECIPES["published-1"]
 MakeEcg = Callable[..., ECGRecord]
 
@@ -60,6 +61,43 @@ def test_a_window_without_gaps_is_preferred(make_ecg: MakeEcg) -> None:
     conditioned = condition(replace(record, samples=samples), RECIPE)
     whole = condition(make_ecg(seconds=13.0, rate_bpm=60.0), RECIPE)
     assert np.abs(conditioned - whole)[:, 750:1750].max() < 0.05
+
+
+@pytest.mark.parametrize("rate_bpm", [45.0, 75.0, 130.0])
+def test_the_beat_stands_in_front_its_qrs_complex_at_450_ms(
+    make_ecg: MakeEcg, rate_bpm: float
+) -> None:
+    record = make_ecg(rate_bpm=rate_bpm)
+    conditioned = condition(record, BEAT_FIRST)
+    assert conditioned.shape == (12, 300 + 2500) and BEAT_FIRST.beat_samples == 300
+    assert np.array_equal(conditioned[:, 300:], condition(record, RECIPE))
+    around = conditioned[11, 75:150]  # 300 to 600 ms of V6, whose R is the tallest
+    assert 75 + int(around.argmax()) == pytest.approx(0.45 * 250.0, abs=1.0)
+    assert around.max() == pytest.approx(conditioned[11, 300:].max(), rel=0.07)
+
+
+def test_the_beat_has_less_noise_than_the_window(make_ecg: MakeEcg) -> None:
+    clean = make_ecg()
+    noise = 0.05 * np.random.default_rng(3).standard_normal(clean.samples.shape)
+    noisy = replace(clean, samples=clean.samples + noise.astype(np.float32))
+    error = condition(noisy, BEAT_FIRST) - condition(clean, BEAT_FIRST)
+    assert error[:, 50:250].std() < 0.6 * error[:, 300:].std()
+
+
+def test_an_extrasystole_stays_out_of_the_beat(make_ecg: MakeEcg) -> None:
+    record = make_ecg()
+    samples = record.samples.copy()
+    early = np.arange(1900, 2000)  # where the fifth beat's T wave has ended
+    bell = np.exp(-0.5 * ((early - 1950) / 22.0) ** 2)
+    samples[early] -= (1.5 * bell[:, np.newaxis] * np.linspace(1.0, 0.4, 12)).astype(np.float32)
+    beat = condition(replace(record, samples=samples), BEAT_FIRST)[:, :300]
+    assert np.abs(beat - condition(record, BEAT_FIRST)[:, :300])[:, 50:250].max() < 0.05
+
+
+def test_without_a_beat_there_is_silence_in_front(make_ecg: MakeEcg) -> None:
+    record = make_ecg()
+    flat = replace(record, samples=np.zeros_like(record.samples))
+    assert not condition(flat, BEAT_FIRST).any()
 
 
 def test_the_published_input_is_twelve_leads_of_nine_seconds(make_ecg: MakeEcg) -> None:
