@@ -1,4 +1,4 @@
-"""The command `cardionets`: simulate, train, measure and look at what a CardioNode serves."""
+"""The command `cardionets`: simulate or prepare, train, measure what a CardioNode serves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from node.domain.errors import CardioNodeError
-from pipelines.cli import cohort, published, training
+from pipelines.cli import cohort, dataset, published, training
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -19,6 +19,7 @@ def cardionets() -> None:
 
 
 app.command()(cohort.simulate)
+app.command()(dataset.prepare)
 app.command("cohort-report")(cohort.cohort_report)
 app.command("import-checkpoint")(published.import_checkpoint)
 for command in (

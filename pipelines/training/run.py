@@ -41,6 +41,7 @@ from pipelines.training.engine import WEIGHTS, train_stage
 from pipelines.training.generator import GeneratorStage
 from pipelines.training.latents import DrawingSettings, encode_cines, varied_conditions
 from pipelines.training.layout import LayoutStage
+from pipelines.training.needs import check_needs
 from pipelines.training.phenotypes import Phenotypes, PhenotypesSettings
 from pipelines.training.pretrain_cmr import PretrainCmr
 from pipelines.training.pretrain_ecg import PretrainEcg
@@ -87,6 +88,7 @@ class Training:
     def train(self, name: str, *, progress: bool) -> None:
         """Train one stage to its end. Raises UnusableData (a stage before it is not finished)."""
         if not self.finished(name):
+            check_needs(name, self.data)
             self.train_apart(self.stages[name](), self.folder / name, progress=progress)
 
     def train_apart(self, stage: Stage, folder: Path, *, progress: bool) -> None:

@@ -1,0 +1,278 @@
+"""Real recordings into a training set on disk, split by subject, conditioned as serving does it.
+
+Recordings are taken as they come: each part's rows grow in files of their own, which are then laid
+one behind the other. So memory holds no cohort, and the disk holds it twice for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from node.domain.ecg import ECGRecord, Severity
+from node.domain.errors import InputError, PredictionError, UnusableData
+from node.domain.identifiers import digest_of, sha256
+from node.ecg.beats import heart_rate_bpm
+from node.ecg.conditioning import trim_calibration_pulse
+from node.ecg.quality import assess
+from pipelines.cohort.phenotypes import PHENOTYPES
+from pipelines.datasets.disease_table import FIELD_IDS, Labels
+from pipelines.datasets.heart_beat import stored_cine
+from pipelines.datasets.recording import Recording, Refused
+from pipelines.datasets.refused_list import REFUSED, RefusedList
+from pipelines.datasets.row_file import RowFile
+from pipelines.datasets.split import Part, Shares, check_disjoint, part_of, part_of_ptb_xl
+from pipelines.datasets.training_set import (
+    FRAMES,
+    SIZE,
+    STATEMENT,
+    SUBJECT_VALUES,
+    UNKNOWN,
+    Statement,
+    TrainingSet,
+    create_training_set,
+    finish_training_set,
+)
+from pipelines.preprocessing import Recipe, condition, subject_vector
+
+ORDER: Final = (Part.TEST, Part.VALIDATION, Part.TRAIN)
+"""Of the parts in a training set; what validates while real data is split calibrates there."""
+UNLABELLED: Final = (UNKNOWN,) * len(FIELD_IDS)
+
+Progress = Callable[[int, int | None], None]
+"""Told how many recordings or rows are done, and of how many; None while nobody knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Who trains, calibrates, tests: by a hash of the subject, or by its publisher's folds."""
+
+    salt: str
+    shares: Shares
+    publishers_folds: bool = False
+
+    def part(self, recording: Recording) -> Part:
+        """Raises UnusableData (no fold where folds decide)."""
+        if not self.publishers_folds:
+            return part_of(recording.subject_id, self.salt, self.shares)
+        if recording.fold is None:
+            raise UnusableData("its publisher gave it no fold: split it by salt")
+        return part_of_ptb_xl(recording.fold)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How recordings become a training set."""
+
+    recipe: Recipe
+    split: Split
+    description: str
+    diseases: Mapping[str, Labels] = field(default_factory=dict, repr=False)
+    """By subject."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The training set, how many subjects each part of it has, and how much was refused."""
+
+    made: TrainingSet
+    subjects: Mapping[Part, int]
+    refused: int
+
+
+def prepare_training_set(
+    folder: Path,
+    found: Iterable[Recording | Refused],
+    roots: Collection[Path],
+    plan: Plan,
+    progress: Progress,
+) -> Prepared:
+    """Write the training set of what was found below `roots`, and REFUSED: what was not, and why.
+
+    One row an ECG, in the order found within its part. The same recordings give the same bytes.
+    Raises UnusableData: a whole set is there already, a part has no ECG, a subject is in two parts.
+    """
+    if (folder / STATEMENT).exists():
+        raise UnusableData(
+            f"{folder} holds a training set already: choose another folder, or remove it"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix="parts-") as spool, ExitStack() as stack:
+        refused = stack.enter_context(RefusedList(folder / REFUSED, roots))
+        parts = {part: _Rows(Path(spool), part, plan.recipe, stack) for part in ORDER}
+        intake = _Intake(plan, parts, refused)
+        for done, one in enumerate(found, start=1):
+            intake.take(one)
+            progress(done, None)
+        subjects = intake.subjects
+        check_disjoint(subjects)
+        _check_parts(parts, refused)
+        made = create_training_set(folder, _statement(plan, parts, subjects[Part.TEST]))
+        _lay(made, parts, progress)
+        finish_training_set(folder, made)
+    counts = {part: len(subjects[part]) for part in ORDER}
+    return Prepared(made=made, subjects=counts, refused=refused.count)
+
+
+def digest_subjects(subject_ids: Iterable[str]) -> str:
+    """SHA-256 over the sorted hashes of subjects: the same people, the same digest."""
+    hashes = sorted({digest_of("subject", subject_id) for subject_id in subject_ids})
+    return sha256("\n".join(hashes).encode())
+
+
+def served_record(ecg: ECGRecord, recipe: Recipe) -> ECGRecord:
+    """The record as a node hands it to a model: past the quality gate, no calibration pulse.
+
+    Raises UnusableData, in the words of the gate.
+    """
+    report = assess(ecg, minimum_duration_s=recipe.minimum_duration_s)
+    if not report.accepted:
+        reasons = [each.message for each in report.findings if each.severity is Severity.REFUSE]
+        raise UnusableData(" ".join(reasons))
+    return trim_calibration_pulse(ecg)
+
+
+class _Rows:
+    """The rows of one part, each array in a file of its own."""
+
+    def __init__(self, folder: Path, part: Part, recipe: Recipe, stack: ExitStack) -> None:
+        def file(name: str, dtype: type, *shape: int) -> RowFile:
+            return stack.enter_context(RowFile(folder / f"{part.value}-{name}", dtype, shape))
+
+        self.of_ecg = {
+            "ecg": file("ecg", np.float16, 12, recipe.window_samples),
+            "subject": file("subject", np.float32, SUBJECT_VALUES),
+            "phenotypes": file("phenotypes", np.float32, len(PHENOTYPES)),
+            "heart_rate": file("heart_rate", np.float32),
+            "diseases": file("diseases", np.int8, len(FIELD_IDS)),
+        }
+        self.cine = file("cine", np.uint8, FRAMES, SIZE, SIZE)
+        self.cine_row: list[int] = []
+        """Row of each cine's ECG within the part."""
+
+    @property
+    def count(self) -> int:
+        return self.of_ecg["ecg"].count
+
+
+class _Intake:
+    """Takes recordings one by one; remembers of each subject where its first ECG went."""
+
+    def __init__(self, plan: Plan, parts: Mapping[Part, _Rows], refused: RefusedList) -> None:
+        self.subjects: dict[Part, set[str]] = {part: set() for part in parts}
+        self._plan, self._parts, self._refused = plan, parts, refused
+        self._homes: dict[str, tuple[_Rows, int]] = {}
+        self._with_cine: set[str] = set()
+
+    def take(self, one: Recording | Refused) -> None:
+        """A recording's ECG and cine are used or refused each by itself."""
+        if isinstance(one, Refused):
+            self._refused.add(one)
+            return
+        for take, held in ((self._take_ecg, one.ecg), (self._take_cine, one.cine)):
+            if held is None:
+                continue
+            try:
+                take(one)
+            except (InputError, PredictionError) as error:
+                self._refused.add(Refused(path=one.source, reason=error.message, code=error.code))
+
+    def _take_ecg(self, recording: Recording) -> None:
+        assert recording.ecg is not None  # of `take`
+        if not recording.subject_id:
+            raise UnusableData("nobody knows whose this is: it cannot be split by subject")
+        record = served_record(recording.ecg, self._plan.recipe)
+        rate = heart_rate_bpm(record)
+        assert rate is not None  # of the gate
+        row: dict[str, ArrayLike] = {
+            "ecg": condition(record, self._plan.recipe),
+            "subject": subject_vector(recording.subject),
+            "phenotypes": _phenotypes(recording.phenotypes or {}),
+            "heart_rate": rate,
+            "diseases": self._plan.diseases.get(recording.subject_id, UNLABELLED),
+        }
+        part = self._plan.split.part(recording)
+        rows = self._parts[part]
+        self._homes.setdefault(recording.subject_id, (rows, rows.count))
+        self.subjects[part].add(recording.subject_id)
+        for name, file in rows.of_ecg.items():
+            file.append(row[name])
+
+    def _take_cine(self, recording: Recording) -> None:
+        """Beside the subject's first ECG."""
+        assert recording.cine is not None  # of `take`
+        home = self._homes.get(recording.subject_id)
+        if home is None:
+            raise UnusableData("a cine whose subject has no usable ECG")
+        if recording.subject_id in self._with_cine:
+            raise UnusableData("a second cine of the same subject: the first one is used")
+        rows, row = home
+        rows.cine.append(stored_cine(recording.cine))
+        rows.cine_row.append(row)
+        self._with_cine.add(recording.subject_id)
+
+
+def _phenotypes(known: Mapping[str, float]) -> NDArray[np.float32]:
+    """(P,) in the order of PHENOTYPES, NaN where unknown."""
+    return np.array([known.get(each.field_id, np.nan) for each in PHENOTYPES], np.float32)
+
+
+def _check_parts(parts: Mapping[Part, _Rows], refused: RefusedList) -> None:
+    if not any(rows.count for rows in parts.values()):
+        raise UnusableData(
+            f"no usable ECG was found; {refused.count} refused, each with its reason in "
+            f"{refused.path}"
+        )
+    purpose = {Part.TEST: "test", Part.VALIDATION: "calibrate", Part.TRAIN: "train"}
+    for part, rows in parts.items():
+        if not rows.count:
+            raise UnusableData(
+                f"the split leaves no subject to {purpose[part]} on: give more subjects, other "
+                "shares or another salt"
+            )
+
+
+def _statement(plan: Plan, parts: Mapping[Part, _Rows], test_subjects: set[str]) -> Statement:
+    return Statement(
+        description=plan.description,
+        simulated=False,
+        recipe=plan.recipe.name,
+        test=parts[Part.TEST].count,
+        calibration=parts[Part.VALIDATION].count,
+        train=parts[Part.TRAIN].count,
+        cines=sum(rows.cine.count for rows in parts.values()),
+        field_ids=tuple(phenotype.field_id for phenotype in PHENOTYPES),
+        diseases=FIELD_IDS,
+        test_digest=digest_subjects(test_subjects),
+    )
+
+
+def _lay(made: TrainingSet, parts: Mapping[Part, _Rows], progress: Progress) -> None:
+    """The parts one behind the other; cines in the order of their ECGs."""
+    total = sum(
+        file.count for rows in parts.values() for file in (*rows.of_ecg.values(), rows.cine)
+    )
+    done = first_row = first_cine = 0
+    for rows in parts.values():
+        cine_row = np.array(rows.cine_row, np.int64)
+        order = np.argsort(cine_row)
+        targets: list[tuple[NDArray[Any], int, Iterable[NDArray[Any]]]] = [
+            (getattr(made, name), first_row, file.chunks()) for name, file in rows.of_ecg.items()
+        ]
+        targets.append((made.cine, first_cine, rows.cine.chunks(order)))
+        for target, first, chunks in targets:
+            place = first
+            for chunk in chunks:
+                target[place : place + len(chunk)] = chunk
+                place, done = place + len(chunk), done + len(chunk)
+                progress(done, total)
+        last_cine = first_cine + rows.cine.count
+        made.cine_subject[first_cine:last_cine] = first_row + cine_row[order]
+        first_row, first_cine = first_row + rows.count, last_cine
