@@ -28,6 +28,7 @@ check: lint
 SIMULATED = --config config/training/simulated-4ch.toml --out runs/simulated
 train-simulated: $(VENV)/.dev
 	$(BIN)/cardionets run --beside $(SIMULATED)
+	$(BIN)/cardionets compare $(SIMULATED)
 	$(BIN)/cardionets evaluate $(SIMULATED)
 	$(BIN)/cardionets export $(SIMULATED)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from node.domain.identifiers import digest_of
 from pipelines.runtime import Array, Session
+from pipelines.sampler import DrawnCines
 from pipelines.sampler_spec import LayoutSpec
 
 
@@ -32,6 +33,10 @@ class LayoutSampler:
             noise = seeded_noise(self.spec, *identity)[:count]
         shown: Array = self.cines(condition, noise).mean(axis=0)
         return shown
+
+    def samples(self, condition: Array, *identity: str) -> DrawnCines:
+        """As `CineSampler`."""
+        return DrawnCines(samples=self.cines(condition, seeded_noise(self.spec, *identity)))
 
     def cines(self, condition: Array, noise: Array) -> Array:
         """(K, frames, rows, columns) in [0, 1] for noise (K, components)."""

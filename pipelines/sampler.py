@@ -87,6 +87,9 @@ class CineSampler(Protocol):
         Raises PredictionError (a graph failed or gave NaN or infinity).
         """
 
+    def samples(self, condition: Array, *identity: str) -> DrawnCines:
+        """All samples that the bundle's `frames` would be made of, whichever it shows."""
+
     def golden_latent(self, condition: Array) -> Array:
         """(1, c, t, h, w) of a short drawing: what the golden archive gives the decoder."""
 
@@ -102,7 +105,11 @@ class Sampler:
 
     def frames(self, condition: Array, *identity: str) -> Array:
         """As `CineSampler`."""
-        return self.shown(self.cines(condition, Chance.seeded(self.spec, *identity)))
+        return self.shown(self.samples(condition, *identity))
+
+    def samples(self, condition: Array, *identity: str) -> DrawnCines:
+        """As `CineSampler`."""
+        return self.cines(condition, Chance.seeded(self.spec, *identity))
 
     def golden_latent(self, condition: Array) -> Array:
         """As `CineSampler`."""

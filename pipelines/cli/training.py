@@ -28,8 +28,8 @@ def train(
     stage: Annotated[
         str,
         typer.Argument(
-            help="pretrain-ecg, pretrain-cmr, align, phenotypes, diseases, tokenizer, layout or "
-            "generator."
+            help="pretrain-ecg, pretrain-cmr, align, phenotypes, diseases, meter, tokenizer, "
+            "layout or generator."
         ),
     ],
     config: Configuration,
@@ -90,6 +90,9 @@ def evaluate(
     fit: Annotated[
         int, typer.Option(min=1, help="Training subjects to fit baselines and oracle on, at most.")
     ] = 20000,
+    bank: Annotated[
+        int, typer.Option(min=1, help="Hearts that the ideal sampler of cines draws from.")
+    ] = 200000,
 ) -> None:
     """Measure the finished training on its test subjects: report.html and metrics.json."""
     from pipelines.evaluation.report import METRICS, REPORT
@@ -98,7 +101,9 @@ def evaluate(
     training = _training(config, out)
     with progress_bar() as progress:
         task = progress.add_task("measuring", total=1.0)
-        evaluate_training(training, fit=fit, tick=lambda share: progress.advance(task, share))
+        evaluate_training(
+            training, fit=fit, bank=bank, tick=lambda share: progress.advance(task, share)
+        )
     plain_console().print(f"{out / REPORT}, {out / METRICS}")
 
 

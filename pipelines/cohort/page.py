@@ -45,9 +45,10 @@ def bullets(sentences: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(each)}</li>" for each in sentences) + "</ul>"
 
 
-def picture(png: bytes, alt: str) -> str:
-    encoded = base64.b64encode(png).decode("ascii")
-    return f'<p><img alt="{escape(alt)}" src="data:image/png;base64,{encoded}"></p>'
+def picture(image: bytes, alt: str, kind: str = "png") -> str:
+    """kind: png, or webp for what moves."""
+    encoded = base64.b64encode(image).decode("ascii")
+    return f'<p><img alt="{escape(alt)}" src="data:image/{kind};base64,{encoded}"></p>'
 
 
 def png(figure: Figure) -> bytes:

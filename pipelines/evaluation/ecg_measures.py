@@ -42,14 +42,6 @@ P_EDGE: Final = 0.2
 """Of its fastest speed: slower, and the P wave has not begun."""
 P_MINIMUM_MV: Final = 0.05
 """What is lower in every lead is no P wave."""
-ST_S: Final = 0.08
-"""Of the window; with less before a very wide complex nothing is looked for."""
-P_EDGE: Final = 0.2
-"""Of its fastest speed: slower, and the P wave has not begun."""
-P_MINIMUM_MV: Final = 0.05
-"""What is lower in every lead is no P wave."""
-CORE: Final = 110
-"""Samples on either side of the middle that beats are laid upon each other by."""
 ST_S: Final = 0.04
 """From the end of the QRS complex to where the T wave may begin."""
 BASELINE: Final = 6

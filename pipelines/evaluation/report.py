@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from pipelines.catalog import load_pipeline
 from pipelines.cohort import page
+from pipelines.evaluation.cine import CineFigures, Gallery, evaluate_cines
+from pipelines.evaluation.cine_section import cine_parts
 from pipelines.evaluation.ecg import EcgFigures, evaluate_ecg
 from pipelines.evaluation.ecg_section import ecg_parts
 from pipelines.evaluation.readers import Tick
+from pipelines.training.bundle import build_bundle
 from pipelines.training.run import Training
 
 METRICS: Final = "metrics.json"
@@ -24,17 +30,30 @@ class Evaluation:
     """All that is measured on the test subjects."""
 
     ecg: EcgFigures
+    cine: CineFigures | None
+    """None where fewer than two test subjects have a cine."""
 
 
-def evaluate(training: Training, *, fit: int, tick: Tick) -> Evaluation:
+def evaluate(training: Training, *, fit: int, bank: int, tick: Tick) -> Evaluation:
     """Measure a finished training; write metrics.json and report.html into its folder.
 
-    fit: as in `evaluate_ecg`. Raises UnusableData (a stage is not finished).
+    Cines are those that its bundle draws. fit: as in `evaluate_ecg`; bank: as in `evaluate_cines`.
+    Raises UnusableData (a stage is not finished).
     """
-    found = Evaluation(ecg=evaluate_ecg(training, fit=fit, tick=tick))
+    data = training.data
+    cines, gallery = None, None
+    if len(data.cines_of(data.statement.test_part)) >= 2:
+        with TemporaryDirectory() as folder:
+            bundle = build_bundle(Path(folder) / training.configuration.name, training, {})
+            pipeline = load_pipeline(bundle, threads=training.configuration.threads or 1)
+            cines, gallery = evaluate_cines(
+                training, pipeline, bank=bank, tick=lambda share: tick(0.6 * share)
+            )
+    ecg = evaluate_ecg(training, fit=fit, tick=lambda share: tick(0.4 * share))
+    found = Evaluation(ecg=ecg, cine=cines)
     text = json.dumps(metrics_of(found, training), indent=2, allow_nan=False)
     (training.folder / METRICS).write_text(text + "\n", encoding="utf-8")
-    (training.folder / REPORT).write_text(render_report(found, training), encoding="utf-8")
+    (training.folder / REPORT).write_text(render_report(found, gallery, training), encoding="utf-8")
     return found
 
 
@@ -52,7 +71,7 @@ def metrics_of(evaluation: Evaluation, training: Training) -> dict[str, Any]:
     return rounded
 
 
-def render_report(evaluation: Evaluation, training: Training) -> str:
+def render_report(evaluation: Evaluation, gallery: Gallery | None, training: Training) -> str:
     """The page."""
     statement, configuration = training.data.statement, training.configuration
     facts = [
@@ -70,6 +89,7 @@ def render_report(evaluation: Evaluation, training: Training) -> str:
             "has seen. In brackets: 95 % intervals, bootstrap over subjects, the same resamples "
             "for every reader."
         ),
+        *cine_parts(evaluation.cine, gallery),
         *ecg_parts(evaluation.ecg),
     ]
     return page.render_page(

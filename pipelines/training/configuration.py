@@ -21,12 +21,14 @@ from node.domain.errors import UnusableData
 from pipelines.cardionets.autoencoder import AutoencoderSize
 from pipelines.cardionets.cmr_encoder import CmrEncoderSize
 from pipelines.cardionets.ecg_encoder import EcgEncoderSize
+from pipelines.cardionets.segmenter import SegmenterSize
 from pipelines.cohort.simulation import CohortSizes
 from pipelines.training.align import AlignSettings
 from pipelines.training.diseases import DiseasesSettings
 from pipelines.training.engine import Hardware
 from pipelines.training.generator import GeneratorSettings
 from pipelines.training.layout import LayoutSettings
+from pipelines.training.meter import MeterSettings
 from pipelines.training.phenotypes import PhenotypesSettings
 from pipelines.training.pretrain_cmr import PretrainCmrSettings
 from pipelines.training.pretrain_ecg import PretrainEcgSettings
@@ -67,6 +69,7 @@ class Networks(_Table):
     autoencoder: AutoencoderSize
     layout: LayoutShape | None = None
     generator: GeneratorShape | None = None
+    meter: SegmenterSize = SegmenterSize()
 
 
 class Stages(_Table):
@@ -77,6 +80,8 @@ class Stages(_Table):
     align: AlignSettings
     phenotypes: PhenotypesSettings
     diseases: DiseasesSettings
+    meter: MeterSettings | None = None
+    """Measures drawn cines, in evaluation alone; it learns from a simulator's outlines."""
     tokenizer: TokenizerSettings
     layout: LayoutSettings | None = None
     generator: GeneratorSettings | None = None

@@ -45,6 +45,11 @@ class MeterSettings(StageSettings):
     """Training cines on which the straight line is fitted."""
 
 
+def pixel_mm(data: TrainingSet) -> float:
+    """Side of a pixel of a simulated cine."""
+    return FIELD_OF_VIEW_MM / data.cine.shape[2]
+
+
 class Meter(Stage):
     name: ClassVar[str] = "meter"
 
@@ -65,7 +70,7 @@ class Meter(Stage):
         self.population = population
         self.simulation_seed = data.statement.seed
         self.rows = data.cines_of(data.statement.train_part)
-        self.meter = VentricleMeter(size, FIELD_OF_VIEW_MM / data.cine.shape[2])
+        self.meter = VentricleMeter(size, pixel_mm(data))
 
     @property
     def network(self) -> nn.Module:

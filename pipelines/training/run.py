@@ -26,13 +26,14 @@ from pipelines.cardionets.flow import FlowHead
 from pipelines.cardionets.generator import Generator, MarSize
 from pipelines.cardionets.heads import projection_head
 from pipelines.cardionets.layout import Layout, LayoutSize
-from pipelines.cohort.simulation import CohortSizes, Tick, simulate_cohort
+from pipelines.cohort.simulation import CohortSizes, Tick, population_of, simulate_cohort
 from pipelines.datasets.training_set import (
     STATEMENT,
     Statement,
     TrainingSet,
     open_training_set,
 )
+from pipelines.evaluation.left_ventricle import VentricleMeter
 from pipelines.preprocessing import RECIPES
 from pipelines.training.align import Align
 from pipelines.training.configuration import TrainingConfiguration
@@ -41,6 +42,7 @@ from pipelines.training.engine import WEIGHTS, train_stage
 from pipelines.training.generator import GeneratorStage
 from pipelines.training.latents import DrawingSettings, encode_cines, varied_conditions
 from pipelines.training.layout import LayoutStage
+from pipelines.training.meter import Meter, pixel_mm
 from pipelines.training.needs import check_needs
 from pipelines.training.phenotypes import Phenotypes, PhenotypesSettings
 from pipelines.training.pretrain_cmr import PretrainCmr
@@ -74,6 +76,7 @@ class Training:
             Align.name: self._align,
             Phenotypes.name: self._phenotypes,
             Diseases.name: self._diseases,
+            **({Meter.name: self._meter} if self.configuration.stages.meter else {}),
             Tokenizer.name: self._tokenizer,
             **self._drawing,
         }
@@ -157,6 +160,14 @@ class Training:
         autoencoder.load_state_dict(self._weights(Tokenizer.name))
         return autoencoder.eval()
 
+    def meter(self) -> VentricleMeter | None:
+        """What measures drawn cines; None where the configuration has no such stage."""
+        if self.configuration.stages.meter is None:
+            return None
+        meter = VentricleMeter(self.configuration.networks.meter, pixel_mm(self.data))
+        meter.load_state_dict(self._weights(Meter.name))
+        return meter.eval()
+
     def layout(self) -> Layout:
         """The finished layout."""
         layout = self._new_layout()
@@ -191,6 +202,12 @@ class Training:
         c, network = self.configuration, self._new_ecg_network()
         network.load_state_dict(self._weights(Phenotypes.name))
         return Diseases(c.stages.diseases, c.seed, network, self.data)
+
+    def _meter(self) -> Stage:
+        settings, size = self.configuration.stages.meter, self.configuration.networks.meter
+        assert settings is not None  # of `stages`
+        population = population_of(self.data.statement)
+        return Meter(settings, self.configuration.seed, size, self.data, population)
 
     def _tokenizer(self) -> Stage:
         c = self.configuration

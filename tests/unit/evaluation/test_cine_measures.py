@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pipelines.evaluation.cine import (
+from pipelines.evaluation.cine_measures import (
     WHOLE,
     crop,
     diversity,

@@ -1,0 +1,164 @@
+"""The cines that are compared: drawn by the model, by the ideal sampler, or without an ECG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipelines.cardionets.autoencoder import Autoencoder, unit_latent
+from pipelines.cohort.population import Population, simulate_population
+from pipelines.datasets.training_set import SUBJECT_VALUES, TrainingSet
+from pipelines.ecg_to_cmr import EcgToCmr
+from pipelines.evaluation.baselines import demographic_neighbours
+from pipelines.evaluation.cine_measures import Cine, diversity
+from pipelines.evaluation.ideal import draw_hearts, effective_size, expected, scan, seen, weigh
+from pipelines.evaluation.left_ventricle import VentricleMeter, Volumes
+
+Array = NDArray[np.float64]
+Pictures = NDArray[np.float16]
+"""(n, frames, rows, columns) in [0, 1], one cine a subject."""
+Each = Callable[[], None]
+"""Told that one more subject is done."""
+PAIRED: Final = 4
+"""Samples of a subject, the first ones, that are compared with each other."""
+NEIGHBOURS: Final = 12
+BANK_SEED: Final = 1
+"""Over that of the training set: the bank holds other subjects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """For n subjects: the first sample, the mean of all, and how unlike samples are."""
+
+    sample: Pictures
+    mean: Pictures
+    diversity: Array
+    """(n,) of the first PAIRED samples; NaN of one alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDrawn:
+    """Drawn by the bundle."""
+
+    cines: Drawn
+    end_volumes_ml: Array
+    """(n, 2) LVEDV and LVESV as the ECG network says them."""
+    sample_volumes: list[list[Volumes]]
+    """Of each subject's samples, in pixels; nothing without a meter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdealDrawn:
+    """Drawn by the ideal sampler."""
+
+    cines: Drawn
+    effective_hearts: float
+    """Of the bank, to a subject, on average."""
+
+
+def draw_by_model(
+    pipeline: EcgToCmr, data: TrainingSet, rows: NDArray[np.int64], meter: VentricleMeter | None,
+    each: Each,
+) -> ModelDrawn:  # fmt: skip
+    """As the bundle draws for the ECGs alone: nobody's age, sex or size is told."""
+    assert pipeline.sampler is not None  # a trained bundle draws
+    drawn: list[_One] = []
+    volumes: list[Array] = []
+    measured: list[list[Volumes]] = []
+    ids = data.statement.field_ids
+    ends = [ids.index("24100"), ids.index("24101")]
+    for row in rows:
+        subject = int(data.cine_subject[row])
+        ecg = data.ecg[subject][np.newaxis].astype(np.float32)
+        unknown = np.zeros((1, SUBJECT_VALUES), np.float32)
+        answer = pipeline.ecg.run({"ecg": ecg, "subject": unknown})
+        samples = pipeline.sampler.samples(answer["condition"], "evaluation", str(subject)).samples
+        drawn.append(_one(samples, samples[:PAIRED]))
+        volumes.append(answer["phenotypes"][0, ends].astype(np.float64))
+        measured.append([] if meter is None else [meter.measure(cine) for cine in samples])
+        each()
+    return ModelDrawn(
+        cines=_together(drawn), end_volumes_ml=np.array(volumes), sample_volumes=measured
+    )
+
+
+def draw_ideally(
+    data: TrainingSet, population: Population, rows: NDArray[np.int64], autoencoder: Autoencoder,
+    *, samples: int, bank: int, each: Each,
+) -> IdealDrawn:  # fmt: skip
+    """Scans of hearts of a bank, likely given the ECG alone; their diversity is that of what the
+    autoencoder makes of them, as the noise of scans differs too.
+    """
+    assert data.statement.seed is not None  # of a simulated set
+    seed = data.statement.seed
+    others = simulate_population(bank, seed + BANK_SEED)
+    hearts = expected(others, person=False)
+    told = seen(population, data.statement.test_part, seed=seed, person=False)
+    drawn: list[_One] = []
+    sizes: list[float] = []
+    for row in rows:
+        subject = int(data.cine_subject[row])
+        weights = weigh(told, subject, hearts)
+        sizes.append(effective_size(weights))
+        likely = draw_hearts(weights, samples, seed=seed, subject=subject)
+        scans = np.stack(
+            [
+                scan(others, int(heart), seed=seed + BANK_SEED, number=subject * samples + number)
+                for number, heart in enumerate(likely)
+            ]
+        )
+        cines = scans.astype(np.float32) / np.float32(255.0)
+        drawn.append(_one(cines, reconstruct(autoencoder, cines[:PAIRED])))
+        each()
+    return IdealDrawn(cines=_together(drawn), effective_hearts=float(np.mean(sizes)))
+
+
+@torch.no_grad()
+def reconstruct(autoencoder: Autoencoder, cines: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(k, frames, rows, columns) in [0, 1], through the latent and back."""
+    found = []
+    for cine in cines:
+        shown = torch.from_numpy(2.0 * cine - 1.0)[None, None]  # (1, 1, F, H, W)
+        latent = unit_latent(autoencoder.encode(shown).mean)
+        found.append(autoencoder.decode(latent)[0, 0].clamp(-1.0, 1.0).numpy())
+    return (np.stack(found) + np.float32(1.0)) / np.float32(2.0)
+
+
+def true_cine(data: TrainingSet, row: int) -> Cine:
+    """A stored cine in [0, 1]."""
+    cine: Cine = data.cine[row].astype(np.float32) / np.float32(255.0)
+    return cine
+
+
+def mean_of_neighbours(
+    data: TrainingSet, rows: NDArray[np.int64], train: NDArray[np.int64]
+) -> Callable[[int], Cine]:
+    """Place in `rows` -> the mean cine of the training subjects nearest by age, sex and build."""
+    people, others = (data.subject[data.cine_subject[some]] for some in (rows, train))
+    nearest = train[demographic_neighbours(people, others, min(NEIGHBOURS, len(train)))]
+
+    def mean(place: int) -> Cine:
+        cines = data.cine[np.sort(nearest[place])].astype(np.float32)
+        mean: Cine = cines.mean(axis=0) / np.float32(255.0)
+        return mean
+
+    return mean
+
+
+_One = tuple[Pictures, Pictures, float]
+"""Of one subject: first sample, mean, diversity."""
+
+
+def _one(samples: NDArray[np.float32], paired: NDArray[np.float32]) -> _One:
+    apart = diversity(paired) if len(paired) > 1 else np.nan
+    return samples[0].astype(np.float16), samples.mean(axis=0).astype(np.float16), apart
+
+
+def _together(subjects: list[_One]) -> Drawn:
+    first, mean, apart = zip(*subjects, strict=True)
+    return Drawn(sample=np.stack(first), mean=np.stack(mean), diversity=np.array(apart))
