@@ -9,6 +9,7 @@ from pathlib import Path
 from node.domain.errors import BundleError
 from node.domain.prediction import ModelIdentity
 from pipelines.bundle import MANIFEST, Bundle, read_bundle
+from pipelines.cine_sampler import CineSampler
 from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.graph_contract import check_contract, check_graph
 from pipelines.layout_sampler import LayoutSampler
@@ -16,7 +17,7 @@ from pipelines.manifest import Manifest
 from pipelines.preprocessing import RECIPES
 from pipelines.runtime import Session
 from pipelines.runtime.onnx import OnnxRuntime
-from pipelines.sampler import CineSampler, Sampler
+from pipelines.sampler import Sampler
 from pipelines.sampler_spec import LayoutSpec
 from pipelines.self_test import self_test
 

@@ -18,11 +18,11 @@ from node.domain.prediction import (
     Prediction,
 )
 from node.ecg.beats import heart_rate_bpm
+from pipelines.cine_sampler import CineSampler
 from pipelines.contract import InputSpec
 from pipelines.manifest import DerivationSpec, Manifest, PhenotypeSpec
 from pipelines.preprocessing import RECIPES, condition, subject_vector
 from pipelines.runtime import Session
-from pipelines.sampler import CineSampler
 
 USUAL_RATE_BPM = (30.0, 180.0)
 _ROUNDING = 1e-9

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from node.domain.identifiers import digest_of
+from pipelines.cine_sampler import DrawnCines
 from pipelines.runtime import Array, Session
-from pipelines.sampler import DrawnCines
 from pipelines.sampler_spec import LayoutSpec
 
 

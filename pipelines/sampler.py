@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from node.domain.identifiers import digest_of
+from pipelines.cine_sampler import DrawnCines
 from pipelines.flow_path import TIME_SCALE, follow
 from pipelines.noise_schedule import NoiseSchedule, ReverseStep
 from pipelines.runtime import Array, Session
@@ -51,47 +52,12 @@ class Chance:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrawnCines:
-    """samples: (K, frames, rows, columns) in [0, 1]."""
-
-    samples: Array = field(repr=False)
-
-    @property
-    def mean(self) -> Array:
-        """(frames, rows, columns)."""
-        mean: Array = self.samples.mean(axis=0)
-        return mean
-
-    @property
-    def spread(self) -> Array:
-        """(frames, rows, columns): each pixel's standard deviation among the samples."""
-        spread: Array = self.samples.std(axis=0)
-        return spread
-
-
 class _Look(NamedTuple):
     """z of M places of K samples, (K * M, W), with the condition and, for guidance, without it."""
 
     z: Array
     null: Array | None
     scale: float
-
-
-class CineSampler(Protocol):
-    """What draws a bundle's cines."""
-
-    def frames(self, condition: Array, *identity: str) -> Array:
-        """(frames, rows, columns) in [0, 1] for a condition (1, W); `identity` seeds all chance.
-
-        Raises PredictionError (a graph failed or gave NaN or infinity).
-        """
-
-    def samples(self, condition: Array, *identity: str) -> DrawnCines:
-        """All samples that the bundle's `frames` would be made of, whichever it shows."""
-
-    def golden_latent(self, condition: Array) -> Array:
-        """(1, c, t, h, w) of a short drawing: what the golden archive gives the decoder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from node.domain.errors import PredictionError
 from pipelines.bundle import Bundle
+from pipelines.cine_sampler import CineSampler
 from pipelines.graph_contract import REMEDY
 from pipelines.runtime import Array, Session
-from pipelines.sampler import CineSampler
 
 Golden = Mapping[str, NDArray[np.float32]]
 

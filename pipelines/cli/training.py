@@ -66,10 +66,12 @@ def run(
 
 
 def compare(config: Configuration, out: Folder) -> None:
-    """Train stage phenotypes from the aligned encoder and from scratch, with few and all labels.
+    """Train what evaluate compares: starts from the aligned encoder and from scratch, and fusion.
 
-    As many trainings as the configuration's [comparison] says; evaluate shows what came out.
+    Stage phenotypes with few and all labels, as the configuration's [comparison] says; and, with
+    [comparison.fusion], disease heads on ECG and drawn cine together.
     """
+    from pipelines.training.fused import train_fusion
     from pipelines.training.scratch import Trial, compare, planned_trials
 
     training, console = _training(config, out), plain_console()
@@ -82,6 +84,10 @@ def compare(config: Configuration, out: Folder) -> None:
 
     for trial in compare(training, progress=console.is_terminal, began=began):
         console.print(f"{trial.name}: sum of R2 on the calibration subjects {trial.score:.3f}")
+    fusion = training.configuration.comparison.fusion
+    if fusion is not None:
+        console.print("fusion of ECG and drawn cine")
+        train_fusion(training, fusion, progress=console.is_terminal)
 
 
 def evaluate(

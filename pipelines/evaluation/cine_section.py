@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import Final
 
@@ -14,6 +14,7 @@ from PIL import Image
 from pipelines.cohort import page
 from pipelines.evaluation.cine import MEASURES, MODES, REGIONS, CineFigures, Gallery
 from pipelines.evaluation.ecg_section import text_of
+from pipelines.evaluation.fusion import FusionFigures
 
 TITLES: Final = {
     "mean_image": "mean image of the training cines",
@@ -52,8 +53,11 @@ CONTROL: Final = (
     "likely ones anew. Where the heart lies in the picture, how it is lit and the noise are the "
     "scan's and in no ECG: they bound every row but the reconstruction."
 )
-EDGE: Final = 96
-"""Pixels of a cine in the pictures."""
+FUSED: Final = (
+    "The same network twice, on the tokens of the ECG and of the cine that is shown for it; to the "
+    "control every cine is the mean one. A drawn cine knows nothing that the ECG did not say: a "
+    "difference is what reading a picture makes easier to learn."
+)
 FRAME_MS: Final = 40
 
 
@@ -82,6 +86,22 @@ def cine_parts(figures: CineFigures | None, gallery: Gallery | None) -> list[str
         page.picture(animation(gallery), "cines of eight test subjects, moving", "webp"),
         page.picture(sheet(gallery), "end-diastole, in between and end-systole"),
     ]
+
+
+def fusion_parts(figures: Sequence[FusionFigures]) -> list[str]:
+    """HTML of the section on ECG and drawn cine together."""
+    title = page.heading("Does the drawn cine add to its ECG? AUROC of disease screens")
+    if not figures:
+        return [title, page.paragraph("Not measured: cardionets compare has trained no fusion.")]
+    rows = [
+        (
+            each.name, f"{each.positives} of {each.subjects}", text_of(each.ecg_and_cine),
+            text_of(each.ecg_alone), text_of(each.gain),
+        )
+        for each in figures
+    ]  # fmt: skip
+    head = ("", "positives", "ECG + drawn cine", "ECG, every cine alike", "difference")
+    return [title, page.paragraph(FUSED), page.table(head, rows)]
 
 
 def animation(gallery: Gallery) -> bytes:

@@ -12,9 +12,10 @@ from typing import Any, Final
 from pipelines.catalog import load_pipeline
 from pipelines.cohort import page
 from pipelines.evaluation.cine import CineFigures, Gallery, evaluate_cines
-from pipelines.evaluation.cine_section import cine_parts
+from pipelines.evaluation.cine_section import cine_parts, fusion_parts
 from pipelines.evaluation.ecg import EcgFigures, evaluate_ecg
 from pipelines.evaluation.ecg_section import ecg_parts
+from pipelines.evaluation.fusion import FusionFigures, evaluate_fusion
 from pipelines.evaluation.readers import Tick
 from pipelines.training.bundle import build_bundle
 from pipelines.training.run import Training
@@ -32,6 +33,8 @@ class Evaluation:
     ecg: EcgFigures
     cine: CineFigures | None
     """None where fewer than two test subjects have a cine."""
+    fusion: tuple[FusionFigures, ...]
+    """Nothing before cardionets compare has trained it."""
 
 
 def evaluate(training: Training, *, fit: int, bank: int, tick: Tick) -> Evaluation:
@@ -50,7 +53,7 @@ def evaluate(training: Training, *, fit: int, bank: int, tick: Tick) -> Evaluati
                 training, pipeline, bank=bank, tick=lambda share: tick(0.6 * share)
             )
     ecg = evaluate_ecg(training, fit=fit, tick=lambda share: tick(0.4 * share))
-    found = Evaluation(ecg=ecg, cine=cines)
+    found = Evaluation(ecg=ecg, cine=cines, fusion=evaluate_fusion(training))
     text = json.dumps(metrics_of(found, training), indent=2, allow_nan=False)
     (training.folder / METRICS).write_text(text + "\n", encoding="utf-8")
     (training.folder / REPORT).write_text(render_report(found, gallery, training), encoding="utf-8")
@@ -90,6 +93,7 @@ def render_report(evaluation: Evaluation, gallery: Gallery | None, training: Tra
             "for every reader."
         ),
         *cine_parts(evaluation.cine, gallery),
+        *fusion_parts(evaluation.fusion),
         *ecg_parts(evaluation.ecg),
     ]
     return page.render_page(

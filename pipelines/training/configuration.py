@@ -26,6 +26,7 @@ from pipelines.cohort.simulation import CohortSizes
 from pipelines.training.align import AlignSettings
 from pipelines.training.diseases import DiseasesSettings
 from pipelines.training.engine import Hardware
+from pipelines.training.fusion import FusionSettings
 from pipelines.training.generator import GeneratorSettings
 from pipelines.training.layout import LayoutSettings
 from pipelines.training.meter import MeterSettings
@@ -96,6 +97,8 @@ class Comparison(_Table):
     """Learning rates tried for each, over the stage's own."""
     steps: PositiveInt | None = None
     """Of each training; None: as many as the stage."""
+    fusion: FusionSettings | None = None
+    """Of ECG and drawn cine; both encoders must be equally wide."""
 
 
 class Sampling(_Table):

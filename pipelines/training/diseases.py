@@ -51,7 +51,13 @@ class Diseases(Stage):
 
     def loss(self, batch: Batch) -> Tensor:
         logits = self.ecg_network(batch["ecg"], batch["subject"]).logits.float()  # (B, D)
-        known = batch["labels"] != UNKNOWN
-        wanted = batch["labels"].clamp(min=0).float()
-        each = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-        return (each * known).sum() / known.sum().clamp(min=1)
+        return screening_loss(logits, batch["labels"])
+
+
+def screening_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of logits (B, D) over the labels (B, D) that are known."""
+    known = labels != UNKNOWN
+    each = functional.binary_cross_entropy_with_logits(
+        logits, labels.clamp(min=0).float(), reduction="none"
+    )
+    return (each * known).sum() / known.sum().clamp(min=1)

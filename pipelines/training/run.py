@@ -135,11 +135,16 @@ class Training:
             networks.ecg_encoder, projection_head(networks.ecg_encoder.width, embedding)
         )
         ecg.load_state_dict(_under("ecg.", weights))
-        cmr = CmrEncoder(networks.cmr_encoder)
-        cmr.load_state_dict(self._weights(PretrainCmr.name))
+        cmr = self.cmr_encoder()
         cmr.head = projection_head(networks.cmr_encoder.width, embedding)
         cmr.head.load_state_dict(_under("cmr_projection.", weights))
         return AlignedPair(ecg.eval(), cmr.eval())
+
+    def cmr_encoder(self) -> CmrEncoder:
+        """As pretrained: no later stage changes it."""
+        cmr = CmrEncoder(self.configuration.networks.cmr_encoder)
+        cmr.load_state_dict(self._weights(PretrainCmr.name))
+        return cmr.eval()
 
     def fine_tuning(self, settings: PhenotypesSettings, *, aligned: bool) -> Phenotypes:
         """Stage phenotypes from the aligned encoder, or from a new one."""

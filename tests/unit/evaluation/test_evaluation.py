@@ -114,7 +114,7 @@ def test_the_numbers_are_finite_and_lie_in_their_intervals(metrics: dict[str, An
     assert len(figures) > 2000
     for path, figure in figures:
         if figure["value"] is None:  # one class alone, or a reader that says the same of all
-            assert path[-1] in {"auroc", "average_precision", "correlation"}
+            assert path[-1] in {"auroc", "average_precision", "correlation"} or "fusion" in path
         elif path[-1] != "observed" and figure["low"] is not None:
             assert figure["low"] <= figure["high"]
             assert math.isfinite(figure["value"])
@@ -159,6 +159,16 @@ def test_cines_are_compared_with_what_is_possible_and_cheap(metrics: dict[str, A
                 assert share == pytest.approx(gained / possible, rel=0.05, abs=0.01)
     assert cine["frechet"]["ideal_sample"] < cine["frechet"]["model_sample"]
     assert [each["field_id"] for each in cine["volumes"]] == ["24100", "24101", "24103"]
+
+
+def test_the_fusion_is_measured_beside_its_control(metrics: dict[str, Any]) -> None:
+    rows = metrics["fusion"]
+    assert len(rows) == 5
+    for row in rows:
+        assert row["subjects"] == 6
+        values = [row[name]["value"] for name in ("ecg_and_cine", "ecg_alone", "gain")]
+        if values[2] is not None:
+            assert values[2] == pytest.approx(values[0] - values[1], abs=1e-5)
 
 
 def test_scratch_is_compared_with_the_same_labels(metrics: dict[str, Any]) -> None:
@@ -207,7 +217,7 @@ def test_a_comparison_goes_on_where_it_stopped(folder: Path) -> None:
     _cardionets("compare", folder)
     assert [file.stat().st_mtime_ns for file in files] == before
     assert (folder / FOLDER / RESULT).read_bytes() == said
-    assert len(files) == 8
+    assert len(files) == 8 + 2
 
 
 def test_each_start_takes_the_rate_that_is_best_for_it() -> None:

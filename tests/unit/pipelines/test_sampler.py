@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from pipelines.cine_sampler import DrawnCines
 from pipelines.runtime import Feed, Tensor
-from pipelines.sampler import Chance, DrawnCines, Sampler, unpatchify
+from pipelines.sampler import Chance, Sampler, unpatchify
 from pipelines.sampler_spec import SamplerSpec
 
 Answer = Callable[[Feed], dict[str, NDArray[np.float32]]]

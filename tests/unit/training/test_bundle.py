@@ -19,7 +19,37 @@ from pipelines.training.card import write_card
 from pipelines.training.run import Training
 from tests.unit.training.conftest import Beside
 
-METRICS = {"phenotypes": {"24103": {"r2": 0.25}}}
+FIGURE = {"value": 0.9, "low": 0.88, "high": 0.92}
+ASKED = ("ecg_and_subject", "ecg_only")
+METRICS = {
+    "ecg": {
+        "subjects": 24,
+        "r2_sum": dict.fromkeys((*ASKED, "ecg_features"), FIGURE),
+        "share_of_oracle": {"ecg_only": FIGURE},
+        "gain_over_demographics": FIGURE,
+        "intervals": {
+            name: {"mean": FIGURE, "lowest": 0.86, "lowest_field": "24104"} for name in ASKED
+        },
+        "phenotypes": [],
+        "diseases": [
+            {
+                "name": "Old infarct",
+                "screening": {
+                    "ecg_and_subject": {
+                        "subjects": 24, "positives": 3,
+                        "auroc": {"value": None, "low": None, "high": None},
+                    }
+                },
+            }
+        ],
+        "from_scratch": [],
+    },
+    "cine": {
+        "subjects": 4, "samples": 2, "nuisance": "third-1", "scores": {}, "share_of_ideal": {},
+        "sharpness": FIGURE, "diversity": None, "volumes": [],
+    },
+}  # fmt: skip
+"""The parts that the card shows."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +112,9 @@ def test_no_subject_of_the_training_set_is_in_the_bundle(
 def test_the_card_warns_and_shows_what_was_measured(bundle: Bundle) -> None:
     card = bundle.content("MODEL_CARD.md").decode()
     assert "Not for clinical use" in card
-    assert "| phenotypes · 24103 · r2 | 0.25 |" in card
+    assert "| coverage of 90 % intervals, ECG only | 0.9 (0.88 to 0.92) |" in card
+    assert "| AUROC of Old infarct (3 of 24), ECG + subject | – |" in card
+    assert "| sharpness of samples over reconstructions | 0.9 (0.88 to 0.92) |" in card
     assert "Nothing." in write_card(bundle.manifest, {})
 
 
