@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,21 +44,27 @@ def evaluate(training: Training, *, fit: int, bank: int, tick: Tick) -> Evaluati
     Cines are those that its bundle draws. fit: as in `evaluate_ecg`; bank: as in `evaluate_cines`.
     Raises UnusableData (a stage is not finished).
     """
-    data = training.data
-    cines, gallery = None, None
-    if len(data.cines_of(data.statement.test_part)) >= 2:
-        with TemporaryDirectory() as folder:
-            bundle = build_bundle(Path(folder) / training.configuration.name, training, {})
-            pipeline = load_pipeline(bundle, threads=training.configuration.threads or 1)
-            cines, gallery = evaluate_cines(
-                training, pipeline, bank=bank, tick=lambda share: tick(0.6 * share)
-            )
-    ecg = evaluate_ecg(training, fit=fit, tick=lambda share: tick(0.4 * share))
+    with ThreadPoolExecutor(1) as beside:  # the halves share nothing: a core for each
+        drawn = beside.submit(_cines, training, bank, lambda share: tick(0.6 * share))
+        ecg = evaluate_ecg(training, fit=fit, tick=lambda share: tick(0.4 * share))
+        cines, gallery = drawn.result()
     found = Evaluation(ecg=ecg, cine=cines, fusion=evaluate_fusion(training))
     text = json.dumps(metrics_of(found, training), indent=2, allow_nan=False)
     (training.folder / METRICS).write_text(text + "\n", encoding="utf-8")
     (training.folder / REPORT).write_text(render_report(found, gallery, training), encoding="utf-8")
     return found
+
+
+def _cines(
+    training: Training, bank: int, tick: Tick
+) -> tuple[CineFigures, Gallery] | tuple[None, None]:
+    data = training.data
+    if len(data.cines_of(data.statement.test_part)) < 2:
+        return None, None
+    with TemporaryDirectory() as folder:
+        bundle = build_bundle(Path(folder) / training.configuration.name, training, {})
+        pipeline = load_pipeline(bundle, threads=training.configuration.threads or 1)
+        return evaluate_cines(training, pipeline, bank=bank, tick=tick)
 
 
 def metrics_of(evaluation: Evaluation, training: Training) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from node.dicom.part10 import read_part10
+from node.dicom.waveform import read_ecg
 from node.domain.ecg import STANDARD_LEADS, ECGRecord, Lead, Subject
 from node.domain.errors import PredictionError
 from pipelines.preprocessing import RECIPES, condition, subject_vector
@@ -74,6 +77,20 @@ def test_the_beat_stands_in_front_its_qrs_complex_at_450_ms(
     around = conditioned[11, 75:150]  # 300 to 600 ms of V6, whose R is the tallest
     assert 75 + int(around.argmax()) == pytest.approx(0.45 * 250.0, abs=1.0)
     assert around.max() == pytest.approx(conditioned[11, 300:].max(), rel=0.07)
+
+
+def test_the_beat_of_a_vendor_s_ecg_stands_there_too(shared: Path) -> None:
+    found = 0
+    for file in sorted((shared / "data" / "ecg_dicom").glob("*12lead*.dcm")) + sorted(
+        (shared / "data" / "ecg_dicom" / "derived").glob("*.dcm")
+    ):
+        record = read_ecg(read_part10(file.read_bytes()))
+        if record.leads == STANDARD_LEADS and record.duration_s >= 10.0:
+            beat = condition(record, BEAT_FIRST)[:, 25:175]  # 100 to 700 ms
+            speed = np.abs(np.diff(beat, axis=1)).sum(axis=0)
+            assert 25 + int(speed.argmax()) == pytest.approx(0.45 * 250.0, abs=12.0), file.name
+            found += 1
+    assert found >= 5
 
 
 def test_the_beat_has_less_noise_than_the_window(make_ecg: MakeEcg) -> None:
