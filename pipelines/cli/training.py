@@ -71,8 +71,8 @@ def compare(config: Configuration, out: Folder) -> None:
     Stage phenotypes with few and all labels, as the configuration's [comparison] says; and, with
     [comparison.fusion], disease heads on ECG and drawn cine together.
     """
-    from pipelines.training.fused import train_fusion
-    from pipelines.training.scratch import Trial, compare, planned_trials
+    from pipelines.evaluation.from_scratch import Trial, compare, planned_trials
+    from pipelines.evaluation.fused import train_fusion
 
     training, console = _training(config, out), plain_console()
     count = len(planned_trials(training))

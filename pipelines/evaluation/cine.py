@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.cardionets.left_ventricle import VentricleMeter, Volumes
 from pipelines.cohort.simulation import population_of
 from pipelines.datasets.training_set import TrainingSet
 from pipelines.ecg_to_cmr import EcgToCmr
@@ -49,7 +50,6 @@ from pipelines.evaluation.drawings import (
     true_cine,
 )
 from pipelines.evaluation.frechet import cine_features, frechet_distance
-from pipelines.evaluation.left_ventricle import VentricleMeter, Volumes
 from pipelines.evaluation.phenotypes import resampled_correlation
 from pipelines.evaluation.readers import Tick
 from pipelines.training.run import Training

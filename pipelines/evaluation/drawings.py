@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.cardionets.autoencoder import Autoencoder, unit_latent
+from pipelines.cardionets.left_ventricle import VentricleMeter, Volumes
 from pipelines.cohort.population import Population, simulate_population
 from pipelines.datasets.training_set import SUBJECT_VALUES, TrainingSet
 from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.evaluation.baselines import demographic_neighbours
 from pipelines.evaluation.cine_measures import Cine, diversity
 from pipelines.evaluation.ideal import draw_hearts, effective_size, expected, scan, seen, weigh
-from pipelines.evaluation.left_ventricle import VentricleMeter, Volumes
 
 Array = NDArray[np.float64]
 Pictures = NDArray[np.float16]

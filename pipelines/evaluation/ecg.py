@@ -15,6 +15,7 @@ from pipelines.cohort.phenotypes import DISEASES, PHENOTYPES
 from pipelines.cohort.simulation import population_of
 from pipelines.datasets.training_set import UNKNOWN, TrainingSet
 from pipelines.evaluation.bootstrap import Measured, measure, measure_columns, resamples
+from pipelines.evaluation.from_scratch import Trial, best_trial, read_trials, trial_network
 from pipelines.evaluation.phenotypes import (
     coverage,
     resampled_absolute_error,
@@ -28,7 +29,6 @@ from pipelines.evaluation.screening import Screening, screen
 from pipelines.evaluation.subgroups import Members, subgroups
 from pipelines.training.calibrate import Answers, Calibration, answer, calibrate
 from pipelines.training.run import Training
-from pipelines.training.scratch import Trial, best_trial, read_trials, trial_network
 
 Array = NDArray[np.float64]
 SEED: Final = 1

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pipelines.cohort.phenotypes import DISEASES
 from pipelines.datasets.training_set import UNKNOWN
 from pipelines.evaluation.bootstrap import Measured, measure, resamples
+from pipelines.evaluation.fused import fused_logits
 from pipelines.evaluation.screening import resampled_auroc
-from pipelines.training.fused import fused_logits
 from pipelines.training.run import Training
 
 Array = NDArray[np.float64]

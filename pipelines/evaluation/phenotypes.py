@@ -62,16 +62,6 @@ def resampled_coverage(weights: Array, predicted: Array, true: Array, half_width
         return np.asarray(weights @ inside / (weights @ known))
 
 
-def conformal_scale(predicted: Array, true: Array, spread: Array, level: float) -> Array:
-    """(P,) factor that makes predicted ± factor * spread hold the share `level` of true values.
-
-    Split conformal prediction: the quantile of the scaled errors with the finite-sample correction.
-    """
-    scaled = np.sort(np.abs(true - predicted) / spread, axis=0)
-    rank = int(np.ceil(level * (scaled.shape[0] + 1))) - 1
-    return np.asarray(scaled[min(rank, scaled.shape[0] - 1)])
-
-
 def ridge(train: Array, wanted: Array, test: Array, *, penalty: float = 10.0) -> Array:
     """Predictions for `test` of a ridge regression on standardised features.
 

@@ -18,7 +18,6 @@ from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes
 from pipelines.cohort.phenotypes import PHENOTYPES
 from pipelines.datasets.training_set import UNKNOWN, TrainingSet
 from pipelines.ecg_to_cmr import derive
-from pipelines.evaluation.phenotypes import conformal_scale
 from pipelines.manifest import DerivationSpec
 from pipelines.training.phenotypes import fit_scaler
 
@@ -96,6 +95,16 @@ def calibrate(network: EcgToPhenotypes, data: TrainingSet) -> Calibration:
         for d in range(label.shape[1])
     ]
     return Calibration(interval_scale=np.array(scales), platt=np.stack(platt, axis=1))
+
+
+def conformal_scale(predicted: Array, true: Array, spread: Array, level: float) -> Array:
+    """(P,) factor that makes predicted ± factor * spread hold the share `level` of true values.
+
+    Split conformal prediction: the quantile of the scaled errors with the finite-sample correction.
+    """
+    scaled = np.sort(np.abs(true - predicted) / spread, axis=0)
+    rank = int(np.ceil(level * (scaled.shape[0] + 1))) - 1
+    return np.asarray(scaled[min(rank, scaled.shape[0] - 1)])
 
 
 def _run(

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from node.domain.errors import UnusableData
+from pipelines.cardionets.left_ventricle import VentricleMeter, ends
 from pipelines.cardionets.segmenter import FOLD, SegmenterSize
 from pipelines.cohort.beat import move_chambers
 from pipelines.cohort.cine import FIELD_OF_VIEW_MM, draw_acquisition, outline_left_ventricle
 from pipelines.cohort.population import Population, Stream, draw
 from pipelines.datasets.training_set import TrainingSet
-from pipelines.evaluation.left_ventricle import VentricleMeter, ends
 from pipelines.training.stage import Batch, Stage, StageSettings
 
 Pictures = NDArray[np.float32]

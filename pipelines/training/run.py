@@ -26,6 +26,7 @@ from pipelines.cardionets.flow import FlowHead
 from pipelines.cardionets.generator import Generator, MarSize
 from pipelines.cardionets.heads import projection_head
 from pipelines.cardionets.layout import Layout, LayoutSize
+from pipelines.cardionets.left_ventricle import VentricleMeter
 from pipelines.cohort.simulation import CohortSizes, Tick, population_of, simulate_cohort
 from pipelines.datasets.training_set import (
     STATEMENT,
@@ -33,7 +34,6 @@ from pipelines.datasets.training_set import (
     TrainingSet,
     open_training_set,
 )
-from pipelines.evaluation.left_ventricle import VentricleMeter
 from pipelines.preprocessing import RECIPES
 from pipelines.training.align import Align
 from pipelines.training.configuration import TrainingConfiguration

@@ -21,11 +21,11 @@ from pipelines.datasets.training_set import UNKNOWN
 from pipelines.evaluation.cine import MEASURES, MODES, REGIONS
 from pipelines.evaluation.ecg import MODEL, evaluate_ecg
 from pipelines.evaluation.ecg_section import ecg_parts
+from pipelines.evaluation.from_scratch import FOLDER, RESULT, Trial, best_trial, read_trials
 from pipelines.evaluation.report import METRICS, REPORT, evaluate
 from pipelines.training.configuration import read_configuration
 from pipelines.training.engine import WEIGHTS
 from pipelines.training.run import DATA, Training
-from pipelines.training.scratch import FOLDER, RESULT, Trial, best_trial, read_trials
 from tests.conftest import SHRUNKEN
 
 READERS = {

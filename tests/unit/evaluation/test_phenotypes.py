@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.phenotypes import (
-    conformal_scale,
     coverage,
     r_squared,
     resampled_absolute_error,
     resampled_correlation,
     ridge,
 )
+from pipelines.training.calibrate import conformal_scale
 
 
 def test_the_measures_have_their_known_values() -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
 
 from node.domain.errors import UnusableData
+from pipelines.cardionets.left_ventricle import area_length_ml
 from pipelines.cardionets.segmenter import SegmenterSize
 from pipelines.cohort.beat import move_chambers
 from pipelines.cohort.cine import (
@@ -22,7 +23,6 @@ from pipelines.cohort.cine import (
 from pipelines.cohort.population import simulate_population
 from pipelines.cohort.simulation import CohortSizes, population_of, simulate_cohort
 from pipelines.datasets.training_set import TrainingSet
-from pipelines.evaluation.left_ventricle import area_length_ml
 from pipelines.training.engine import WEIGHTS, Hardware, train_stage
 from pipelines.training.meter import Meter, MeterSettings
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipelines.cardionets.segmenter import Segmenter, SegmenterSize
-from pipelines.evaluation.left_ventricle import (
+from pipelines.cardionets.left_ventricle import (
     VentricleMeter,
     Volumes,
     area_length_ml,
     ends,
     largest_pool,
 )
+from pipelines.cardionets.segmenter import Segmenter, SegmenterSize
 
 PIXEL_MM = 1.8
 TINY = SegmenterSize(channels=8, multipliers=(1, 2), groups=4)

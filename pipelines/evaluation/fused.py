@@ -14,6 +14,7 @@ from torch import Tensor
 from pipelines.cardionets.cmr_encoder import CmrEncoder
 from pipelines.cardionets.ecg_encoder import EcgEncoder
 from pipelines.catalog import load_pipeline
+from pipelines.evaluation.from_scratch import FOLDER
 from pipelines.training.bundle import build_bundle
 from pipelines.training.engine import WEIGHTS
 from pipelines.training.fusion import (
@@ -26,7 +27,6 @@ from pipelines.training.fusion import (
     kept_tokens,
 )
 from pipelines.training.run import Training
-from pipelines.training.scratch import FOLDER
 
 CONTROL: Final = {"ecg_and_cine": False, "ecg_alone": True}
 """Network -> whether it sees every cine alike."""
