@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,6 +58,9 @@ def prepare(
     folds: Annotated[
         bool, typer.Option("--folds", help="ptb-xl: split by its publisher's folds, not by salt.")
     ] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="That condition ECGs; all cores unless given.")
+    ] = None,
     description: Annotated[
         str | None, typer.Option(help="What the set is, for reports and the bundle's card.")
     ] = None,
@@ -108,7 +112,14 @@ def prepare(
             else:
                 bar.update(writing, completed=done, total=total)
 
-        prepared = prepare_training_set(out / DATA, source.read(), source.roots, plan, progress)
+        prepared = prepare_training_set(
+            out / DATA,
+            source.read(),
+            source.roots,
+            plan,
+            progress,
+            processes=processes or os.cpu_count() or 1,
+        )
     _print_summary(prepared, out / DATA)
 
 

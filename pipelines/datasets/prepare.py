@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -16,15 +17,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from node.domain.ecg import ECGRecord, Severity
-from node.domain.errors import InputError, PredictionError, UnusableData
+from node.domain.errors import UnusableData
 from node.domain.identifiers import digest_of, sha256
-from node.ecg.beats import heart_rate_bpm
-from node.ecg.conditioning import trim_calibration_pulse
-from node.ecg.quality import assess
 from pipelines.cohort.phenotypes import PHENOTYPES
+from pipelines.datasets.conditioned import (
+    Conditioned,
+    StoredEcg,
+    condition_recording,
+    refused_of,
+)
+from pipelines.datasets.defined_diseases import defined_labels
 from pipelines.datasets.disease_table import FIELD_IDS, Labels
-from pipelines.datasets.heart_beat import stored_cine
 from pipelines.datasets.recording import Recording, Refused
 from pipelines.datasets.refused_list import REFUSED, RefusedList
 from pipelines.datasets.row_file import RowFile
@@ -40,7 +43,8 @@ from pipelines.datasets.training_set import (
     create_training_set,
     finish_training_set,
 )
-from pipelines.preprocessing import Recipe, condition, subject_vector
+from pipelines.datasets.work_ahead import work_ahead
+from pipelines.preprocessing import Recipe, subject_vector
 
 ORDER: Final = (Part.TEST, Part.VALIDATION, Part.TRAIN)
 """Of the parts in a training set; what validates while real data is split calibrates there."""
@@ -93,10 +97,13 @@ def prepare_training_set(
     roots: Collection[Path],
     plan: Plan,
     progress: Progress,
+    *,
+    processes: int = 1,
 ) -> Prepared:
     """Write the training set of what was found below `roots`, and REFUSED: what was not, and why.
 
-    One row an ECG, in the order found within its part. The same recordings give the same bytes.
+    One row an ECG, in the order found within its part. The same recordings give the same bytes,
+    in any number of processes.
     Raises UnusableData: a whole set is there already, a part has no ECG, a subject is in two parts.
     """
     if (folder / STATEMENT).exists():
@@ -108,7 +115,8 @@ def prepare_training_set(
         refused = stack.enter_context(RefusedList(folder / REFUSED, roots))
         parts = {part: _Rows(Path(spool), part, plan.recipe, stack) for part in ORDER}
         intake = _Intake(plan, parts, refused)
-        for done, one in enumerate(found, start=1):
+        work = partial(condition_recording, recipe=plan.recipe)
+        for done, one in enumerate(work_ahead(work, found, processes), start=1):
             intake.take(one)
             progress(done, None)
         subjects = intake.subjects
@@ -125,18 +133,6 @@ def digest_subjects(subject_ids: Iterable[str]) -> str:
     """SHA-256 over the sorted hashes of subjects: the same people, the same digest."""
     hashes = sorted({digest_of("subject", subject_id) for subject_id in subject_ids})
     return sha256("\n".join(hashes).encode())
-
-
-def served_record(ecg: ECGRecord, recipe: Recipe) -> ECGRecord:
-    """The record as a node hands it to a model: past the quality gate, no calibration pulse.
-
-    Raises UnusableData, in the words of the gate.
-    """
-    report = assess(ecg, minimum_duration_s=recipe.minimum_duration_s)
-    if not report.accepted:
-        reasons = [each.message for each in report.findings if each.severity is Severity.REFUSE]
-        raise UnusableData(" ".join(reasons))
-    return trim_calibration_pulse(ecg)
 
 
 class _Rows:
@@ -171,52 +167,59 @@ class _Intake:
         self._homes: dict[str, tuple[_Rows, int]] = {}
         self._with_cine: set[str] = set()
 
-    def take(self, one: Recording | Refused) -> None:
-        """A recording's ECG and cine are used or refused each by itself."""
+    def take(self, one: Conditioned | Refused) -> None:
+        """An ECG and a cine are used or refused each by itself."""
         if isinstance(one, Refused):
             self._refused.add(one)
             return
-        for take, held in ((self._take_ecg, one.ecg), (self._take_cine, one.cine)):
-            if held is None:
-                continue
-            try:
-                take(one)
-            except (InputError, PredictionError) as error:
-                self._refused.add(Refused(path=one.source, reason=error.message, code=error.code))
+        for refused in one.refused:
+            self._refused.add(refused)
+        try:
+            if one.ecg is not None:
+                self._place_ecg(one.recording, one.ecg)
+            if one.cine is not None:
+                self._place_cine(one.recording, one.cine)
+        except UnusableData as error:
+            self._refused.add(refused_of(one.recording, error))
 
-    def _take_ecg(self, recording: Recording) -> None:
-        assert recording.ecg is not None  # of `take`
-        if not recording.subject_id:
+    def _place_ecg(self, recording: Recording, ecg: StoredEcg) -> None:
+        subject_id = recording.subject_id
+        if not subject_id:
             raise UnusableData("nobody knows whose this is: it cannot be split by subject")
-        record = served_record(recording.ecg, self._plan.recipe)
-        rate = heart_rate_bpm(record)
-        assert rate is not None  # of the gate
+        part = self._plan.split.part(recording)
         row: dict[str, ArrayLike] = {
-            "ecg": condition(record, self._plan.recipe),
+            "ecg": ecg.samples,
             "subject": subject_vector(recording.subject),
             "phenotypes": _phenotypes(recording.phenotypes or {}),
-            "heart_rate": rate,
-            "diseases": self._plan.diseases.get(recording.subject_id, UNLABELLED),
+            "heart_rate": ecg.heart_rate_bpm,
+            "diseases": _labels(recording, self._plan.diseases.get(subject_id, UNLABELLED)),
         }
-        part = self._plan.split.part(recording)
         rows = self._parts[part]
-        self._homes.setdefault(recording.subject_id, (rows, rows.count))
-        self.subjects[part].add(recording.subject_id)
+        self._homes.setdefault(subject_id, (rows, rows.count))
+        self.subjects[part].add(subject_id)
         for name, file in rows.of_ecg.items():
             file.append(row[name])
 
-    def _take_cine(self, recording: Recording) -> None:
+    def _place_cine(self, recording: Recording, cine: NDArray[np.uint8]) -> None:
         """Beside the subject's first ECG."""
-        assert recording.cine is not None  # of `take`
         home = self._homes.get(recording.subject_id)
         if home is None:
             raise UnusableData("a cine whose subject has no usable ECG")
         if recording.subject_id in self._with_cine:
             raise UnusableData("a second cine of the same subject: the first one is used")
         rows, row = home
-        rows.cine.append(stored_cine(recording.cine))
+        rows.cine.append(cine)
         rows.cine_row.append(row)
         self._with_cine.add(recording.subject_id)
+
+
+def _labels(recording: Recording, stated: Labels) -> Labels:
+    """As the table states, else by definition, else UNKNOWN."""
+    defined = defined_labels(recording.phenotypes or {}, recording.subject)
+    return tuple(
+        defined.get(field_id, UNKNOWN) if label == UNKNOWN else label
+        for field_id, label in zip(FIELD_IDS, stated, strict=True)
+    )
 
 
 def _phenotypes(known: Mapping[str, float]) -> NDArray[np.float32]:

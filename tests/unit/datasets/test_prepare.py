@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,13 +14,16 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from node.domain.ecg import Subject
 from node.domain.errors import CardioNodeError, UnusableData
 from node.ecg.beats import heart_rate_bpm
+from node.ecg.conditioning import trim_calibration_pulse
 from pipelines.cohort.phenotypes import PHENOTYPES
 from pipelines.cohort.population import simulate_population
 from pipelines.cohort.torso import simulate_ecg
 from pipelines.command import app
 from pipelines.datasets.coverage import GROUPS
+from pipelines.datasets.defined_diseases import defined_labels
 from pipelines.datasets.disease_table import FIELD_IDS, read_disease_table
 from pipelines.datasets.heart_beat import beat_phases, resample_beat, stored_cine
 from pipelines.datasets.phenotype_table import read_phenotype_table
@@ -57,13 +61,15 @@ def plan(**changes: object) -> Plan:
     return Plan(**(values | changes))  # type: ignore[arg-type]
 
 
-def prepared(folder: Path, source: Source, **changes: object) -> Prepared:
-    made = prepare_training_set(
-        folder, source.read(), source.roots, plan(**changes), lambda _done, _total: None
+def prepared(folder: Path, source: Source, *, processes: int = 1, **changes: object) -> Prepared:
+    return prepare_training_set(
+        folder,
+        source.read(),
+        source.roots,
+        plan(**changes),
+        lambda _done, _total: None,
+        processes=processes,
     )
-    again = open_training_set(folder)
-    assert np.array_equal(again.ecg, made.made.ecg)
-    return made
 
 
 @lru_cache
@@ -97,6 +103,10 @@ def salt_for(subject_ids: Sequence[str]) -> str:
         for salt in map(str, range(100))
         if {part_of(each, salt, SHARES) for each in subject_ids} == set(Part)
     )
+
+
+def body(sex: str | None) -> Subject:
+    return Subject(sex=sex, height_cm=180.0, weight_kg=80.0)
 
 
 def ages(made: TrainingSet) -> list[int]:
@@ -192,12 +202,64 @@ def test_an_ecg_is_conditioned_as_serving_does(tmp_path: Path) -> None:
     assert np.abs(made.ecg).max() > 0.5
 
 
+def test_a_calibration_pulse_is_cut_off_as_in_serving(tmp_path: Path) -> None:
+    folder = wfdb_cohort(tmp_path / "cohort", ecgs=1)
+    pulsed = counts(0).copy()
+    pulsed[4850:] = 0
+    pulsed[4875:4975] = 200  # 1 mV for 0.2 s on all leads
+    comments = [f"age: {FIRST_AGE}"]
+    header = write_record(
+        folder / SUBJECTS[0] / "ecg0", leads=LEADS, counts=pulsed, comments=comments
+    )
+    made = prepared(tmp_path / "set", wfdb(folder)).made
+    record, _ = read_wfdb(header)
+    trimmed = condition(trim_calibration_pulse(record), RECIPE).astype(np.float16)
+    assert not np.array_equal(trimmed, condition(record, RECIPE).astype(np.float16))
+    assert np.array_equal(made.ecg[ages(made).index(FIRST_AGE)], trimmed)
+
+
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_recipe_can_be_asked_for(tmp_path: Path, name: str) -> None:
     source = wfdb(wfdb_cohort(tmp_path / "cohort", ecgs=1))
     made = prepared(tmp_path / "set", source, recipe=RECIPES[name]).made
     assert made.statement.recipe == name
     assert made.ecg.shape == (len(SUBJECTS), 12, RECIPES[name].window_samples)
+
+
+@pytest.mark.parametrize(
+    ("phenotypes", "subject", "labels"),
+    [
+        ({"24103": 49.9}, Subject(), {"lv-systolic-dysfunction": 1}),
+        ({"24103": 50.0}, Subject(), {"lv-systolic-dysfunction": 0}),
+        # Mosteller: 180 cm and 80 kg are 2 m2; the thresholds are 71 and 56 g/m2.
+        ({"24105": 143.0}, body("M"), {"lv-hypertrophy": 1}),
+        ({"24105": 141.0}, body("M"), {"lv-hypertrophy": 0}),
+        ({"24105": 113.0}, body("F"), {"lv-hypertrophy": 1}),
+        ({"24105": 111.0}, body("F"), {"lv-hypertrophy": 0}),
+        ({"24105": 143.0}, body(None), {}),
+        ({"24105": 143.0}, Subject(sex="M", height_cm=180.0), {}),
+        ({"24100": 300.0}, body("M"), {}),
+    ],
+)
+def test_what_phenotypes_define_is_labelled_by_them(
+    phenotypes: Mapping[str, float], subject: Subject, labels: Mapping[str, int]
+) -> None:
+    assert defined_labels(phenotypes, subject) == labels
+    assert labels.keys() <= set(FIELD_IDS)
+
+
+def test_a_tables_word_goes_before_the_definition(tmp_path: Path) -> None:
+    phenotypes = tmp_path / "phenotypes.csv"
+    phenotypes.write_text("eid,24103-2.0\nsubject-0,45\nsubject-1,45\n")
+    diseases = tmp_path / "diseases.csv"
+    diseases.write_text("subject_id,lv-systolic-dysfunction\nsubject-0,0\nsubject-1,\n")
+    source = replace(
+        wfdb(wfdb_cohort(tmp_path / "cohort", ecgs=1)), phenotypes=read_phenotype_table(phenotypes)
+    )
+    made = prepared(tmp_path / "set", source, diseases=read_disease_table(diseases)).made
+    column = made.diseases[:, FIELD_IDS.index("lv-systolic-dysfunction")].tolist()
+    found = dict(zip(ages(made), column, strict=True))
+    assert [found[FIRST_AGE + number] for number in range(3)] == [0, 1, UNKNOWN]
 
 
 def test_what_nobody_knows_is_nan_and_unknown(tmp_path: Path) -> None:
@@ -209,12 +271,8 @@ def test_what_nobody_knows_is_nan_and_unknown(tmp_path: Path) -> None:
     diseases.write_text(
         "subject_id,myocardial-infarction,cardiomyopathy\nsubject-0,1,\nsubject-1,0,1\n"
     )
-    whole = wfdb(wfdb_cohort(tmp_path / "cohort", ecgs=1))
-    source = Source(
-        kind=whole.kind,
-        folder=whole.folder,
-        subject=whole.subject,
-        phenotypes=read_phenotype_table(phenotypes),
+    source = replace(
+        wfdb(wfdb_cohort(tmp_path / "cohort", ecgs=1)), phenotypes=read_phenotype_table(phenotypes)
     )
     made = prepared(tmp_path / "set", source, diseases=read_disease_table(diseases)).made
     row = {age - FIRST_AGE: row for row, age in enumerate(ages(made))}
@@ -231,12 +289,15 @@ def test_what_nobody_knows_is_nan_and_unknown(tmp_path: Path) -> None:
     assert known == {0: {"24100": 150.0, "24103": 61.5}, 1: {"24103": 55.0}, 2: {"24103": 55.0},
                      3: {}}  # fmt: skip
     labels = {
-        number: dict(zip(FIELD_IDS, made.diseases[row[number]], strict=True)) for number in range(3)
+        number: dict(zip(FIELD_IDS, made.diseases[row[number]].tolist(), strict=True))
+        for number in range(4)
     }
     unknown = dict.fromkeys(FIELD_IDS, UNKNOWN)
-    assert labels[0] == unknown | {"myocardial-infarction": 1}
-    assert labels[1] == unknown | {"myocardial-infarction": 0, "cardiomyopathy": 1}
-    assert labels[2] == unknown
+    defined = unknown | {"lv-systolic-dysfunction": 0}  # LVEF of 55 and more
+    assert labels[0] == defined | {"myocardial-infarction": 1}
+    assert labels[1] == defined | {"myocardial-infarction": 0, "cardiomyopathy": 1}
+    assert labels[2] == defined
+    assert labels[3] == unknown
     reason = "line 4, field 24100: outside 50 to 400 mL; the value is left out"
     assert refused_in(tmp_path / "set") == {"phenotypes.csv": reason}
     assert made.cine.shape == (0, 50, 96, 96)
@@ -284,11 +345,11 @@ def test_a_whole_set_is_not_overwritten(tmp_path: Path) -> None:
 # repeats and secrets
 
 
-def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_files_give_the_same_bytes_in_any_number_of_processes(tmp_path: Path) -> None:
     source = wfdb(wfdb_cohort(tmp_path / "cohort"))
     first, second = (tmp_path / name for name in ("first", "second"))
-    for folder in (first, second):
-        prepared(folder, source)
+    prepared(first, source)
+    prepared(second, source, processes=2)
     names = sorted(each.name for each in first.iterdir())
     assert names == sorted(
         [REFUSED, STATEMENT, *(f"{name}.npy" for name in (
@@ -372,8 +433,7 @@ def test_cines_of_their_own_folder_find_their_ecgs(tmp_path: Path) -> None:
 
 def test_other_views_are_refused(tmp_path: Path) -> None:
     source = dicom_cohort(tmp_path / "ecgs", tmp_path / "cines", [SUBJECTS[3]])
-    other = Source(kind=source.kind, folder=source.folder, cines=source.cines, view="sax")
-    assert prepared(tmp_path / "set", other).made.statement.cines == 0
+    assert prepared(tmp_path / "set", replace(source, view="sax")).made.statement.cines == 0
     assert list(refused_in(tmp_path / "set").values()) == [
         "a series of another description than the view asked for"
     ]
@@ -510,6 +570,7 @@ def test_a_shrunken_training_runs_on_what_the_command_made(tmp_path: Path) -> No
     diseases.write_text("subject_id,cardiomyopathy\nsubject-1,0\n")
     shown = cardionets(
         "prepare", "wfdb", str(wfdb_cohort(tmp_path / "cohort")), "--out", str(out),
+        "--processes", "1",
         "--subject", BY_FOLDER, "--salt", "test", "--train", "0.5", "--calibration", "0.25",
         "--phenotypes", str(phenotypes), "--diseases", str(diseases),
     )  # fmt: skip
