@@ -51,33 +51,36 @@ def read_measurements(dataset: Dataset) -> tuple[ReportedNumber, ...]:
 
 
 def report_text(dataset: Dataset) -> str:
-    """One of our reports as plain text, without the patient's identity."""
+    """One of our reports as plain text, what it is before its numbers; no patient's identity."""
     lines = [_meaning(dataset, "ConceptNameCodeSequence").upper()]
     flags = ("CompletionFlag", "VerificationFlag", "PreliminaryFlag")
     lines.append(", ".join(text_of(dataset, flag).lower() for flag in flags))
     if text_of(dataset, "SyntheticData") == "YES":
         lines[-1] += ", synthetic data"
-    group = ""
-    for number in read_measurements(dataset):
-        if number.group != group:
-            group = number.group
-            lines += ["", group]
-        lines.append(_line(number))
     for evaluations in _children(dataset, QUALITATIVE_EVALUATIONS):
         for item in items_of(evaluations, "ContentSequence"):
             said = text_of(item, "TextValue") or _meaning(item, "ConceptCodeSequence")
             lines += ["", _meaning(item, "ConceptNameCodeSequence")]
             lines.append(textwrap.fill(said, COLUMNS, initial_indent="  ", subsequent_indent="  "))
+    group, numbers = "", read_measurements(dataset)
+    wide = max((len(_name(number)) for number in numbers), default=0)
+    for number in numbers:
+        if number.group != group:
+            group = number.group
+            lines += ["", group]
+        lines.append(_line(number, wide))
     return "\n".join(lines) + "\n"
 
 
-def _line(number: ReportedNumber) -> str:
-    name = number.name
-    if number.place:
-        name += f", {number.place}"
+def _name(number: ReportedNumber) -> str:
+    return f"{number.name}, {number.place}" if number.place else number.name
+
+
+def _line(number: ReportedNumber, wide: int) -> str:
+    """`wide`: columns of the longest name."""
     unit = "" if number.unit == "1" else f" {number.unit}"
     interval = f"  ({number.lower} to {number.upper})" if number.lower else ""
-    return f"  {name:<60} {number.value:>8}{unit}{interval}"
+    return f"  {_name(number):<{wide}} {number.value:>8}{unit}{interval}"
 
 
 def _reported(group: Dataset, number: Dataset) -> ReportedNumber:

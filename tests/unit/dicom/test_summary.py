@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -74,6 +75,19 @@ def test_the_text_says_everything_but_who_the_patient_is() -> None:
         assert expected in said
     for secret in ("Doe", "P-1", "1960", "A-1", "Roe"):
         assert secret not in said
+
+
+def test_the_warning_comes_before_the_numbers_which_stand_below_each_other() -> None:
+    lines = report_text(report()).splitlines()
+    warning = next(place for place, line in enumerate(lines) if "NOT FOR CLINICAL USE" in line)
+    numbers = [place for place, line in enumerate(lines) if re.search(r" to -?[\d.]+\)$", line)]
+    assert warning < numbers[0]
+    values = [number.value for number in read_measurements(report()) if number.lower]
+    ends = {
+        lines[place].rindex(value, 0, lines[place].index("  (")) + len(value)
+        for place, value in zip(numbers, values, strict=True)
+    }
+    assert len(ends) == 1
 
 
 def test_the_text_of_a_refusal_says_why() -> None:
