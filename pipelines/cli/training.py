@@ -58,6 +58,7 @@ def run(
     with progress_bar() as progress:
         task = progress.add_task("training set", total=cohort.work if cohort else None)
         training.prepare(lambda n: progress.advance(task, n))
+    training.check()
     with _training_beside(TOKENIZER if beside else None, config, out) as other:
         for stage in training.stages:
             if stage == other.stage and other.wait():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from node.domain.errors import UnusableData
 from pipelines.cardionets.alignment import (
     SIGMA,
     TEMPERATURE,
@@ -46,12 +47,20 @@ class Align(Stage):
         cmr: CmrEncoder,
         data: TrainingSet,
     ) -> None:
-        """ecg and cmr come pretrained and without heads."""
+        """ecg and cmr come pretrained and without heads.
+
+        Raises UnusableData (fewer training cines than a batch: each is compared with all others).
+        """
         super().__init__(settings, seed)
         torch.manual_seed(seed)
         self.align_settings = settings
         self.data = data
         self.rows = data.cines_of(data.statement.train_part)
+        if len(self.rows) < settings.batch:
+            raise UnusableData(
+                f"stages.align.batch is {settings.batch}, but there are {len(self.rows)} training "
+                "cines: make the batch smaller"
+            )
         self.features = cmr_features(cmr, data, self.rows)  # (m, W)
         self.likeness = principal_components(self.features, settings.components)  # (m, F)
         ecg.head = projection_head(ecg.size.width, settings.embedding)

@@ -88,6 +88,11 @@ class Training:
             return {LayoutStage.name: self._layout}
         return {GeneratorStage.name: self._generator}
 
+    def check(self) -> None:
+        """Raise UnusableData where any stage lacks what it learns from, before the first trains."""
+        for name in self.stages:
+            check_needs(name, self.data)
+
     def train(self, name: str, *, progress: bool) -> None:
         """Train one stage to its end. Raises UnusableData (a stage before it is not finished)."""
         if not self.finished(name):

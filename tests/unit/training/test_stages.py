@@ -11,7 +11,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+from node.domain.errors import UnusableData
+from pipelines.cardionets.cmr_encoder import CmrEncoder
+from pipelines.cardionets.ecg_encoder import EcgEncoder
 from pipelines.datasets.training_set import UNKNOWN, TrainingSet
+from pipelines.training.align import Align
 from pipelines.training.diseases import Diseases
 from pipelines.training.engine import WEIGHTS, train_stage
 from pipelines.training.layout import LayoutStage
@@ -111,6 +115,14 @@ def test_alignment_reads_cines_with_the_pretrained_encoder(training: Training) -
             kept["cmr_projection.bias"],
         )
         assert torch.equal(pair.cmr(cine), wanted)
+
+
+def test_alignment_needs_as_many_cines_as_a_batch_compares(training: Training) -> None:
+    networks = training.configuration.networks
+    settings = training.configuration.stages.align.model_copy(update={"batch": 25})
+    ecg, cmr = EcgEncoder(networks.ecg_encoder), CmrEncoder(networks.cmr_encoder)
+    with pytest.raises(UnusableData, match="there are 24 training cines: make the batch smaller"):
+        Align(settings, 1, ecg, cmr, training.data)
 
 
 def test_phenotypes_start_from_the_aligned_encoder_or_from_a_new_one(training: Training) -> None:
