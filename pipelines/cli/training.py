@@ -97,6 +97,9 @@ def evaluate(
     fit: Annotated[
         int, typer.Option(min=1, help="Training subjects to fit baselines and oracle on, at most.")
     ] = 20000,
+    cines: Annotated[
+        int, typer.Option(min=2, help="Test subjects whose cines are measured, at most.")
+    ] = 400,
     bank: Annotated[
         int, typer.Option(min=1, help="Hearts that the ideal sampler of cines draws from.")
     ] = 200000,
@@ -109,7 +112,11 @@ def evaluate(
     with progress_bar() as progress:
         task = progress.add_task("measuring", total=1.0)
         evaluate_training(
-            training, fit=fit, bank=bank, tick=lambda share: progress.advance(task, share)
+            training,
+            fit=fit,
+            cines=cines,
+            bank=bank,
+            tick=lambda share: progress.advance(task, share),
         )
     plain_console().print(f"{out / REPORT}, {out / METRICS}")
 

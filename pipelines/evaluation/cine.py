@@ -86,7 +86,7 @@ class VolumeFigures:
     name: str
     by: dict[str, Measured]
     """scans: the meter on true cines · network: from the ECG, no cine · mean: the meter on the mean
-    of the samples · samples: the mean of what it reads on each sample."""
+    of the samples · samples: the mean of what it reads on the first MEASURED samples."""
     share_of_network: dict[str, Measured]
     """mean and samples, over the network."""
 
@@ -132,15 +132,15 @@ class Gallery:
 
 
 def evaluate_cines(
-    training: Training, pipeline: EcgToCmr, *, bank: int, tick: Tick
+    training: Training, pipeline: EcgToCmr, *, count: int, bank: int, tick: Tick
 ) -> tuple[CineFigures, Gallery]:
     """Measure the cines that the finished bundle draws for test subjects who have a true one.
 
-    bank: hearts of the ideal sampler. Raises ValueError (fewer than two such subjects, or a bank
-    without a heart of some subject's rhythm and conduction).
+    count: subjects, at most. bank: hearts of the ideal sampler. Raises ValueError (fewer than two
+    such subjects, or a bank without a heart of some subject's rhythm and conduction).
     """
     data, sampling = training.data, training.configuration.sampling
-    rows, meter = data.cines_of(data.statement.test_part), training.meter()
+    rows, meter = data.cines_of(data.statement.test_part)[:count], training.meter()
     drawing = (0.3 if data.statement.simulated else 0.6) / len(rows)
     model = draw_by_model(pipeline, data, rows, meter, lambda: tick(drawing))
     again = _reconstructions(training, rows)

@@ -37,7 +37,7 @@ READINGS: Final = {
     "scans": "meter on the true cine",
     "network": "ECG network, no cine",
     "mean": "meter on the mean of the samples",
-    "samples": "mean of the meter over the samples",
+    "samples": "mean of the meter over four samples",
 }
 SOURCES: Final = {
     "halves": "one half of the true cines from the other",

@@ -24,8 +24,10 @@ Pictures = NDArray[np.float16]
 """(n, frames, rows, columns) in [0, 1], one cine a subject."""
 Each = Callable[[], None]
 """Told that one more subject is done."""
-PAIRED: Final = 4
+PAIRED: Final = 2
 """Samples of a subject, the first ones, that are compared with each other."""
+MEASURED: Final = 4
+"""Samples of a subject whose volumes are measured."""
 NEIGHBOURS: Final = 12
 BANK_SEED: Final = 1
 """Over that of the training set: the bank holds other subjects."""
@@ -49,7 +51,7 @@ class ModelDrawn:
     end_volumes_ml: Array
     """(n, 2) LVEDV and LVESV as the ECG network says them."""
     sample_volumes: list[list[Volumes]]
-    """Of each subject's samples, in pixels; nothing without a meter."""
+    """Of each subject's first MEASURED samples, in pixels; nothing without a meter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,9 @@ def draw_by_model(
         samples = pipeline.sampler.samples(answer["condition"], "evaluation", str(subject)).samples
         drawn.append(_one(samples, samples[:PAIRED]))
         volumes.append(answer["phenotypes"][0, ends].astype(np.float64))
-        measured.append([] if meter is None else [meter.measure(cine) for cine in samples])
+        measured.append(
+            [] if meter is None else [meter.measure(cine) for cine in samples[:MEASURED]]
+        )
         each()
     return ModelDrawn(
         cines=_together(drawn), end_volumes_ml=np.array(volumes), sample_volumes=measured

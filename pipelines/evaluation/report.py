@@ -38,25 +38,30 @@ class Evaluation:
     """Nothing before cardionets compare has trained it."""
 
 
-def evaluate(training: Training, *, fit: int, bank: int, tick: Tick) -> Evaluation:
+def evaluate(training: Training, *, fit: int, cines: int, bank: int, tick: Tick) -> Evaluation:
     """Measure a finished training; write metrics.json and report.html into its folder.
 
-    Cines are those that its bundle draws. fit: as in `evaluate_ecg`; bank: as in `evaluate_cines`.
+    Cines are those that its bundle draws. fit: as in `evaluate_ecg`; cines and bank: count
+    and bank of `evaluate_cines`.
     Raises UnusableData (a stage is not finished).
     """
     with ThreadPoolExecutor(1) as beside:  # the halves share nothing: a core for each
-        drawn = beside.submit(_cines, training, bank, lambda share: tick(0.6 * share))
+        drawn = beside.submit(_cines, training, cines, bank, lambda share: tick(0.6 * share))
         ecg = evaluate_ecg(training, fit=fit, tick=lambda share: tick(0.4 * share))
-        cines, gallery = drawn.result()
-    found = Evaluation(ecg=ecg, cine=cines, fusion=evaluate_fusion(training))
-    text = json.dumps(metrics_of(found, training), indent=2, allow_nan=False)
-    (training.folder / METRICS).write_text(text + "\n", encoding="utf-8")
-    (training.folder / REPORT).write_text(render_report(found, gallery, training), encoding="utf-8")
+        cine, gallery = drawn.result()
+    found = Evaluation(ecg=ecg, cine=cine, fusion=evaluate_fusion(training))
+    _write(found, gallery, training)
     return found
 
 
+def _write(found: Evaluation, gallery: Gallery | None, training: Training) -> None:
+    text = json.dumps(metrics_of(found, training), indent=2, allow_nan=False)
+    (training.folder / METRICS).write_text(text + "\n", encoding="utf-8")
+    (training.folder / REPORT).write_text(render_report(found, gallery, training), encoding="utf-8")
+
+
 def _cines(
-    training: Training, bank: int, tick: Tick
+    training: Training, count: int, bank: int, tick: Tick
 ) -> tuple[CineFigures, Gallery] | tuple[None, None]:
     data = training.data
     if len(data.cines_of(data.statement.test_part)) < 2:
@@ -64,7 +69,7 @@ def _cines(
     with TemporaryDirectory() as folder:
         bundle = build_bundle(Path(folder) / training.configuration.name, training, {})
         pipeline = load_pipeline(bundle, threads=training.configuration.threads or 1)
-        return evaluate_cines(training, pipeline, bank=bank, tick=tick)
+        return evaluate_cines(training, pipeline, count=count, bank=bank, tick=tick)
 
 
 def metrics_of(evaluation: Evaluation, training: Training) -> dict[str, Any]:

@@ -22,6 +22,8 @@ CHUNK: Final = 16
 class DrawingSettings(StageSettings):
     """Of a stage that learns to draw cines for conditions."""
 
+    cines: PositiveInt | None = None
+    """Training cines to learn from, at most; None: all."""
     variants: PositiveInt = 4
     """Conditions of each subject: other moments of its ECG, other fields unknown."""
     hidden: float = Field(default=0.5, ge=0.0, le=1.0)

@@ -240,8 +240,8 @@ class Training:
         )
 
     def _latents_and_conditions(self, settings: DrawingSettings) -> tuple[Tensor, Tensor]:
-        """Of all training subjects with a cine: (m, c, t, h, w) and (variants, m, C)."""
-        rows = self.data.cines_of(self.data.statement.train_part)
+        """Of training subjects with a cine: (m, c, t, h, w) and (variants, m, C)."""
+        rows = self.data.cines_of(self.data.statement.train_part)[: settings.cines]
         latents = encode_cines(self.autoencoder(), self.data, rows)
         conditions = varied_conditions(
             self.ecg_network(),

@@ -205,7 +205,7 @@ def test_the_same_training_is_measured_the_same_twice_and_progress_ends_at_the_e
     folder: Path, training: Training
 ) -> None:
     before, shares = (folder / METRICS).read_bytes(), list[float]()
-    evaluate(training, fit=20_000, bank=BANK, tick=shares.append)
+    evaluate(training, fit=20_000, cines=400, bank=BANK, tick=shares.append)
     assert (folder / METRICS).read_bytes() == before
     assert math.fsum(shares) == pytest.approx(1.0)
 
@@ -282,7 +282,7 @@ def test_an_unfinished_training_is_not_measured(trained: Path, tmp_path: Path) -
     with pytest.raises(UnusableData, match="cardionets train diseases first"):
         evaluate(
             Training(tmp_path, read_configuration(SHRUNKEN)),
-            fit=40, bank=BANK, tick=lambda share: None,
+            fit=40, cines=400, bank=BANK, tick=lambda share: None,
         )  # fmt: skip
 
 
