@@ -64,7 +64,7 @@ class EcgToPhenotypes(nn.Module):
     def _feature(self, ecg: Tensor) -> Tensor:
         size = self.encoder.size
         spare = ecg.shape[2] - size.seq_len
-        count = 1 + math.ceil(spare / (size.seq_len - size.beat_samples))
+        count = 1 + (math.ceil(spare / (size.seq_len - size.beat_samples)) if spare else 0)
         starts = [spare * window // max(1, count - 1) for window in range(count)]
         seen = ecg[:, size.seen_leads]  # (B, L, T)
         parts = [[seen[:, :, part] for part in size.window(start)] for start in starts]
