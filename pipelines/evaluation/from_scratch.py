@@ -108,6 +108,7 @@ def _stage(training: Training, trial: Trial) -> Phenotypes:
             "labels": trial.labels,
             "learning_rate": own.learning_rate * trial.rate,
             "steps": plan.steps or own.steps,
+            "average": 0.0,  # that of a short training still holds much of its start
         }
     )
     return training.fine_tuning(settings, aligned=trial.aligned)
