@@ -9,7 +9,7 @@ from pipelines.manifest import SourceSpec
 
 
 def test_the_licence_of_the_bundle_comes_first_then_that_of_each_file_it_was_made_from() -> None:
-    manifest = read_bundle(shipped_bundles() / "cardionode-tiny").manifest
+    manifest = read_bundle(shipped_bundles() / "simulated-4ch").manifest
     assert list(licence_lines(manifest)) == [f"Licence: {manifest.licence}"]
     source = SourceSpec(
         file="a.pth", sha256="ab" * 32, licence="CC BY-NC 4.0", statement="Non-commercial use only."
