@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pipelines.catalog import load_pipeline
 from pipelines.cohort import page
+from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.evaluation.cine import CineFigures, Gallery, evaluate_cines
 from pipelines.evaluation.cine_section import cine_parts, fusion_parts
 from pipelines.evaluation.ecg import EcgFigures, evaluate_ecg
@@ -45,8 +46,11 @@ def evaluate(training: Training, *, fit: int, cines: int, bank: int, tick: Tick)
     and bank of `evaluate_cines`.
     Raises UnusableData (a stage is not finished).
     """
+    pipeline = _exported(training)  # first: torch exports nothing while another thread computes
     with ThreadPoolExecutor(1) as beside:  # the halves share nothing: a core for each
-        drawn = beside.submit(_cines, training, cines, bank, lambda share: tick(0.6 * share))
+        drawn = beside.submit(
+            _cines, training, pipeline, cines, bank, lambda share: tick(0.6 * share)
+        )
         ecg = evaluate_ecg(training, fit=fit, tick=lambda share: tick(0.4 * share))
         cine, gallery = drawn.result()
     found = Evaluation(ecg=ecg, cine=cine, fusion=evaluate_fusion(training))
@@ -61,15 +65,19 @@ def _write(found: Evaluation, gallery: Gallery | None, training: Training) -> No
 
 
 def _cines(
-    training: Training, count: int, bank: int, tick: Tick
+    training: Training, pipeline: EcgToCmr, count: int, bank: int, tick: Tick
 ) -> tuple[CineFigures, Gallery] | tuple[None, None]:
     data = training.data
     if len(data.cines_of(data.statement.test_part)) < 2:
         return None, None
+    return evaluate_cines(training, pipeline, count=count, bank=bank, tick=tick)
+
+
+def _exported(training: Training) -> EcgToCmr:
+    """What a node would serve."""
     with TemporaryDirectory() as folder:
         bundle = build_bundle(Path(folder) / training.configuration.name, training, {})
-        pipeline = load_pipeline(bundle, threads=training.configuration.threads or 1)
-        return evaluate_cines(training, pipeline, count=count, bank=bank, tick=tick)
+        return load_pipeline(bundle, threads=training.configuration.threads or 1)
 
 
 def metrics_of(evaluation: Evaluation, training: Training) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def test_cines_are_of_the_first_test_and_the_first_training_subjects(small_cohor
     assert made.cines_of(made.statement.train_part).tolist() == [2, 3, 4]
     assert made.cines_of(made.statement.calibration_part).tolist() == []
     assert made.statement.simulated
-    assert made.ecg.shape == (60, 12, 2500)
+    assert made.ecg.shape == (60, 12, 2800)
     assert made.cine.shape == (5, 50, 96, 96)
 
 

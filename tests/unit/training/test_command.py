@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -34,11 +35,16 @@ def test_a_finished_training_is_exported_with_its_figures(beside: Beside) -> Non
     finished = beside(
         "pretrain-ecg", "pretrain-cmr", "align", "phenotypes", "diseases", "tokenizer", "layout"
     )
-    (finished.folder / "metrics.json").write_text('{"phenotypes": {"r2": 0.25}}')
+    cine = {
+        "subjects": 4, "samples": 2, "nuisance": "third-1", "scores": {}, "share_of_ideal": {},
+        "sharpness": {"value": 0.9, "low": 0.8, "high": 1.0}, "diversity": None, "volumes": [],
+    }  # fmt: skip
+    (finished.folder / "metrics.json").write_text(json.dumps({"cine": cine}))
     shown = _cardionets("export", "--config", str(SHRUNKEN), "--out", str(finished.folder))
     bundle = read_bundle(finished.folder / Path(finished.configuration.name))
     assert bundle.digest in shown
-    assert "| phenotypes · r2 | 0.25 |" in bundle.content("MODEL_CARD.md").decode()
+    card = bundle.content("MODEL_CARD.md").decode()
+    assert "| sharpness of samples over reconstructions | 0.9 (0.8 to 1) |" in card
 
 
 def test_what_is_no_stage_is_refused_with_the_names_of_all(beside: Beside) -> None:

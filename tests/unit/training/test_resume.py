@@ -20,7 +20,8 @@ from tests.conftest import SHRUNKEN
 from tests.unit.training.conftest import Beside
 
 ORDER = (
-    "pretrain-ecg", "pretrain-cmr", "align", "phenotypes", "diseases", "tokenizer", "layout",
+    "pretrain-ecg", "pretrain-cmr", "align", "phenotypes", "diseases", "meter", "tokenizer",
+    "layout",
 )  # fmt: skip
 KILLED_AT = 5
 """Batch, of six: behind the checkpoint after the third."""
