@@ -12,13 +12,11 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from node.ecg.median_beat import INDEPENDENT
 from pipelines.cardionets.transformer import attend, initialise
 
 AMPLITUDE_FLOOR_MV: Final = 1e-3
 """Added to a patch's spread before the logarithm: 1 µV, below any recorder's step."""
-
-
-INDEPENDENT_LEADS: Final = (0, 1, 6, 7, 8, 9, 10, 11)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +43,7 @@ class EcgEncoderSize:
     @property
     def seen_leads(self) -> list[int]:
         """Of the standard twelve. Eight are I, II and V1 to V6: the other limb leads follow."""
-        return list(
-            INDEPENDENT_LEADS if self.leads == len(INDEPENDENT_LEADS) else range(self.leads)
-        )
+        return list(INDEPENDENT if self.leads == len(INDEPENDENT) else range(self.leads))
 
     @property
     def beat_samples(self) -> int:

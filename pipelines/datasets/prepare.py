@@ -7,7 +7,7 @@ one behind the other. So memory holds no cohort, and the disk holds it twice for
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -112,7 +112,7 @@ def prepare_training_set(
         )
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix="parts-") as spool, ExitStack() as stack:
-        refused = stack.enter_context(RefusedList(folder / REFUSED, roots))
+        refused = stack.enter_context(closing(RefusedList(folder / REFUSED, roots)))
         parts = {part: _Rows(Path(spool), part, plan.recipe, stack) for part in ORDER}
         intake = _Intake(plan, parts, refused)
         work = partial(condition_recording, recipe=plan.recipe)
@@ -140,7 +140,8 @@ class _Rows:
 
     def __init__(self, folder: Path, part: Part, recipe: Recipe, stack: ExitStack) -> None:
         def file(name: str, dtype: type, *shape: int) -> RowFile:
-            return stack.enter_context(RowFile(folder / f"{part.value}-{name}", dtype, shape))
+            rows = RowFile(folder / f"{part.value}-{name}", dtype, shape)
+            return stack.enter_context(closing(rows))
 
         self.of_ecg = {
             "ecg": file("ecg", np.float16, 12, recipe.window_samples),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from pipelines.datasets.recording import Refused
 
@@ -24,15 +23,7 @@ class RefusedList:
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(["path", "reason"])
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._file.close()
 
     def add(self, refused: Refused) -> None:

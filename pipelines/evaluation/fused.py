@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
@@ -13,15 +12,13 @@ from torch import Tensor
 
 from pipelines.cardionets.cmr_encoder import CmrEncoder
 from pipelines.cardionets.ecg_encoder import EcgEncoder
-from pipelines.catalog import load_pipeline
 from pipelines.evaluation.from_scratch import FOLDER
-from pipelines.training.bundle import build_bundle
+from pipelines.training.bundle import served_pipeline
 from pipelines.training.engine import WEIGHTS
 from pipelines.training.fusion import (
     TOKENS,
     Fusion,
     FusionSettings,
-    Tokens,
     draw_tokens,
     keep_tokens,
     kept_tokens,
@@ -75,13 +72,9 @@ def _draw(training: Training, settings: FusionSettings, file: Path) -> None:
     statement = training.data.statement
     train = np.arange(statement.train_part.start, statement.train_part.stop)
     test = np.arange(statement.test)
-    with TemporaryDirectory() as folder:
-        bundle = build_bundle(Path(folder) / training.configuration.name, training, {})
-        pipeline = load_pipeline(bundle, threads=training.configuration.threads or 1)
-
-        def tokens(subjects: np.ndarray) -> Tokens:
-            return draw_tokens(pipeline, _encoders(training), training.data, subjects)
-
-        keep_tokens(
-            file, tokens(train[: settings.train_subjects]), tokens(test[: settings.test_subjects])
-        )
+    pipeline, encoders = served_pipeline(training), _encoders(training)
+    parts = (
+        draw_tokens(pipeline, encoders, training.data, subjects)
+        for subjects in (train[: settings.train_subjects], test[: settings.test_subjects])
+    )
+    keep_tokens(file, *parts)

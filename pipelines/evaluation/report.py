@@ -6,20 +6,16 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from pipelines.catalog import load_pipeline
 from pipelines.cohort import page
-from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.evaluation.cine import CineFigures, Gallery, evaluate_cines
 from pipelines.evaluation.cine_section import cine_parts, fusion_parts
 from pipelines.evaluation.ecg import EcgFigures, evaluate_ecg
 from pipelines.evaluation.ecg_section import ecg_parts
 from pipelines.evaluation.fusion import FusionFigures, evaluate_fusion
 from pipelines.evaluation.readers import Tick
-from pipelines.training.bundle import build_bundle
+from pipelines.training.bundle import served_pipeline
 from pipelines.training.run import Training
 
 METRICS: Final = "metrics.json"
@@ -46,38 +42,23 @@ def evaluate(training: Training, *, fit: int, cines: int, bank: int, tick: Tick)
     and bank of `evaluate_cines`.
     Raises UnusableData (a stage is not finished).
     """
-    pipeline = _exported(training)  # first: torch exports nothing while another thread computes
-    with ThreadPoolExecutor(1) as beside:  # the halves share nothing: a core for each
-        drawn = beside.submit(
-            _cines, training, pipeline, cines, bank, lambda share: tick(0.6 * share)
-        )
-        ecg = evaluate_ecg(training, fit=fit, tick=lambda share: tick(0.4 * share))
-        cine, gallery = drawn.result()
+    data, cine, gallery = training.data, None, None
+    if len(data.cines_of(data.statement.test_part)) < 2:
+        ecg = evaluate_ecg(training, fit=fit, tick=tick)
+    else:
+        pipeline = served_pipeline(training)  # torch exports nothing while another thread computes
+        with ThreadPoolExecutor(1) as beside:  # the halves share nothing: a core for each
+            drawn = beside.submit(
+                evaluate_cines, training, pipeline, count=cines, bank=bank,
+                tick=lambda share: tick(0.6 * share),
+            )  # fmt: skip
+            ecg = evaluate_ecg(training, fit=fit, tick=lambda share: tick(0.4 * share))
+            cine, gallery = drawn.result()
     found = Evaluation(ecg=ecg, cine=cine, fusion=evaluate_fusion(training))
-    _write(found, gallery, training)
-    return found
-
-
-def _write(found: Evaluation, gallery: Gallery | None, training: Training) -> None:
     text = json.dumps(metrics_of(found, training), indent=2, allow_nan=False)
     (training.folder / METRICS).write_text(text + "\n", encoding="utf-8")
     (training.folder / REPORT).write_text(render_report(found, gallery, training), encoding="utf-8")
-
-
-def _cines(
-    training: Training, pipeline: EcgToCmr, count: int, bank: int, tick: Tick
-) -> tuple[CineFigures, Gallery] | tuple[None, None]:
-    data = training.data
-    if len(data.cines_of(data.statement.test_part)) < 2:
-        return None, None
-    return evaluate_cines(training, pipeline, count=count, bank=bank, tick=tick)
-
-
-def _exported(training: Training) -> EcgToCmr:
-    """What a node would serve."""
-    with TemporaryDirectory() as folder:
-        bundle = build_bundle(Path(folder) / training.configuration.name, training, {})
-        return load_pipeline(bundle, threads=training.configuration.threads or 1)
+    return found
 
 
 def metrics_of(evaluation: Evaluation, training: Training) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pipelines.cardionets.cmr_encoder import CmrEncoder
 from pipelines.cardionets.ecg_encoder import EcgEncoder
 from pipelines.datasets.training_set import TrainingSet
 from pipelines.evaluation.bootstrap import Measured, measure, resamples
-from pipelines.training.stage import cines
+from pipelines.training.stage import cines, ecg_window
 
 Array = NDArray[np.float64]
 DEPTHS: Final = (1, 5, 10)
@@ -72,7 +72,7 @@ def _embed(
         for first in range(0, len(rows), CHUNK):
             some = rows[first : first + CHUNK]
             whole = data.ecg[data.cine_subject[some]][:, size.seen_leads].astype(np.float32)
-            leads = np.concatenate([whole[:, :, part] for part in size.window(start)], axis=2)
+            leads = ecg_window(whole, size, start)
             seen.append(ecg(torch.from_numpy(leads)).double().numpy())
             shown.append(cmr(cines(data.cine, some)).double().numpy())
     return np.concatenate(seen), np.concatenate(shown)

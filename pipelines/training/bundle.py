@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +33,7 @@ from pipelines.cardionets.sampler_graphs import (
 from pipelines.catalog import load_pipeline
 from pipelines.cohort.phenotypes import DISEASES, PHENOTYPES, Phenotype
 from pipelines.datasets.training_set import FRAMES, SIZE, Statement
+from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.flow_path import Solver
 from pipelines.graph_spec import GraphsSpec
 from pipelines.layout_sampler import seeded_noise
@@ -93,6 +95,13 @@ def build_bundle(folder: Path, training: Training, metrics: dict[str, Any]) -> B
     )
     load_pipeline(bundle, threads=1)
     return bundle
+
+
+def served_pipeline(training: Training) -> EcgToCmr:
+    """What a node would serve of a finished training. Raises as `build_bundle`."""
+    with TemporaryDirectory() as folder:
+        bundle = build_bundle(Path(folder) / training.configuration.name, training, {})
+        return load_pipeline(bundle, threads=training.configuration.threads or 1)
 
 
 def _served_ecg(training: Training, calibration: Calibration) -> ServedEcg:

@@ -23,7 +23,7 @@ from pipelines.cardionets.transformer import initialise
 from pipelines.datasets.training_set import SUBJECT_VALUES, TrainingSet
 from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.training.diseases import screening_loss
-from pipelines.training.stage import Batch, Stage, StageSettings
+from pipelines.training.stage import Batch, Stage, StageSettings, ecg_window
 
 TOKENS: Final = "tokens.safetensors"
 
@@ -104,12 +104,12 @@ def draw_tokens(
     assert pipeline.sampler is not None  # a trained bundle draws
     ecg_encoder, cmr_encoder = encoders[0].eval(), encoders[1].eval()
     size, unknown = ecg_encoder.size, np.zeros((1, SUBJECT_VALUES), np.float32)
-    parts = size.window((data.ecg.shape[2] - size.seq_len) // 2)
+    start = (data.ecg.shape[2] - size.seq_len) // 2
     ecgs, cines = [], []
     with torch.inference_mode():
         for subject in subjects:
             ecg = data.ecg[subject][np.newaxis].astype(np.float32)  # (1, 12, T)
-            seen = np.concatenate([ecg[:, size.seen_leads, part] for part in parts], axis=2)
+            seen = ecg_window(ecg[:, size.seen_leads], size, start)
             ecgs.append(ecg_encoder.latent(torch.from_numpy(seen)).mean(dim=1)[0])  # (p, W)
             condition = pipeline.ecg.run({"ecg": ecg, "subject": unknown})["condition"]
             frames = pipeline.sampler.frames(condition, Fusion.name, str(subject))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -92,10 +92,16 @@ def ecg_windows(
     """(B, 12, seq_len) mV: of each row's ECG a window whose rhythm starts anywhere."""
     starts = chance.integers(0, ecg.shape[2] - size.seq_len + 1, len(rows))
     windows = [
-        np.concatenate([ecg[row, :, part] for part in size.window(start)], axis=1)
-        for row, start in zip(rows, starts.tolist(), strict=True)
+        ecg_window(ecg[row], size, start) for row, start in zip(rows, starts.tolist(), strict=True)
     ]
     return torch.from_numpy(np.stack(windows).astype(np.float32))
+
+
+def ecg_window(
+    ecg: NDArray[np.floating[Any]], size: EcgEncoderSize, start: int
+) -> NDArray[np.floating[Any]]:
+    """(…, seq_len) of (…, T): the beat, if there is one, and the rhythm from `start`."""
+    return np.concatenate([ecg[..., part] for part in size.window(start)], axis=-1)
 
 
 def cines(cine: NDArray[np.uint8], rows: NDArray[np.int64]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -538,7 +539,7 @@ def test_mimic_iv_ecg_is_read_with_its_patients(tmp_path: Path) -> None:
 
 
 def test_rows_of_a_file_come_back_in_any_order(tmp_path: Path) -> None:
-    with RowFile(tmp_path / "rows", np.int16, (2,)) as rows:
+    with closing(RowFile(tmp_path / "rows", np.int16, (2,))) as rows:
         assert list(rows.chunks()) == []
         for number in range(CHUNK + 3):
             rows.append([number, -number])
