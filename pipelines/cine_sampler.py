@@ -15,6 +15,11 @@ class DrawnCines:
     samples: Array = field(repr=False)
 
     @property
+    def independent(self) -> Array:
+        """Those of which none mirrors another (K / 2, …): every second one."""
+        return self.samples[::2]
+
+    @property
     def mean(self) -> Array:
         """(frames, rows, columns)."""
         mean: Array = self.samples.mean(axis=0)

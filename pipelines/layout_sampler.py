@@ -59,8 +59,12 @@ class LayoutSampler:
 def seeded_noise(spec: LayoutSpec, *identity: str) -> Array:
     """(samples, components) standard normal, from the texts of `identity` alone.
 
-    Sample k is the same however many there are.
+    Every second sample mirrors the one before it, so that the mean of few samples is already near
+    that of many; each is as likely as any other. Sample k is the same however many there are.
     """
     key = int(digest_of("layout", *identity)[:32], 16)
     chance = np.random.Generator(np.random.Philox(key=key))
-    return chance.standard_normal((spec.samples, spec.components), np.float32)
+    pairs = (spec.samples + 1) // 2
+    independent = chance.standard_normal((pairs, spec.components), np.float32)
+    both = np.stack([independent, -independent], axis=1)  # (pairs, 2, components)
+    return both.reshape(-1, spec.components)[: spec.samples]

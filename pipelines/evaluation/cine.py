@@ -124,11 +124,13 @@ class CineFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gallery:
-    """A few subjects to look at, (k, frames, rows, columns) each."""
+    """A few subjects to look at: cines (k, frames, rows, columns); spread (k, rows, columns)."""
 
     true: NDArray[np.float32]
     sample: NDArray[np.float32]
     mean: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    """Of the samples, mean over the beat."""
 
 
 def evaluate_cines(
@@ -189,6 +191,7 @@ def evaluate_cines(
         true=np.stack([true_cine(data, row) for row in rows[shown]]),
         sample=samples[shown].astype(np.float32),
         mean=model.cines.mean[shown].astype(np.float32),
+        spread=model.cines.spread[shown].astype(np.float32),
     )
     return figures, gallery
 

@@ -59,6 +59,8 @@ FUSED: Final = (
     "difference is what reading a picture makes easier to learn."
 )
 FRAME_MS: Final = 40
+SHADES: Final = {"gray": 1.0, "magma": 0.25}
+"""Of cines and of their spread -> the brightest value."""
 
 
 def cine_parts(figures: CineFigures | None, gallery: Gallery | None) -> list[str]:
@@ -84,7 +86,11 @@ def cine_parts(figures: CineFigures | None, gallery: Gallery | None) -> list[str
         page.heading("Cines to look at"),
         page.paragraph("From above: true cine, one sample, mean of the samples."),
         page.picture(animation(gallery), "cines of eight test subjects, moving", "webp"),
-        page.picture(sheet(gallery), "end-diastole, in between and end-systole"),
+        page.paragraph(
+            "Below each subject, how unlike the samples are over the beat: black where they agree, "
+            f"brightest where their standard deviation is {SHADES['magma']:g} of the grey scale."
+        ),
+        page.picture(sheet(gallery), "end-diastole, in between and end-systole; spread"),
     ]
 
 
@@ -118,21 +124,33 @@ def animation(gallery: Gallery) -> bytes:
 
 
 def sheet(gallery: Gallery) -> bytes:
-    """PNG: three moments of each true cine, sample and mean; end-systole is the true one's."""
-    subjects = len(gallery.true)
-    figure = Figure(figsize=(1.25 * subjects, 11.5), layout="constrained")
-    kinds = (("true", gallery.true), ("sample", gallery.sample), ("mean", gallery.mean))
-    for column in range(subjects):
-        systole = _systole(gallery.true[column])
-        for row, (kind, cines) in enumerate(kinds):
-            for moment, frame in enumerate((0, systole // 2, systole)):
-                place = (3 * row + moment) * subjects + column + 1
-                axes = figure.add_subplot(9, subjects, place)
-                axes.imshow(cines[column, frame], cmap="gray", vmin=0.0, vmax=1.0)
-                axes.set(xticks=[], yticks=[])
-                if column == 0:
-                    axes.set_ylabel(f"{kind}, {('ED', 'mid', 'ES')[moment]}", fontsize=8)
+    """PNG: three moments of each true cine, sample and mean, and the samples' spread.
+
+    End-systole is the true one's.
+    """
+    columns = [_column(gallery, subject) for subject in range(len(gallery.true))]
+    figure = Figure(figsize=(1.25 * len(columns), 12.8), layout="constrained")
+    grid = figure.subplots(len(columns[0]), len(columns), squeeze=False)
+    for axes, pictures in zip(grid.T, columns, strict=True):
+        for one, (picture, shades) in zip(axes, pictures.values(), strict=True):
+            one.imshow(picture, cmap=shades, vmin=0.0, vmax=SHADES[shades])
+            one.set(xticks=[], yticks=[])
+    for one, name in zip(grid[:, 0], columns[0], strict=True):
+        one.set_ylabel(name, fontsize=8)
     return page.png(figure)
+
+
+def _column(gallery: Gallery, subject: int) -> dict[str, tuple[NDArray[np.float32], str]]:
+    """Name -> picture and its shades, from above."""
+    systole = _systole(gallery.true[subject])
+    moments = {"ED": 0, "mid": systole // 2, "ES": systole}
+    kinds = {"true": gallery.true, "sample": gallery.sample, "mean": gallery.mean}
+    shown = {
+        f"{kind}, {moment}": (cines[subject, frame], "gray")
+        for kind, cines in kinds.items()
+        for moment, frame in moments.items()
+    }
+    return shown | {"spread": (gallery.spread[subject], "magma")}
 
 
 def _systole(cine: NDArray[np.float32]) -> int:

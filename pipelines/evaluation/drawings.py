@@ -25,9 +25,11 @@ Pictures = NDArray[np.float16]
 Each = Callable[[], None]
 """Told that one more subject is done."""
 PAIRED: Final = 2
-"""Samples of a subject, the first ones, that are compared with each other."""
+"""Samples of a subject, the first independent ones, that are compared with each other."""
 MEASURED: Final = 4
-"""Samples of a subject whose volumes are measured."""
+"""Independent samples of a subject whose volumes are measured."""
+END_VOLUMES: Final = ("24100", "24101")
+"""LVEDV and LVESV."""
 NEIGHBOURS: Final = 12
 BANK_SEED: Final = 1
 """Over that of the training set: the bank holds other subjects."""
@@ -39,8 +41,10 @@ class Drawn:
 
     sample: Pictures
     mean: Pictures
+    spread: NDArray[np.float16]
+    """(n, rows, columns) standard deviation among all samples, mean over the beat."""
     diversity: Array
-    """(n,) of the first PAIRED samples; NaN of one alone."""
+    """(n,) of the first PAIRED independent samples; NaN of one alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +53,9 @@ class ModelDrawn:
 
     cines: Drawn
     end_volumes_ml: Array
-    """(n, 2) LVEDV and LVESV as the ECG network says them."""
+    """(n, 2) LVEDV and LVESV as the ECG network says them; (0, 2) without a meter."""
     sample_volumes: list[list[Volumes]]
-    """Of each subject's first MEASURED samples, in pixels; nothing without a meter."""
+    """Of each subject's first MEASURED independent samples; nothing without a meter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,22 +76,23 @@ def draw_by_model(
     drawn: list[_One] = []
     volumes: list[Array] = []
     measured: list[list[Volumes]] = []
-    ids = data.statement.field_ids
-    ends = [ids.index("24100"), ids.index("24101")]
+    ids = pipeline.manifest.field_ids
     for row in rows:
         subject = int(data.cine_subject[row])
         ecg = data.ecg[subject][np.newaxis].astype(np.float32)
         unknown = np.zeros((1, SUBJECT_VALUES), np.float32)
         answer = pipeline.ecg.run({"ecg": ecg, "subject": unknown})
-        samples = pipeline.sampler.samples(answer["condition"], "evaluation", str(subject)).samples
-        drawn.append(_one(samples, samples[:PAIRED]))
-        volumes.append(answer["phenotypes"][0, ends].astype(np.float64))
-        measured.append(
-            [] if meter is None else [meter.measure(cine) for cine in samples[:MEASURED]]
-        )
+        cines = pipeline.sampler.samples(answer["condition"], "evaluation", str(subject))
+        drawn.append(_one(cines.samples, cines.independent[:PAIRED]))
+        if meter is not None:  # the set is simulated: every phenotype is there
+            ends = [ids.index(field_id) for field_id in END_VOLUMES]
+            volumes.append(answer["phenotypes"][0, ends].astype(np.float64))
+            measured.append([meter.measure(cine) for cine in cines.independent[:MEASURED]])
         each()
     return ModelDrawn(
-        cines=_together(drawn), end_volumes_ml=np.array(volumes), sample_volumes=measured
+        cines=_together(drawn),
+        end_volumes_ml=np.reshape(volumes, (-1, len(END_VOLUMES))),
+        sample_volumes=measured,
     )
 
 
@@ -154,15 +159,22 @@ def mean_of_neighbours(
     return mean
 
 
-_One = tuple[Pictures, Pictures, float]
-"""Of one subject: first sample, mean, diversity."""
+_One = tuple[Pictures, Pictures, NDArray[np.float16], float]
+"""Of one subject: first sample, mean, spread, diversity."""
 
 
 def _one(samples: NDArray[np.float32], paired: NDArray[np.float32]) -> _One:
     apart = diversity(paired) if len(paired) > 1 else np.nan
-    return samples[0].astype(np.float16), samples.mean(axis=0).astype(np.float16), apart
+    spread = samples.std(axis=0).mean(axis=0)  # (rows, columns)
+    mean = samples.mean(axis=0)
+    return samples[0].astype(np.float16), mean.astype(np.float16), spread.astype(np.float16), apart
 
 
 def _together(subjects: list[_One]) -> Drawn:
-    first, mean, apart = zip(*subjects, strict=True)
-    return Drawn(sample=np.stack(first), mean=np.stack(mean), diversity=np.array(apart))
+    first, mean, spread, apart = zip(*subjects, strict=True)
+    return Drawn(
+        sample=np.stack(first),
+        mean=np.stack(mean),
+        spread=np.stack(spread),
+        diversity=np.array(apart),
+    )

@@ -87,8 +87,25 @@ def test_a_sample_is_the_same_however_many_there_are() -> None:
     assert np.array_equal(few, many[:2])
 
 
-def test_noise_is_standard_normal() -> None:
-    noise = seeded_noise(_spec(samples=64, components=2000), "ecg")
+def test_every_second_sample_mirrors_the_one_before() -> None:
+    noise = seeded_noise(_spec(samples=5), "ecg")
+    assert np.array_equal(noise[1::2], -noise[:-1:2])
+    assert len(np.unique(np.abs(noise), axis=0)) == 3
+
+
+def test_the_mean_of_few_samples_is_that_of_many_where_nothing_is_clipped() -> None:
+    sampler = _sampler(samples=2)
+    middle = sampler.samples(CONDITION / 4.0, "ecg", "bundle").mean
+    assert np.allclose(middle, _sampler(shown="expected").frames(CONDITION / 4.0, "ecg", "bundle"))
+
+
+def test_independent_samples_are_those_that_mirror_no_other() -> None:
+    cines = _sampler(samples=5).samples(CONDITION, "ecg", "bundle")
+    assert np.array_equal(cines.independent, cines.samples[[0, 2, 4]])
+
+
+def test_independent_noise_is_standard_normal() -> None:
+    noise = seeded_noise(_spec(samples=64, components=2000), "ecg")[::2]
     assert abs(float(noise.mean())) < 0.01
     assert float(noise.std()) == pytest.approx(1.0, abs=0.01)
 
