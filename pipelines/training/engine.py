@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import warnings
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -22,6 +23,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -32,6 +34,8 @@ from pipelines.training.stage import Batch, Stage, StageSettings
 WEIGHTS: Final = "weights.safetensors"
 CHECKPOINT: Final = "last"
 LOG: Final = "log"
+STOPPED: Final = 128 + signal.SIGTERM
+"""Exit status, as a shell tells it."""
 OF_NO_CONCERN: Final = (
     ".*exists and is not empty",  # of course, in a run that goes on
     ".*does not have many workers",  # batches come from arrays in memory
@@ -58,6 +62,7 @@ def train_stage(stage: Stage, folder: Path, hardware: Hardware, *, progress: boo
     """Train to the end, from the last checkpoint in `folder` if there is one.
 
     In the end the folder holds the kept weights; a stage that has them is not trained again.
+    Raises SystemExit where the process is told to end (SIGTERM), at the end of a step.
     """
     if (folder / WEIGHTS).exists():
         return
@@ -84,7 +89,10 @@ def train_stage(stage: Stage, folder: Path, hardware: Hardware, *, progress: boo
     with warnings.catch_warnings():
         for message in OF_NO_CONCERN:
             warnings.filterwarnings("ignore", message=message)
-        trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None)
+        try:
+            trainer.fit(training, ckpt_path=checkpoint if checkpoint.exists() else None)
+        except SIGTERMException as end:  # Lightning's has the status of success
+            raise SystemExit(STOPPED) from end
     _keep(stage, folder)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from node.domain.errors import UnusableData
 from pipelines.training.configuration import TrainingConfiguration
-from pipelines.training.engine import CHECKPOINT, WEIGHTS
+from pipelines.training.engine import CHECKPOINT, STOPPED, WEIGHTS
 from pipelines.training.phenotypes import Phenotypes
 from pipelines.training.pretrain_ecg import PretrainEcg
 from pipelines.training.run import DATA, Training
@@ -35,7 +35,7 @@ from pipelines.training.run import Training
 whole = Phenotypes.batch
 def batch(self, index):
     if index == int(sys.argv[3]):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), int(sys.argv[4]))
     return whole(self, index)
 Phenotypes.batch = batch
 Training(Path(sys.argv[2]), read_configuration(Path(sys.argv[1]))).train(
@@ -101,12 +101,20 @@ def test_the_average_is_not_the_last_weights(training: Training, beside: Beside)
     assert _weights(plain, "phenotypes") != _weights(training, "phenotypes")
 
 
-def test_a_stage_survives_kill_minus_nine(training: Training, beside: Beside) -> None:
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, STOPPED)]
+)
+def test_a_stage_survives_its_killing_and_no_status_hides_it(
+    training: Training, beside: Beside, sent: signal.Signals, status: int
+) -> None:
+    """Otherwise the next command of a makefile would begin."""
     resumed = beside("align")
-    words = [sys.executable, "-c", KILLS_ITSELF, str(SHRUNKEN), str(resumed.folder), str(KILLED_AT)]
-    root = str(Path(__file__).resolve().parents[3])
-    killed = subprocess.run(words, cwd=root, capture_output=True, check=False, timeout=120)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    words = [str(SHRUNKEN), str(resumed.folder), str(KILLED_AT), str(int(sent))]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLS_ITSELF, *words],
+        cwd=Path(__file__).resolve().parents[3], capture_output=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert killed.returncode == status, killed.stderr.decode()
     assert (resumed.folder / "phenotypes" / f"{CHECKPOINT}.ckpt").exists()
     assert not resumed.finished("phenotypes")
     resumed.train("phenotypes", progress=False)
