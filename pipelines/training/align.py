@@ -56,11 +56,7 @@ class Align(Stage):
         self.align_settings = settings
         self.data = data
         self.rows = data.cines_of(data.statement.train_part)
-        if len(self.rows) < settings.batch:
-            raise UnusableData(
-                f"stages.align.batch is {settings.batch}, but there are {len(self.rows)} training "
-                "cines: make the batch smaller"
-            )
+        check_batch(settings, data)
         self.features = cmr_features(cmr, data, self.rows)  # (m, W)
         self.likeness = principal_components(self.features, settings.components)  # (m, F)
         ecg.head = projection_head(ecg.size.width, settings.embedding)
@@ -88,6 +84,16 @@ class Align(Stage):
         settings = self.align_settings
         weights = negative_weights(batch["likeness"], settings.sigma)  # (B, B)
         return weighted_infonce(ecg.float(), cmr.float(), weights, settings.temperature).total
+
+
+def check_batch(settings: StageSettings, data: TrainingSet) -> None:
+    """Raise UnusableData where there are fewer training cines than a batch compares."""
+    count = len(data.cines_of(data.statement.train_part))
+    if count < settings.batch:
+        raise UnusableData(
+            f"stages.align.batch is {settings.batch}, but there are {count} training cines: make "
+            "the batch smaller"
+        )
 
 
 def cmr_features(cmr: CmrEncoder, data: TrainingSet, rows: NDArray[np.int64]) -> Tensor:

@@ -35,7 +35,7 @@ from pipelines.datasets.training_set import (
     open_training_set,
 )
 from pipelines.preprocessing import RECIPES
-from pipelines.training.align import Align
+from pipelines.training.align import Align, check_batch
 from pipelines.training.configuration import TrainingConfiguration
 from pipelines.training.diseases import Diseases
 from pipelines.training.engine import WEIGHTS, train_stage
@@ -92,6 +92,7 @@ class Training:
         """Raise UnusableData where any stage lacks what it learns from, before the first trains."""
         for name in self.stages:
             check_needs(name, self.data)
+        check_batch(self.configuration.stages.align, self.data)
 
     def train(self, name: str, *, progress: bool) -> None:
         """Train one stage to its end. Raises UnusableData (a stage before it is not finished)."""

@@ -30,6 +30,14 @@ def _without_train_cines(data: TrainingSet) -> TrainingSet:
     )
 
 
+def _with_one_train_cine(data: TrainingSet) -> TrainingSet:
+    kept = data.cines_of(data.statement.train_part)[:1]
+    statement = data.statement.model_copy(update={"cines": 1})
+    return replace(
+        data, statement=statement, cine=data.cine[kept], cine_subject=data.cine_subject[kept]
+    )
+
+
 def _without_train_phenotypes(data: TrainingSet) -> TrainingSet:
     phenotypes = np.array(data.phenotypes)
     phenotypes[data.statement.train_part] = np.nan
@@ -93,6 +101,13 @@ def test_the_meter_needs_a_simulator_and_pretraining_somebody(training: Training
         UnusableData, match="stage pretrain-ecg cannot train: the training set has no"
     ):
         check_needs("pretrain-ecg", _without_train_subjects(training.data))
+
+
+def test_too_few_cines_for_a_batch_are_told_before_the_first_stage(beside: Beside) -> None:
+    training = beside()
+    vars(training)["data"] = _with_one_train_cine(training.data)
+    with pytest.raises(UnusableData, match=r"stages\.align\.batch is \d+, but there are 1 train"):
+        training.check()
 
 
 def test_nothing_is_trained_where_the_need_is_not_met(beside: Beside) -> None:
