@@ -75,25 +75,52 @@ class EcgToPhenotypes(nn.Module):
 class ServedEcg(nn.Module):
     """The network as a bundle serves it, in natural units and with calibrated logits.
 
-    (1, 12, T) and (1, 8) to phenotypes (1, P), spread (1, P), diseases (1, D) and condition (1, C).
+    (1, 12, T) and (1, 8) to phenotypes (1, P), spread (1, P), diseases (1, D) and condition (1, C),
+    without those of which nothing is served.
     """
 
     location: Tensor
     scale: Tensor
     platt: Tensor
+    phenotypes: Tensor
+    diseases: Tensor
 
     def __init__(
-        self, network: EcgToPhenotypes, *, location: Tensor, scale: Tensor, platt: Tensor
+        self,
+        network: EcgToPhenotypes,
+        *,
+        location: Tensor,
+        scale: Tensor,
+        platt: Tensor,
+        phenotypes: Tensor,
+        diseases: Tensor,
     ) -> None:
-        """location, scale: (T,) of the targets; platt: (2, D), slope and intercept of a logit."""
+        """location, scale: (T,) of the targets; platt: (2, all diseases), slope and intercept of a
+        logit; phenotypes (P,) and diseases (D,): places of those that are served.
+        """
         super().__init__()
         self.network = network
         self.register_buffer("location", location)
         self.register_buffer("scale", scale)
         self.register_buffer("platt", platt)
+        self.register_buffer("phenotypes", phenotypes)
+        self.register_buffer("diseases", diseases)
 
-    def forward(self, ecg: Tensor, subject: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what `forward` gives."""
+        numbers = ("phenotypes", "spread") if len(self.phenotypes) else ()
+        return (*numbers, *(("diseases",) if len(self.diseases) else ()), "condition")
+
+    def forward(self, ecg: Tensor, subject: Tensor) -> tuple[Tensor, ...]:
         out = self.network(ecg, subject)
-        phenotypes = (out.mean * self.scale + self.location)[:, :-1]  # without the heart rate
-        spread = ((0.5 * out.log_variance).exp() * self.scale)[:, :-1]
-        return phenotypes, spread, out.logits * self.platt[0] + self.platt[1], out.condition
+        natural = out.mean * self.scale + self.location  # (1, T)
+        spread = (0.5 * out.log_variance).exp() * self.scale  # (1, T)
+        logits = out.logits * self.platt[0] + self.platt[1]  # (1, all diseases)
+        given = {
+            "phenotypes": natural[:, self.phenotypes],
+            "spread": spread[:, self.phenotypes],
+            "diseases": logits[:, self.diseases],
+            "condition": out.condition,
+        }
+        return tuple(given[name] for name in self.outputs)

@@ -127,13 +127,18 @@ def export(config: Configuration, out: Folder) -> None:
     Its card shows the figures of metrics.json, where that is in the folder.
     """
     from pipelines.evaluation.report import METRICS
-    from pipelines.training.bundle import build_bundle
+    from pipelines.training.bundle import build_bundle, not_offered
 
     training = _training(config, out)
     file = out / METRICS
     metrics = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     bundle = build_bundle(out / training.configuration.name, training, metrics)
-    plain_console().print(f"{bundle.folder}: {bundle.manifest.capabilities_text}, {bundle.digest}")
+    console = plain_console()
+    for field_id in not_offered(training.data.statement, bundle.manifest):
+        console.print(
+            f"{field_id} is not offered: too few training or calibration subjects have it"
+        )
+    console.print(f"{bundle.folder}: {bundle.manifest.capabilities_text}, {bundle.digest}")
 
 
 @dataclass

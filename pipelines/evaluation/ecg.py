@@ -258,11 +258,13 @@ def _subgroup(
 def _diseases(
     data: TrainingSet, answers: dict[str, Answers], calibration: Calibration
 ) -> tuple[DiseaseFigures, ...]:
+    """Of those whose probabilities could be calibrated."""
     names, labels = dict(DISEASES), data.diseases[data.statement.test_part]
+    uncertain = np.isnan(calibration.platt[0])
     found = []
     for place, field_id in enumerate(data.statement.diseases):
         known = labels[:, place] != UNKNOWN
-        if not known.any():
+        if uncertain[place] or not known.any():
             continue
         screening = {
             name: screen(

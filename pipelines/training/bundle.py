@@ -7,6 +7,7 @@ them, and no subject's data is in it.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +33,7 @@ from pipelines.cardionets.sampler_graphs import (
 )
 from pipelines.catalog import load_pipeline
 from pipelines.cohort.phenotypes import DISEASES, PHENOTYPES, Phenotype
-from pipelines.datasets.training_set import FRAMES, SIZE, Statement
+from pipelines.datasets.training_set import FRAMES, SIZE, Statement, TrainingSet
 from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.flow_path import Solver
 from pipelines.graph_spec import GraphsSpec
@@ -58,7 +59,6 @@ from pipelines.training.configuration import TrainingConfiguration
 from pipelines.training.phenotypes import fit_scaler
 from pipelines.training.run import Training
 
-ECG_OUTPUTS: Final = ("phenotypes", "spread", "diseases", "condition")
 VIEW: Final = "long-axis four-chamber"
 TOLERANCE: Final = 1e-4
 SIMULATED_USE: Final = (
@@ -76,15 +76,16 @@ def build_bundle(folder: Path, training: Training, metrics: dict[str, Any]) -> B
     the networks give, or the folder holds other files).
     """
     calibration = calibrate(training.ecg_network(), training.data)
-    served = _served_ecg(training, calibration)
+    offered = offered_of(training.data, calibration)
+    served = _served_ecg(training, calibration, offered)
     inputs = _example(training.data.statement)
     with torch.inference_mode():
-        answers = dict(zip(ECG_OUTPUTS, served(*inputs.values()), strict=True))
+        answers = dict(zip(served.outputs, served(*inputs.values()), strict=True))
     drawing = _layout if training.configuration.sampling.sampler == "layout" else _generator
     sampler, graphs, golden = drawing(training, answers["condition"])
-    graphs["ecg"] = export_graph(served, inputs, ECG_OUTPUTS)
+    graphs["ecg"] = export_graph(served, inputs, served.outputs)
     golden |= {name: value.numpy() for name, value in (inputs | answers).items()}
-    manifest = _manifest(training, calibration, sampler, graphs)
+    manifest = _manifest(training, calibration, offered, sampler, graphs)
     bundle = write_bundle(
         folder,
         manifest,
@@ -104,13 +105,45 @@ def served_pipeline(training: Training) -> EcgToCmr:
         return load_pipeline(bundle, threads=training.configuration.threads or 1)
 
 
-def _served_ecg(training: Training, calibration: Calibration) -> ServedEcg:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """Places, among all that a training set names, of what a bundle can answer for."""
+
+    phenotypes: tuple[int, ...]
+    diseases: tuple[int, ...]
+
+
+def offered_of(data: TrainingSet, calibration: Calibration) -> Offered:
+    """What was learned and could be calibrated; a derived phenotype with all that it is made of."""
+    part = data.statement.train_part
+    learned = ~np.isnan(data.phenotypes[part]).all(axis=0)
+    known = learned & ~np.isnan(calibration.interval_scale)
+    fields: dict[str, int] = {}
+    for place, phenotype in enumerate(PHENOTYPES):
+        operands = () if phenotype.derivation is None else phenotype.derivation.of
+        if known[place] and all(operand in fields for operand in operands):
+            fields[phenotype.field_id] = place
+    labels = data.diseases[part]
+    both = (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
+    screened = np.flatnonzero(both & ~np.isnan(calibration.platt[0]))
+    return Offered(phenotypes=tuple(fields.values()), diseases=tuple(screened.tolist()))
+
+
+def not_offered(statement: Statement, manifest: Manifest) -> tuple[str, ...]:
+    """Ids of the phenotypes and diseases that the set names and the bundle leaves out."""
+    named = (*statement.field_ids, *statement.diseases)
+    return tuple(field_id for field_id in named if field_id not in manifest.field_ids)
+
+
+def _served_ecg(training: Training, calibration: Calibration, offered: Offered) -> ServedEcg:
     scaler = fit_scaler(training.data)
     return ServedEcg(
         training.ecg_network(),
         location=torch.from_numpy(scaler.mean),
         scale=torch.from_numpy(scaler.scale),
         platt=torch.from_numpy(calibration.platt).float(),
+        phenotypes=torch.tensor(offered.phenotypes, dtype=torch.int64),
+        diseases=torch.tensor(offered.diseases, dtype=torch.int64),
     ).eval()
 
 
@@ -199,6 +232,7 @@ def _generator(training: Training, condition: Tensor) -> Drawing:
 def _manifest(
     training: Training,
     calibration: Calibration,
+    offered: Offered,
     sampler: LayoutSpec | SamplerSpec,
     graphs: dict[str, bytes],
 ) -> Manifest:
@@ -213,10 +247,13 @@ def _manifest(
         graphs=GraphsSpec(
             **{role: graph_spec(graph, f"graphs/{role}.onnx") for role, graph in graphs.items()}
         ),
-        phenotypes=_phenotypes(statement, calibration),
+        phenotypes=tuple(
+            _phenotype(PHENOTYPES[place], calibration.interval_scale[place])
+            for place in offered.phenotypes
+        ),
         diseases=tuple(
             DiseaseSpec(field_id=field_id, name=names.get(field_id) or disease_name(field_id))
-            for field_id in statement.diseases
+            for field_id in (statement.diseases[place] for place in offered.diseases)
         ),
         cine=CineSpec(view=VIEW, frames=FRAMES, rows=SIZE, columns=SIZE),
         sampler=sampler,
@@ -242,20 +279,16 @@ def digest_of_configuration(configuration: TrainingConfiguration) -> str:
     return sha256(configuration.model_dump_json().encode())
 
 
-def _phenotypes(statement: Statement, calibration: Calibration) -> tuple[PhenotypeSpec, ...]:
-    table = {phenotype.field_id: phenotype for phenotype in PHENOTYPES}
-    return tuple(
-        PhenotypeSpec(
-            field_id=field_id,
-            name=(of := table[field_id]).name,
-            unit=of.unit,
-            decimals=of.decimals,
-            minimum=of.minimum,
-            maximum=of.maximum,
-            interval_scale=round(float(scale), 5),
-            derivation=_derivation(of),
-        )
-        for field_id, scale in zip(statement.field_ids, calibration.interval_scale, strict=True)
+def _phenotype(of: Phenotype, interval_scale: float) -> PhenotypeSpec:
+    return PhenotypeSpec(
+        field_id=of.field_id,
+        name=of.name,
+        unit=of.unit,
+        decimals=of.decimals,
+        minimum=of.minimum,
+        maximum=of.maximum,
+        interval_scale=round(float(interval_scale), 5),
+        derivation=_derivation(of),
     )
 
 

@@ -23,6 +23,8 @@ from pipelines.training.phenotypes import fit_scaler
 
 Array = NDArray[np.float64]
 COVERAGE: Final = 0.9
+FEWEST: Final = 9
+"""Subjects, for an interval that holds so many: of n errors the greatest holds n / (n + 1)."""
 CHUNK: Final = 100
 
 
@@ -39,7 +41,7 @@ class Answers:
 class Calibration:
     """interval_scale: (P,). platt: (2, D), slope and intercept of each disease's logit.
 
-    NaN where no calibration subject has a value or a label.
+    NaN where the calibration subjects are too few: for an interval that holds, or of a label's two.
     """
 
     interval_scale: Array
@@ -124,15 +126,15 @@ def _run(
 
 
 def _scale(value: Array, true: Array, spread: Array) -> float:
-    """Of one phenotype, from the subjects whose value is known."""
-    if not true.size:
+    """Of one phenotype, from the subjects whose value is known, each of them twice."""
+    if true.size < 2 * FEWEST:
         return np.nan
     return float(conformal_scale(value[:, None], true[:, None], spread[:, None], COVERAGE)[0])
 
 
 def _platt(logit: Array, label: NDArray[np.bool_]) -> Array:
     """(2,) slope and intercept that make the logit a calibrated one (Platt 1999)."""
-    if not label.size:
+    if label.all() or not label.any():
         return np.full(2, np.nan)
 
     def loss(parameters: Array) -> float:

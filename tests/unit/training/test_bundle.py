@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from node.domain.ecg import STANDARD_LEADS, ECGRecord, Subject
 from pipelines.bundle import Bundle
 from pipelines.catalog import load_pipeline
 from pipelines.cohort.electrocardiograph import SAMPLING_FREQUENCY_HZ
+from pipelines.cohort.phenotypes import PHENOTYPES
 from pipelines.cohort.population import simulate_population
 from pipelines.cohort.torso import simulate_ecg
-from pipelines.training.bundle import build_bundle
+from pipelines.datasets.training_set import TrainingSet
+from pipelines.training.bundle import build_bundle, not_offered
+from pipelines.training.calibrate import FEWEST
 from pipelines.training.card import write_card
 from pipelines.training.run import Training
 from tests.unit.training.conftest import Beside
 
+PLACE = {phenotype.field_id: place for place, phenotype in enumerate(PHENOTYPES)}
 FIGURE = {"value": 0.9, "low": 0.88, "high": 0.92}
 ASKED = ("ecg_and_subject", "ecg_only")
 METRICS = {
@@ -69,7 +75,8 @@ def test_a_served_bundle_gives_all_it_was_trained_for(bundle: Bundle) -> None:
     pipeline = load_pipeline(bundle, threads=1)
     prediction = pipeline.predict(_ecg(), Subject(age_years=60, sex="F"), source_digest="a")
     assert len(prediction.estimates) == 82
-    assert len(prediction.diseases) == 5
+    # Of the other diseases there is no case among the few calibration or training subjects.
+    assert [each.field_id for each in prediction.diseases] == ["lv-systolic-dysfunction"]
     assert prediction.cine is not None
     assert prediction.cine.frames.shape == (50, 96, 96)
     value = {each.field_id: each.value for each in prediction.estimates}
@@ -99,6 +106,45 @@ def test_two_runs_with_one_seed_give_the_same_bundle(
     for stage in again.stages:
         again.train(stage, progress=False)
     assert build_bundle(tmp_path / "again", again, METRICS).digest == bundle.digest
+
+
+def _half_of_them_ill(data: TrainingSet) -> NDArray[np.int8]:
+    places = np.indices(data.diseases.shape).sum(axis=0)
+    return (places % 2).astype(np.int8)
+
+
+def test_what_too_few_subjects_have_is_left_out_with_all_that_is_made_of_it(
+    training: Training, tmp_path: Path
+) -> None:
+    """LVESV is known of eight calibration subjects, none of whom has the first disease."""
+    data = training.data
+    part, train = data.statement.calibration_part, data.statement.train_part
+    phenotypes, diseases = np.array(data.phenotypes), _half_of_them_ill(data)
+    phenotypes[part.start + FEWEST - 1 : part.stop, PLACE["24101"]] = np.nan
+    phenotypes[train, PLACE["24181"]] = np.nan
+    diseases[part, 0] = 0
+    lacking = Training(training.folder, training.configuration)
+    vars(lacking)["data"] = replace(data, phenotypes=phenotypes, diseases=diseases)
+
+    bundle = build_bundle(tmp_path / "bundle", lacking, {})
+
+    left_out = ("24101", "24102", "24103", "24104", "24181", data.statement.diseases[0])
+    assert not_offered(data.statement, bundle.manifest) == left_out
+    pipeline = load_pipeline(bundle, threads=1)
+    answer = pipeline.predict(_ecg(), Subject(), source_digest="a")
+    whole = load_pipeline(build_bundle(tmp_path / "whole", training, {}), threads=1)
+    value = {each.field_id: each.value for each in answer.estimates}
+    assert len(value) == 82 - 5
+    of_all = whole.predict(_ecg(), Subject(), source_digest="a").estimates
+    assert value == {each.field_id: each.value for each in of_all if each.field_id in value}
+
+
+def test_a_bundle_may_screen_for_nothing(training: Training, tmp_path: Path) -> None:
+    data = training.data
+    lacking = Training(training.folder, training.configuration)
+    vars(lacking)["data"] = replace(data, diseases=np.zeros_like(data.diseases))
+    bundle = build_bundle(tmp_path / "bundle", lacking, {})
+    assert bundle.manifest.capabilities_text == "82 phenotypes, cine"
 
 
 def test_no_subject_of_the_training_set_is_in_the_bundle(
