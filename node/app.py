@@ -36,6 +36,7 @@ from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.bundle import Bundle
 from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
 from pipelines.ecg_to_cmr import EcgToCmr
+from pipelines.signature import read_keys
 
 
 def utc_now() -> datetime:
@@ -57,7 +58,7 @@ def find_bundle(settings: Settings) -> Bundle:
     found = ", ".join(bundle.manifest.name for bundle in bundles) or "none"
     raise ConfigurationError(
         f"model.bundle: no bundle is called {settings.model.bundle!r}; found: {found}. "
-        "Put its folder into one of model.folders"
+        "`cardionode bundle install` puts one into model.folders"
     )
 
 
@@ -65,7 +66,11 @@ def load_model(settings: Settings, templates: Templates) -> EcgToCmr:
     """The configured bundle, checked, self-tested and with a code for each of its fields."""
     bundle = find_bundle(settings)
     templates.codes(bundle.manifest.field_ids)
-    return load_pipeline(bundle, threads=settings.model.threads or available_cores())
+    return load_pipeline(
+        bundle,
+        threads=settings.model.threads or available_cores(),
+        keys=read_keys(settings.model.trusted_keys),
+    )
 
 
 def available_cores() -> int:

@@ -56,6 +56,7 @@ class WebSettings(_Table):
 class ModelSettings(_Table):
     bundle: Annotated[str, Field(min_length=1)]
     folders: tuple[Path, ...]
+    trusted_keys: tuple[Path, ...]
     threads: Annotated[int, Field(ge=0, le=256)]
     at_once: Annotated[int, Field(ge=1, le=64)]
 

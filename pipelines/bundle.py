@@ -19,6 +19,7 @@ from pipelines.manifest import Manifest
 
 MANIFEST: Final = "manifest.json"
 CHECKSUMS: Final = "SHA256SUMS"
+SIGNATURE: Final = f"{CHECKSUMS}.sig"
 MODEL_CARD: Final = "MODEL_CARD.md"
 METRICS: Final = "metrics.json"
 _REPLACE: Final = "copy the bundle again from where it was released"
@@ -34,6 +35,8 @@ class Bundle:
     """SHA-256 of SHA256SUMS, and so of every byte in the folder."""
     checksums: Mapping[str, str] = field(repr=False)
     """Path below the folder -> SHA-256."""
+    signature: bytes | None = field(default=None, repr=False)
+    """Of the checksums (`pipelines.signature`)."""
 
     def content(self, name: str) -> bytes:
         """The bytes of one file. Raises BundleError (missing, or not those of its checksum)."""
@@ -67,6 +70,7 @@ def read_bundle(folder: Path) -> Bundle:
         manifest=manifest,
         digest=sha256((folder / CHECKSUMS).read_bytes()),
         checksums=checksums,
+        signature=(folder / SIGNATURE).read_bytes() if (folder / SIGNATURE).exists() else None,
     )
 
 
@@ -135,7 +139,7 @@ def _compare_files(folder: Path, checksums: Mapping[str, str]) -> None:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             raise _fault(folder, f"{name} is a link, which may leave the folder", _REPLACE)
-        if path.is_file() and name != CHECKSUMS:
+        if path.is_file() and name not in (CHECKSUMS, SIGNATURE):
             present.add(name)
     for name in sorted(present - set(checksums)):
         raise _fault(folder, f"{name} is not listed in {CHECKSUMS}", f"remove it, or {_REPLACE}")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from node.domain.errors import BundleError
 from node.domain.prediction import ModelIdentity
 from pipelines.bundle import MANIFEST, Bundle, read_bundle
@@ -20,11 +22,17 @@ from pipelines.runtime.onnx import OnnxRuntime
 from pipelines.sampler import Sampler
 from pipelines.sampler_spec import LayoutSpec
 from pipelines.self_test import self_test
+from pipelines.signature import check_signature
 
 
 def shipped_bundles() -> Path:
     """The folder of the bundles that come with cardionode."""
     return Path(str(resources.files("pipelines"))) / "bundles"
+
+
+def is_shipped(bundle: Bundle) -> bool:
+    """Whether it came with cardionode: who trusts the code trusts it too."""
+    return bundle.folder.resolve().parent == shipped_bundles().resolve()
 
 
 def list_bundles(folders: Sequence[Path]) -> list[Bundle]:
@@ -48,12 +56,17 @@ def list_bundles(folders: Sequence[Path]) -> list[Bundle]:
     return [found[name] for name in sorted(found)]
 
 
-def load_pipeline(bundle: Bundle, *, threads: int) -> EcgToCmr:
-    """Checksums, graphs, golden self-test, then a pipeline that is ready.
+def load_pipeline(
+    bundle: Bundle, *, threads: int, keys: Sequence[Ed25519PublicKey] = ()
+) -> EcgToCmr:
+    """Checksums, signature, graphs, golden self-test, then a pipeline that is ready.
 
+    keys: one of which must have signed the bundle, unless it came with cardionode; none: whoever.
     Raises BundleError at the first thing that is wrong.
     """
     bundle.verify()
+    if not is_shipped(bundle):
+        check_signature(bundle, keys)
     manifest, runtime = bundle.manifest, OnnxRuntime()
     if manifest.preprocessing not in RECIPES:
         raise bundle.fault(

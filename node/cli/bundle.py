@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +13,13 @@ from rich.table import Table
 from node.app import available_cores
 from node.cli.options import Config, Overrides
 from node.dicom.template import load_templates
-from node.domain.errors import BundleError, CardioNodeError
-from node.settings import read_settings
+from node.domain.errors import BundleError, CardioNodeError, ConfigurationError
+from node.settings import ModelSettings, read_settings
 from pipelines.bundle import Bundle
-from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
+from pipelines.catalog import is_shipped, list_bundles, load_pipeline, shipped_bundles
+from pipelines.installation import install_bundle, remove_bundle
 from pipelines.manifest import Manifest
+from pipelines.signature import read_keys
 
 app = typer.Typer(no_args_is_help=True, help="Model bundles.")
 Name = Annotated[str | None, typer.Argument(help="A bundle's name; without one: all.")]
@@ -55,22 +57,70 @@ def info(name: Name = None, config: Config = None, overrides: Overrides = None) 
 
 @app.command("verify")
 def verify(name: Name = None, config: Config = None, overrides: Overrides = None) -> None:
-    """Check a bundle whole: checksums, manifest, codes, graphs, golden self-test."""
+    """Check a bundle whole: checksums, signature, manifest, codes, graphs, golden self-test."""
     console = Console(highlight=False)
-    templates = load_templates()
+    settings = read_settings(config, overrides or ()).model
+    prove = _proof(settings)
     failed = False
-    for bundle in _find(name, read_settings(config, overrides or ()).model.folders):
-        label = f"{bundle.manifest.name} {bundle.manifest.version}"
+    for bundle in _find(name, settings.folders):
         try:
-            templates.codes(bundle.manifest.field_ids)
-            load_pipeline(bundle, threads=available_cores())
+            prove(bundle)
         except CardioNodeError as error:
-            console.print(f"{label}: {error.message}", style="red", markup=False)
+            console.print(f"{_label(bundle)}: {error.message}", style="red", markup=False)
             failed = True
         else:
-            console.print(f"{label}: checksums, manifest, codes, graphs and self-test are right")
+            signed = " signature," if settings.trusted_keys and not is_shipped(bundle) else ""
+            console.print(
+                f"{_label(bundle)}: checksums,{signed} manifest, codes, graphs and self-test "
+                "are right"
+            )
     if failed:
         raise typer.Exit(1)
+
+
+@app.command("install")
+def install(
+    source: Annotated[
+        Path, typer.Argument(exists=True, help="A bundle: its folder, or a zip archive of it.")
+    ],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of a bundle of the same name.")
+    ] = False,
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Check a bundle whole, and put it into the first of model.folders."""
+    settings = read_settings(config, overrides or ()).model
+    if not settings.folders:
+        raise ConfigurationError(
+            "model.folders is empty: name a folder for bundles there, or for once "
+            """--set 'model.folders=["/var/lib/cardionode/bundles"]'"""
+        )
+    bundle = install_bundle(source, settings.folders[0], _proof(settings), replace=replace)
+    Console(highlight=False).print(
+        f"{_label(bundle)} is in {bundle.folder}. A node serves it when model.bundle names it and "
+        "the node is started again.",
+        markup=False,
+    )
+
+
+@app.command("remove")
+def remove(
+    name: Annotated[str, typer.Argument(help="A bundle's name.")],
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Delete an installed bundle."""
+    settings = read_settings(config, overrides or ()).model
+    (bundle,) = _find(name, settings.folders)
+    if is_shipped(bundle):
+        raise ConfigurationError(f"{name} comes with cardionode; only its installation removes it")
+    if name == settings.bundle:
+        raise ConfigurationError(
+            f"{name} is what model.bundle serves; name another one there first"
+        )
+    remove_bundle(bundle)
+    Console(highlight=False).print(f"{_label(bundle)} is removed", markup=False)
 
 
 def licence_lines(manifest: Manifest) -> Iterator[str]:
@@ -79,6 +129,21 @@ def licence_lines(manifest: Manifest) -> Iterator[str]:
     for source in manifest.sources:
         yield f"Made from {source.file} (SHA-256 {source.sha256})"
         yield f"    {source.licence}. {source.statement}"
+
+
+def _proof(settings: ModelSettings) -> Callable[[Bundle], object]:
+    """All that a node asks of a bundle before it serves it."""
+    templates, keys = load_templates(), read_keys(settings.trusted_keys)
+
+    def prove(bundle: Bundle) -> object:
+        templates.codes(bundle.manifest.field_ids)
+        return load_pipeline(bundle, threads=available_cores(), keys=keys)
+
+    return prove
+
+
+def _label(bundle: Bundle) -> str:
+    return f"{bundle.manifest.name} {bundle.manifest.version}"
 
 
 def _find(name: str | None, folders: tuple[Path, ...]) -> list[Bundle]:

@@ -1,11 +1,53 @@
-"""What `cardionode bundle info` says of licences."""
+"""What `cardionode bundle` says, installs, and does not remove."""
 
 from __future__ import annotations
 
-from node.cli.bundle import licence_lines
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from node.cli.bundle import app, licence_lines
+from node.domain.errors import BundleError, ConfigurationError
 from pipelines.bundle import read_bundle
 from pipelines.catalog import shipped_bundles
 from pipelines.manifest import SourceSpec
+
+QUICK = Path(__file__).parents[2] / "data" / "bundles" / "quick"
+
+
+def _said(*words: str, folder: Path | None = None) -> str:
+    chosen = ["--set", f'model.folders=["{folder}"]'] if folder else []
+    result = CliRunner().invoke(app, [*words, *chosen], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+def test_a_bundle_is_installed_served_by_name_and_removed(tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "quick"), "zip", QUICK)
+    into = tmp_path / "bundles"
+    assert f"quick-test 1.0.0 is in {into / 'quick-test'}" in _said(
+        "install", archive, folder=into
+    ).replace("\n", "")
+    assert "self-test are right" in _said("verify", "quick-test", folder=into)
+    assert "quick-test 1.0.0 is removed" in _said("remove", "quick-test", folder=into)
+    with pytest.raises(BundleError, match="no bundle is called 'quick-test'"):
+        _said("verify", "quick-test", folder=into)
+
+
+def test_where_to_install_must_be_said() -> None:
+    with pytest.raises(ConfigurationError, match=r"model\.folders is empty: name a folder"):
+        _said("install", str(QUICK))
+
+
+def test_what_is_served_or_shipped_is_not_removed(tmp_path: Path) -> None:
+    _said("install", str(QUICK), folder=tmp_path)
+    with pytest.raises(ConfigurationError, match=r"is what model\.bundle serves"):
+        _said("remove", "quick-test", "--set", "model.bundle=quick-test", folder=tmp_path)
+    with pytest.raises(ConfigurationError, match="simulated-4ch comes with cardionode"):
+        _said("remove", "simulated-4ch")
+    assert read_bundle(tmp_path / "quick-test")
 
 
 def test_the_licence_of_the_bundle_comes_first_then_that_of_each_file_it_was_made_from() -> None:
