@@ -46,7 +46,10 @@ class GraphSpec(Declaration):
     """One ONNX file."""
 
     file: FileName
-    opset: Annotated[int, Field(ge=1)]
+    opset: Annotated[int, Field(ge=18, le=22)]
+    """What every runtime takes: from 23 on attention is one operator, which TensorRT-RTX builds in
+    half precision only.
+    """
     precision: Literal["fp32"]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]

@@ -74,6 +74,13 @@ def test_a_checksum_line_may_not_leave_the_folder(copied: Path, name: str) -> No
         read_bundle(copied)
 
 
+@pytest.mark.parametrize("opset", [17, 23])
+def test_an_opset_that_not_every_runtime_takes_is_refused(edited: Edited, opset: int) -> None:
+    folder = edited(lambda manifest: manifest["graphs"]["ecg"].update(opset=opset))
+    with pytest.raises(BundleError, match=r"manifest\.json: graphs\.ecg\.opset: Input should be"):
+        read_bundle(folder)
+
+
 @pytest.mark.parametrize("line", ["garbage", f"{'0' * 63}  a", f"{'0' * 64} a"])
 def test_a_line_that_is_no_checksum_is_refused(copied: Path, line: str) -> None:
     with (copied / CHECKSUMS).open("a", encoding="utf-8") as stream:
