@@ -84,7 +84,8 @@ def compare(config: Configuration, out: Folder) -> None:
         console.print(f"{len(begun)} of {count}: {trial.name}")
 
     for trial in compare(training, progress=console.is_terminal, began=began):
-        console.print(f"{trial.name}: sum of R2 on the calibration subjects {trial.score:.3f}")
+        told = ", ".join(f"{asked} {score:.3f}" for asked, score in trial.scores.items())
+        console.print(f"{trial.name}: sum of R2 on the calibration subjects: {told}")
     fusion = training.configuration.comparison.fusion
     if fusion is not None:
         console.print("fusion of ECG and drawn cine")

@@ -23,7 +23,7 @@ from pipelines.evaluation.phenotypes import (
     resampled_coverage,
     resampled_r_squared,
 )
-from pipelines.evaluation.readers import Tick, read_by_baselines, read_by_oracle
+from pipelines.evaluation.readers import MODEL, Tick, read_by_baselines, read_by_oracle
 from pipelines.evaluation.retrieval import Recall, measure_recall
 from pipelines.evaluation.screening import Screening, screen
 from pipelines.evaluation.subgroups import Members, subgroups
@@ -33,8 +33,7 @@ from pipelines.training.run import Training
 Array = NDArray[np.float64]
 SEED: Final = 1
 """Of the resamples."""
-MODEL: Final = {"ecg_and_subject": True, "ecg_only": False}
-"""How the network is asked -> whether it is told age, sex, height and weight."""
+STARTS: Final = ("aligned", "scratch")
 BEST: Final = {"ecg_and_subject": "oracle_ecg_and_subject", "ecg_only": "oracle_ecg"}
 """How the network is asked -> the oracle that knows as much."""
 
@@ -98,8 +97,8 @@ class FromScratch:
 
     labels: float
     subjects: int
-    aligned_rate: float
-    scratch_rate: float
+    chosen: dict[str, dict[str, str]]
+    """How it is asked -> start -> the trial that was best on the calibration subjects."""
     aligned: dict[str, Measured]
     scratch: dict[str, Measured]
     gain: dict[str, Measured]
@@ -291,37 +290,41 @@ def _from_scratch(training: Training, weights: Array, true: Array) -> tuple[From
     trials = read_trials(training)
     found = []
     for labels in dict.fromkeys(each.labels for each in trials):
-        aligned, scratch = (
-            best_trial(trials, aligned=start, labels=labels) for start in (True, False)
-        )
-        sums = [_sums_of(training, trial, weights, true) for trial in (aligned, scratch)]
+        best = {
+            asked: {
+                start: best_trial(trials, aligned=start == "aligned", labels=labels, asked=asked)
+                for start in STARTS
+            }
+            for asked in MODEL
+        }
+        sums = {
+            asked: {
+                start: _sum_of(training, trial, asked, weights, true) for start, trial in of.items()
+            }
+            for asked, of in best.items()
+        }
         found.append(
             FromScratch(
                 labels=labels,
                 subjects=max(1, round(labels * training.data.statement.train)),
-                aligned_rate=aligned.rate,
-                scratch_rate=scratch.rate,
-                aligned={name: measure(sums[0][name]) for name in MODEL},
-                scratch={name: measure(sums[1][name]) for name in MODEL},
-                gain={name: measure(sums[0][name] - sums[1][name]) for name in MODEL},
+                chosen={
+                    asked: {start: trial.name for start, trial in of.items()}
+                    for asked, of in best.items()
+                },
+                aligned={asked: measure(of["aligned"]) for asked, of in sums.items()},
+                scratch={asked: measure(of["scratch"]) for asked, of in sums.items()},
+                gain={asked: measure(of["aligned"] - of["scratch"]) for asked, of in sums.items()},
             )
         )
     return tuple(found)
 
 
-def _sums_of(training: Training, trial: Trial, weights: Array, true: Array) -> dict[str, Array]:
-    """How the trial's network is asked -> (W,) sum of R2."""
+def _sum_of(training: Training, trial: Trial, asked: str, weights: Array, true: Array) -> Array:
+    """(W,) sum of R2 of the trial's network."""
     network, data = trial_network(training, trial), training.data
-    return {
-        name: _sum(
-            resampled_r_squared(
-                weights,
-                answer(network, data, data.statement.test_part, subject_known=known).value,
-                true,
-            )
-        )
-        for name, known in MODEL.items()
-    }
+    part = data.statement.test_part
+    value = answer(network, data, part, subject_known=MODEL[asked]).value
+    return _sum(resampled_r_squared(weights, value, true))
 
 
 def _sum(columns: Array) -> Array:

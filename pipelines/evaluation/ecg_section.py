@@ -9,7 +9,8 @@ from typing import Final
 from pipelines.cohort import page
 from pipelines.evaluation import plots
 from pipelines.evaluation.bootstrap import Measured
-from pipelines.evaluation.ecg import BEST, MODEL, EcgFigures, PhenotypeFigures
+from pipelines.evaluation.ecg import BEST, EcgFigures, PhenotypeFigures
+from pipelines.evaluation.readers import MODEL
 
 TITLES: Final = {
     "ecg_and_subject": "model, ECG + subject",
@@ -37,8 +38,9 @@ ORACLE: Final = (
     "ECGs can be expected to pass it."
 )
 SCRATCH: Final = (
-    "The same network, steps and labelled subjects from the aligned encoder and from a new one; "
-    "each took the learning rate that was best on the calibration subjects. Targets are "
+    "The same network and labelled subjects from the aligned encoder and from a new one; each took "
+    "the learning rate and the length that were best on the calibration subjects, for each way of "
+    "asking (trials: start, share of labels, rate over the stage's own, steps). Targets are "
     "standardised by all training subjects in both."
 )
 CALIBRATED: Final = (
@@ -102,12 +104,12 @@ def _from_scratch(figures: EcgFigures) -> list[str]:
         (
             f"{each.labels:.0%} ({each.subjects})", TITLES[name],
             text_of(each.aligned[name], 2), text_of(each.scratch[name], 2),
-            text_of(each.gain[name], 2), f"{each.aligned_rate:g} / {each.scratch_rate:g}",
+            text_of(each.gain[name], 2), ", ".join(each.chosen[name].values()),
         )
         for each in figures.from_scratch
         for name in MODEL
     ]  # fmt: skip
-    head = ("labels", "asked with", "aligned, sum of R2", "scratch", "difference", "rates taken")
+    head = ("labels", "asked with", "aligned, sum of R2", "scratch", "difference", "trials taken")
     drawn = plots.plot_from_scratch(figures.from_scratch, "ecg_only")
     return [
         title,

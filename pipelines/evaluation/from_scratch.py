@@ -1,7 +1,7 @@
 """Whether alignment pays: stage phenotypes from the aligned encoder, and from a new one.
 
-Both have the same network, steps, labelled subjects and learning rates to choose from; each takes
-the rate that is best on the calibration subjects.
+Both have the same network and labelled subjects, and the same lengths and learning rates to choose
+from; each takes what is best on the calibration subjects, for each way in which it is asked.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from node.domain.errors import UnusableData
 from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes
 from pipelines.evaluation.phenotypes import r_squared
+from pipelines.evaluation.readers import MODEL
 from pipelines.training.calibrate import answer
 from pipelines.training.engine import WEIGHTS
 from pipelines.training.phenotypes import Phenotypes
@@ -37,12 +38,14 @@ class Trial(BaseModel):
     """Share of the training subjects whose phenotypes are used."""
     rate: float
     """Learning rate over the stage's own."""
-    score: float | None = None
-    """Sum of R2 on the calibration subjects, mean of with and without subject; None: untrained."""
+    steps: int
+    scores: dict[str, float] = {}
+    """How it is asked -> sum of R2 on the calibration subjects; nothing: untrained."""
 
     @property
     def name(self) -> str:
-        return f"{'aligned' if self.aligned else 'scratch'}-{self.labels:g}-{self.rate:g}"
+        start = "aligned" if self.aligned else "scratch"
+        return f"{start}-{self.labels:g}-{self.rate:g}-{self.steps}"
 
 
 class _Trials(RootModel[tuple[Trial, ...]]):
@@ -52,9 +55,10 @@ class _Trials(RootModel[tuple[Trial, ...]]):
 def planned_trials(training: Training) -> tuple[Trial, ...]:
     """As configured."""
     plan = training.configuration.comparison
+    lengths = plan.steps or (training.configuration.stages.phenotypes.steps,)
     return tuple(
-        Trial(aligned=aligned, labels=labels, rate=rate)
-        for labels, aligned, rate in product(plan.labels, (True, False), plan.rates)
+        Trial(aligned=aligned, labels=labels, rate=rate, steps=steps)
+        for labels, aligned, rate, steps in product(plan.labels, (True, False), plan.rates, lengths)
     )
 
 
@@ -69,8 +73,8 @@ def compare(
     for trial in planned_trials(training):
         began(trial)
         training.train_apart(_stage(training, trial), _folder(training, trial), progress=progress)
-        score = _score(training, trial_network(training, trial))
-        scored.append(trial.model_copy(update={"score": score}))
+        scores = _scores(training, trial_network(training, trial))
+        scored.append(trial.model_copy(update={"scores": scores}))
     done = _Trials(tuple(scored))
     file = training.folder / FOLDER / RESULT
     file.write_text(done.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -88,10 +92,10 @@ def read_trials(training: Training) -> tuple[Trial, ...]:
         raise UnusableData(f"{file} is not what cardionets compare writes: {error}") from error
 
 
-def best_trial(trials: tuple[Trial, ...], *, aligned: bool, labels: float) -> Trial:
-    """The one whose rate scored best on the calibration subjects."""
+def best_trial(trials: tuple[Trial, ...], *, aligned: bool, labels: float, asked: str) -> Trial:
+    """The one that scored best on the calibration subjects."""
     of_kind = [each for each in trials if each.aligned == aligned and each.labels == labels]
-    return max(of_kind, key=lambda each: -np.inf if each.score is None else each.score)
+    return max(of_kind, key=lambda each: each.scores.get(asked, -np.inf))
 
 
 def trial_network(training: Training, trial: Trial) -> EcgToPhenotypes:
@@ -102,12 +106,12 @@ def trial_network(training: Training, trial: Trial) -> EcgToPhenotypes:
 
 
 def _stage(training: Training, trial: Trial) -> Phenotypes:
-    own, plan = training.configuration.stages.phenotypes, training.configuration.comparison
+    own = training.configuration.stages.phenotypes
     settings = own.model_copy(
         update={
             "labels": trial.labels,
             "learning_rate": own.learning_rate * trial.rate,
-            "steps": plan.steps or own.steps,
+            "steps": trial.steps,
             "average": 0.0,  # that of a short training still holds much of its start
         }
     )
@@ -118,11 +122,12 @@ def _folder(training: Training, trial: Trial) -> Path:
     return training.folder / FOLDER / trial.name
 
 
-def _score(training: Training, network: EcgToPhenotypes) -> float:
+def _scores(training: Training, network: EcgToPhenotypes) -> dict[str, float]:
     data, part = training.data, training.data.statement.calibration_part
     true = data.phenotypes[part].astype(np.float64)
-    sums = [
-        np.nansum(r_squared(answer(network, data, part, subject_known=known).value, true))
-        for known in (True, False)
-    ]
-    return float(np.mean(sums))
+    return {
+        asked: float(
+            np.nansum(r_squared(answer(network, data, part, subject_known=known).value, true))
+        )
+        for asked, known in MODEL.items()
+    }

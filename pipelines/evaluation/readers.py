@@ -1,8 +1,9 @@
-"""Who else could have said the numbers: baselines without a network, and the ideal reader."""
+"""Who says the numbers: the network in two ways, baselines without one, and the ideal reader."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from pipelines.evaluation.phenotypes import demographic_features, ridge
 Array = NDArray[np.float64]
 Tick = Callable[[float], None]
 """Told which further share of the work is done."""
+MODEL: Final = {"ecg_and_subject": True, "ecg_only": False}
+"""How a network is asked -> whether it is told age, sex, height and weight."""
 STRIDE = 500
 """ECGs between two ticks."""
 

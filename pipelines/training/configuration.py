@@ -95,8 +95,8 @@ class Comparison(_Table):
     """Shares of the training subjects whose phenotypes are used."""
     rates: tuple[PositiveFloat, ...] = (0.3, 1.0, 3.0)
     """Learning rates tried for each, over the stage's own."""
-    steps: PositiveInt | None = None
-    """Of each training; None: as many as the stage."""
+    steps: tuple[PositiveInt, ...] = ()
+    """Lengths tried for each; none: as many as the stage. With few labels the short ones win."""
     fusion: FusionSettings | None = None
     """Of ECG and drawn cine; both encoders must be equally wide."""
 

@@ -19,9 +19,10 @@ from node.domain.errors import UnusableData
 from pipelines.command import app
 from pipelines.datasets.training_set import UNKNOWN
 from pipelines.evaluation.cine import MEASURES, MODES, REGIONS
-from pipelines.evaluation.ecg import MODEL, evaluate_ecg
+from pipelines.evaluation.ecg import evaluate_ecg
 from pipelines.evaluation.ecg_section import ecg_parts
 from pipelines.evaluation.from_scratch import FOLDER, RESULT, Trial, best_trial, read_trials
+from pipelines.evaluation.readers import MODEL
 from pipelines.evaluation.report import METRICS, REPORT, evaluate
 from pipelines.training.configuration import read_configuration
 from pipelines.training.engine import WEIGHTS
@@ -56,8 +57,8 @@ def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (DATA, *STAGES):
         (made / name).symlink_to(trained / name, target_is_directory=True)
     said = _cardionets("compare", made)
-    assert "1 of 8: aligned-0.1-1" in said
-    assert "scratch-1-3: sum of R2" in said
+    assert "1 of 8: aligned-0.1-3-2" in said
+    assert "scratch-1-3-4: sum of R2" in said
     assert str(made / REPORT) in _cardionets("evaluate", made, "--bank", str(BANK))
     return made
 
@@ -146,7 +147,7 @@ def test_diseases_and_alignment_are_measured(metrics: dict[str, Any]) -> None:
 
 def test_cines_are_compared_with_what_is_possible_and_cheap(metrics: dict[str, Any]) -> None:
     cine = metrics["cine"]
-    assert (cine["subjects"], cine["samples"], cine["nuisance"]) == (4, 2, "third-1")
+    assert (cine["subjects"], cine["samples"], cine["nuisance"]) == (4, 3, "third-1")
     rows = {f"{who}_{mode}{end}" for who in ("model", "ideal") for mode in MODES
             for end in ("", "_shuffled")}  # fmt: skip
     assert set(cine["scores"]) == rows | {
@@ -182,6 +183,8 @@ def test_scratch_is_compared_with_the_same_labels(metrics: dict[str, Any]) -> No
     assert [(row["labels"], row["subjects"]) for row in rows] == [(0.1, 4), (1.0, 40)]
     for row in rows:
         for name in MODEL:
+            for start, trial in row["chosen"][name].items():
+                assert re.fullmatch(rf"{start}-{row['labels']:g}-3-[24]", trial)
             gain = row["aligned"][name]["value"] - row["scratch"][name]["value"]
             assert row["gain"][name]["value"] == pytest.approx(gain, abs=1e-3)
 
@@ -226,15 +229,26 @@ def test_a_comparison_goes_on_where_it_stopped(folder: Path) -> None:
     assert len(files) == 8 + 2
 
 
-def test_each_start_takes_the_rate_that_is_best_for_it() -> None:
+def test_each_start_takes_what_is_best_for_it_as_it_is_asked() -> None:
     trials = tuple(
-        Trial(aligned=aligned, labels=0.1, rate=rate, score=score)
-        for aligned, rate, score in (
-            (True, 1.0, 3.0), (True, 3.0, 2.0), (False, 1.0, 1.0), (False, 3.0, 4.0),
+        Trial(
+            aligned=aligned, labels=0.1, rate=rate, steps=9,
+            scores={"ecg_only": alone, "ecg_and_subject": told},
+        )
+        for aligned, rate, alone, told in (
+            (True, 1.0, 3.0, 5.0), (True, 3.0, 2.0, 6.0), (False, 1.0, 1.0, 7.0),
+            (False, 3.0, 4.0, 6.0),
         )
     )  # fmt: skip
-    assert best_trial(trials, aligned=True, labels=0.1).rate == 1.0
-    assert best_trial(trials, aligned=False, labels=0.1).rate == 3.0
+    chosen = {
+        (aligned, asked): best_trial(trials, aligned=aligned, labels=0.1, asked=asked).rate
+        for aligned in (True, False)
+        for asked in MODEL
+    }
+    assert chosen == {
+        (True, "ecg_only"): 1.0, (True, "ecg_and_subject"): 3.0,
+        (False, "ecg_only"): 3.0, (False, "ecg_and_subject"): 1.0,
+    }  # fmt: skip
 
 
 def test_without_a_comparison_the_report_says_so(trained: Path, tmp_path: Path) -> None:
@@ -263,7 +277,8 @@ def test_what_nobody_has_measured_is_left_out_and_does_not_stop_the_rest(
     phenotypes[:, 5] = np.nan
     phenotypes[::3, 6] = np.nan
     diseases = np.load(tmp_path / DATA / "diseases.npy", mmap_mode="r+")
-    diseases[:] = np.indices(diseases.shape).sum(axis=0) % 2
+    subject, disease = np.indices(diseases.shape)
+    diseases[:] = (subject // 2 + disease) % 2
     diseases[:, 2], diseases[::2, 3] = UNKNOWN, UNKNOWN
     phenotypes.flush()
     diseases.flush()
