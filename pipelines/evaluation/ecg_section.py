@@ -39,9 +39,9 @@ ORACLE: Final = (
 )
 SCRATCH: Final = (
     "The same network and labelled subjects from the aligned encoder and from a new one; each took "
-    "the learning rate and the length that were best on the calibration subjects, for each way of "
-    "asking (trials: start, share of labels, rate over the stage's own, steps). Targets are "
-    "standardised by all training subjects in both."
+    "the learning rate and the length, with the encoder trained or frozen, that were best on the "
+    "calibration subjects, for each way of asking (trials: start, share of labels, rate over the "
+    "stage's own, steps). Targets are standardised by all training subjects in both."
 )
 CALIBRATED: Final = (
     "At the true prevalence of the test subjects. Average precision by chance is the prevalence. "

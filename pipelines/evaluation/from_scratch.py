@@ -1,7 +1,8 @@
 """Whether alignment pays: stage phenotypes from the aligned encoder, and from a new one.
 
-Both have the same network and labelled subjects, and the same lengths and learning rates to choose
-from; each takes what is best on the calibration subjects, for each way in which it is asked.
+Both have the same network and labelled subjects, and the same learning rates and lengths to choose
+from, with the encoder trained or frozen; each takes what is best on the calibration subjects, for
+each way in which it is asked.
 """
 
 from __future__ import annotations
@@ -39,13 +40,16 @@ class Trial(BaseModel):
     rate: float
     """Learning rate over the stage's own."""
     steps: int
+    frozen: bool = False
+    """Its encoder: only what reads its features is trained."""
     scores: dict[str, float] = {}
     """How it is asked -> sum of R2 on the calibration subjects; nothing: untrained."""
 
     @property
     def name(self) -> str:
         start = "aligned" if self.aligned else "scratch"
-        return f"{start}-{self.labels:g}-{self.rate:g}-{self.steps}"
+        end = "-frozen" if self.frozen else ""
+        return f"{start}-{self.labels:g}-{self.rate:g}-{self.steps}{end}"
 
 
 class _Trials(RootModel[tuple[Trial, ...]]):
@@ -57,8 +61,10 @@ def planned_trials(training: Training) -> tuple[Trial, ...]:
     plan = training.configuration.comparison
     lengths = plan.steps or (training.configuration.stages.phenotypes.steps,)
     return tuple(
-        Trial(aligned=aligned, labels=labels, rate=rate, steps=steps)
-        for labels, aligned, rate, steps in product(plan.labels, (True, False), plan.rates, lengths)
+        Trial(aligned=aligned, labels=labels, rate=rate, steps=steps, frozen=frozen)
+        for labels, aligned, rate, steps, frozen in product(
+            plan.labels, (True, False), plan.rates, lengths, plan.frozen
+        )
     )
 
 
@@ -115,7 +121,9 @@ def _stage(training: Training, trial: Trial) -> Phenotypes:
             "average": 0.0,  # that of a short training still holds much of its start
         }
     )
-    return training.fine_tuning(settings, aligned=trial.aligned)
+    stage = training.fine_tuning(settings, aligned=trial.aligned)
+    stage.ecg_network.encoder.requires_grad_(not trial.frozen)
+    return stage
 
 
 def _folder(training: Training, trial: Trial) -> Path:

@@ -97,6 +97,8 @@ class Comparison(_Table):
     """Learning rates tried for each, over the stage's own."""
     steps: tuple[PositiveInt, ...] = ()
     """Lengths tried for each; none: as many as the stage. With few labels the short ones win."""
+    frozen: tuple[bool, ...] = (False,)
+    """Whether the encoder stays as it is, tried for each: few labels spoil a good one."""
     fusion: FusionSettings | None = None
     """Of ECG and drawn cine; both encoders must be equally wide."""
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from node.domain.errors import UnusableData
@@ -57,8 +59,8 @@ def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (DATA, *STAGES):
         (made / name).symlink_to(trained / name, target_is_directory=True)
     said = _cardionets("compare", made)
-    assert "1 of 8: aligned-0.1-3-2" in said
-    assert "scratch-1-3-4: sum of R2" in said
+    assert "1 of 8: aligned-0.1-3-4" in said
+    assert "scratch-1-3-4-frozen: sum of R2" in said
     assert str(made / REPORT) in _cardionets("evaluate", made, "--bank", str(BANK))
     return made
 
@@ -184,7 +186,7 @@ def test_scratch_is_compared_with_the_same_labels(metrics: dict[str, Any]) -> No
     for row in rows:
         for name in MODEL:
             for start, trial in row["chosen"][name].items():
-                assert re.fullmatch(rf"{start}-{row['labels']:g}-3-[24]", trial)
+                assert re.fullmatch(rf"{start}-{row['labels']:g}-3-4(-frozen)?", trial)
             gain = row["aligned"][name]["value"] - row["scratch"][name]["value"]
             assert row["gain"][name]["value"] == pytest.approx(gain, abs=1e-3)
 
@@ -227,6 +229,21 @@ def test_a_comparison_goes_on_where_it_stopped(folder: Path) -> None:
     assert [file.stat().st_mtime_ns for file in files] == before
     assert (folder / FOLDER / RESULT).read_bytes() == said
     assert len(files) == 8 + 2
+
+
+def test_a_frozen_encoder_stays_as_it_starts_and_a_trained_one_does_not(
+    folder: Path, trained: Path
+) -> None:
+    aligned = {
+        name.removeprefix("ecg."): value
+        for name, value in load_file(trained / "align" / WEIGHTS).items()
+        if name.startswith("ecg.") and not name.startswith("ecg.head.")
+    }
+    assert aligned
+    for end, alike in (("", False), ("-frozen", True)):
+        weights = load_file(folder / FOLDER / f"aligned-1-3-4{end}" / WEIGHTS)
+        same = all(torch.equal(weights[f"encoder.{name}"], of) for name, of in aligned.items())
+        assert same == alike
 
 
 def test_each_start_takes_what_is_best_for_it_as_it_is_asked() -> None:
