@@ -70,7 +70,7 @@ def read_bundle(folder: Path) -> Bundle:
         manifest=manifest,
         digest=sha256((folder / CHECKSUMS).read_bytes()),
         checksums=checksums,
-        signature=(folder / SIGNATURE).read_bytes() if (folder / SIGNATURE).exists() else None,
+        signature=(folder / SIGNATURE).read_bytes() if (folder / SIGNATURE).is_file() else None,
     )
 
 

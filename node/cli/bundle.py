@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from node.domain.errors import BundleError, CardioNodeError, ConfigurationError
 from node.settings import ModelSettings, read_settings
 from pipelines.bundle import Bundle
 from pipelines.catalog import is_shipped, list_bundles, load_pipeline, shipped_bundles
-from pipelines.installation import install_bundle, remove_bundle
+from pipelines.installation import Prove, install_bundle, remove_bundle
 from pipelines.manifest import Manifest
 from pipelines.signature import read_keys
 
@@ -96,7 +96,13 @@ def install(
             "model.folders is empty: name a folder for bundles there, or for once "
             """--set 'model.folders=["/var/lib/cardionode/bundles"]'"""
         )
-    bundle = install_bundle(source, settings.folders[0], _proof(settings), replace=replace)
+    into, prove = settings.folders[0], _proof(settings)
+
+    def prove_new(bundle: Bundle) -> None:
+        _check_name_is_free(bundle, settings.folders)
+        prove(bundle)
+
+    bundle = install_bundle(source, into, prove_new, replace=replace)
     Console(highlight=False).print(
         f"{_label(bundle)} is in {bundle.folder}. A node serves it when model.bundle names it and "
         "the node is started again.",
@@ -131,7 +137,7 @@ def licence_lines(manifest: Manifest) -> Iterator[str]:
         yield f"    {source.licence}. {source.statement}"
 
 
-def _proof(settings: ModelSettings) -> Callable[[Bundle], object]:
+def _proof(settings: ModelSettings) -> Prove:
     """All that a node asks of a bundle before it serves it."""
     templates, keys = load_templates(), read_keys(settings.trusted_keys)
 
@@ -140,6 +146,16 @@ def _proof(settings: ModelSettings) -> Callable[[Bundle], object]:
         return load_pipeline(bundle, threads=available_cores(), keys=keys)
 
     return prove
+
+
+def _check_name_is_free(bundle: Bundle, folders: tuple[Path, ...]) -> None:
+    """A node refuses to start where two bundles are called alike; what --replace is for is free."""
+    name = bundle.manifest.name
+    for other in list_bundles([shipped_bundles(), *folders]):
+        if other.manifest.name == name and other.folder != folders[0] / name:
+            raise bundle.fault(
+                f"{other.folder} is called so too", "give the new one another name, or remove that"
+            )
 
 
 def _label(bundle: Bundle) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.cardionets.autoencoder import Autoencoder, unit_latent
 from pipelines.cardionets.left_ventricle import VentricleMeter, Volumes
+from pipelines.cine_sampler import DrawnCines
 from pipelines.cohort.population import Population, simulate_population
 from pipelines.datasets.training_set import SUBJECT_VALUES, TrainingSet
 from pipelines.ecg_to_cmr import EcgToCmr
@@ -83,7 +84,7 @@ def draw_by_model(
         unknown = np.zeros((1, SUBJECT_VALUES), np.float32)
         answer = pipeline.ecg.run({"ecg": ecg, "subject": unknown})
         cines = pipeline.sampler.samples(answer["condition"], "evaluation", str(subject))
-        drawn.append(_one(cines.samples, cines.independent[:PAIRED]))
+        drawn.append(_one(cines, cines.independent[:PAIRED]))
         if meter is not None:  # the set is simulated: every phenotype is there
             ends = [ids.index(field_id) for field_id in END_VOLUMES]
             volumes.append(answer["phenotypes"][0, ends].astype(np.float64))
@@ -122,7 +123,8 @@ def draw_ideally(
             ]
         )
         cines = scans.astype(np.float32) / np.float32(255.0)
-        drawn.append(_one(cines, reconstruct(autoencoder, cines[:PAIRED])))
+        again = reconstruct(autoencoder, cines[:PAIRED])
+        drawn.append(_one(DrawnCines(samples=cines), again))
         each()
     return IdealDrawn(cines=_together(drawn), effective_hearts=float(np.mean(sizes)))
 
@@ -163,11 +165,11 @@ _One = tuple[Pictures, Pictures, NDArray[np.float16], float]
 """Of one subject: first sample, mean, spread, diversity."""
 
 
-def _one(samples: NDArray[np.float32], paired: NDArray[np.float32]) -> _One:
+def _one(cines: DrawnCines, paired: NDArray[np.float32]) -> _One:
     apart = diversity(paired) if len(paired) > 1 else np.nan
-    spread = samples.std(axis=0).mean(axis=0)  # (rows, columns)
-    mean = samples.mean(axis=0)
-    return samples[0].astype(np.float16), mean.astype(np.float16), spread.astype(np.float16), apart
+    shown = (cines.samples[0], cines.mean, cines.spread.mean(axis=0))
+    sample, mean, spread = (each.astype(np.float16) for each in shown)
+    return sample, mean, spread, apart
 
 
 def _together(subjects: list[_One]) -> Drawn:

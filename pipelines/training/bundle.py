@@ -275,8 +275,8 @@ def _manifest(
 
 
 def digest_of_configuration(configuration: TrainingConfiguration) -> str:
-    """SHA-256 of what makes the same bundle again."""
-    return sha256(configuration.model_dump_json().encode())
+    """SHA-256 of what makes the same bundle again: what it is compared with does not."""
+    return sha256(configuration.model_dump_json(exclude={"comparison"}).encode())
 
 
 def _phenotype(of: Phenotype, interval_scale: float) -> PhenotypeSpec:

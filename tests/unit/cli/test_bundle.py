@@ -36,6 +36,14 @@ def test_a_bundle_is_installed_served_by_name_and_removed(tmp_path: Path) -> Non
         _said("verify", "quick-test", folder=into)
 
 
+def test_a_name_that_another_folder_has_is_refused(tmp_path: Path) -> None:
+    """Otherwise no command would find its bundle, and no node would start."""
+    with pytest.raises(BundleError, match="simulated-4ch is called so too"):
+        _said("install", str(shipped_bundles() / "simulated-4ch"), folder=tmp_path)
+    _said("install", str(QUICK), folder=tmp_path)
+    _said("install", str(QUICK), "--replace", folder=tmp_path)
+
+
 def test_where_to_install_must_be_said() -> None:
     with pytest.raises(ConfigurationError, match=r"model\.folders is empty: name a folder"):
         _said("install", str(QUICK))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import zipfile
@@ -150,6 +151,33 @@ def test_an_encrypted_archive_says_so(tmp_path: Path) -> None:
     archive.write_bytes(content)
     with pytest.raises(BundleError, match="a is encrypted; unpack it"):
         unpack(archive, tmp_path / "folder")
+
+
+def test_another_compression_is_told_what_to_do(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_LZMA) as opened:
+        opened.writestr("a", b"content")
+    with pytest.raises(BundleError, match="a is not deflated; zip the folder anew"):
+        unpack(tmp_path / "x.zip", tmp_path / "folder")
+
+
+def test_a_disk_that_refuses_is_told_and_the_old_bundle_stays(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    into = tmp_path / "installed"
+    good = install_bundle(copied, into, _trust, replace=False)
+    (copied / SIGNATURE).write_bytes(b"newer")
+    whole = Path.rename
+
+    def full(self: Path, target: Path) -> Path:
+        if self.name == "bundle":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(self, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(BundleError, match=r"cannot write in .*installed: No space left on device"):
+        install_bundle(copied, into, _trust, replace=True)
+    assert read_bundle(good.folder).signature is None
+    assert [path.name for path in into.iterdir()] == [NAME]
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.99])

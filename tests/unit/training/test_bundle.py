@@ -18,7 +18,7 @@ from pipelines.cohort.phenotypes import PHENOTYPES
 from pipelines.cohort.population import simulate_population
 from pipelines.cohort.torso import simulate_ecg
 from pipelines.datasets.training_set import TrainingSet
-from pipelines.training.bundle import build_bundle, not_offered
+from pipelines.training.bundle import build_bundle, digest_of_configuration, not_offered
 from pipelines.training.calibrate import FEWEST
 from pipelines.training.card import write_card
 from pipelines.training.run import Training
@@ -145,6 +145,16 @@ def test_a_bundle_may_screen_for_nothing(training: Training, tmp_path: Path) -> 
     vars(lacking)["data"] = replace(data, diseases=np.zeros_like(data.diseases))
     bundle = build_bundle(tmp_path / "bundle", lacking, {})
     assert bundle.manifest.capabilities_text == "82 phenotypes, cine"
+
+
+def test_the_provenance_is_of_what_makes_the_bundle(training: Training) -> None:
+    configuration = training.configuration
+    compared = configuration.comparison.model_copy(update={"labels": (0.5,)})
+    told = digest_of_configuration(configuration)
+    assert (
+        digest_of_configuration(configuration.model_copy(update={"comparison": compared})) == told
+    )
+    assert digest_of_configuration(configuration.model_copy(update={"seed": 8})) != told
 
 
 def test_no_subject_of_the_training_set_is_in_the_bundle(
