@@ -71,20 +71,28 @@ def planned_trials(training: Training) -> tuple[Trial, ...]:
 def compare(
     training: Training, *, progress: bool, began: Callable[[Trial], None]
 ) -> tuple[Trial, ...]:
-    """Train what is not trained yet, score all, and write the result into the training's folder.
+    """Train and score what is not yet; `trials.json` in the folder holds what is done.
 
     Raises UnusableData (a stage before is not finished).
     """
-    scored = []
-    for trial in planned_trials(training):
+    planned, scored = planned_trials(training), {each.name: each for each in read_trials(training)}
+    for trial in planned:
         began(trial)
-        training.train_apart(_stage(training, trial), _folder(training, trial), progress=progress)
+        folder = _folder(training, trial)
+        if trial.name in scored and (folder / WEIGHTS).exists():
+            continue
+        training.train_apart(_stage(training, trial), folder, progress=progress)
         scores = _scores(training, trial_network(training, trial))
-        scored.append(trial.model_copy(update={"scores": scores}))
-    done = _Trials(tuple(scored))
+        scored[trial.name] = trial.model_copy(update={"scores": scores})
+        _write(training, tuple(scored[each.name] for each in planned if each.name in scored))
+    done = tuple(scored[each.name] for each in planned)
+    _write(training, done)
+    return done
+
+
+def _write(training: Training, trials: tuple[Trial, ...]) -> None:
     file = training.folder / FOLDER / RESULT
-    file.write_text(done.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return done.root
+    file.write_text(_Trials(trials).model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def read_trials(training: Training) -> tuple[Trial, ...]:

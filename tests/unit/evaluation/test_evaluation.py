@@ -231,6 +231,16 @@ def test_a_comparison_goes_on_where_it_stopped(folder: Path) -> None:
     assert len(files) == 8 + 2
 
 
+def test_what_is_trained_and_scored_is_not_scored_again(folder: Path) -> None:
+    file = folder / FOLDER / RESULT
+    said = json.loads(file.read_text(encoding="utf-8"))
+    marked = [{**said[0], "scores": {"ecg_only": 7.0}}, *said[2:]]
+    file.write_text(json.dumps(marked), encoding="utf-8")
+    _cardionets("compare", folder)
+    assert json.loads(file.read_text(encoding="utf-8")) == [marked[0], *said[1:]]
+    file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+
+
 def test_a_frozen_encoder_stays_as_it_starts_and_a_trained_one_does_not(
     folder: Path, trained: Path
 ) -> None:
