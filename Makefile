@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check peers train-simulated soak-kill soak-import clean
+.PHONY: demo test lint check peers train-simulated soak-kill soak-import soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -38,10 +38,14 @@ soak-kill: $(VENV)/.dev peers
 
 # Checkpoints of the published size, with random weights, to a bundle and a cine: 16 GiB of memory.
 soak-import: $(VENV)/.dev
-	$(BIN)/python -m pytest -m soak -s tests/soak
+	$(BIN)/python -m pytest -m soak -s tests/soak/test_full_size_import.py
 
-peers:
-	@.ci/install-peers
+# NVIDIA's compiler on graphs of the published size; no GPU is needed.
+soak-rtx: $(VENV)/.dev
+	$(BIN)/python -m pytest -m soak -s tests/soak/test_rtx_builds.py
+
+peers: $(VENV)/.runtime
+	@.ci/install-peers $(VENV)
 
 $(VENV)/.runtime: pyproject.toml .ci/constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON): apt-get install python3.11 python3.11-venv"; exit 1; }

@@ -12,7 +12,7 @@ from typing import Any
 
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
 from node.dicom.scu import StorageScu
-from node.dicom.template import Templates, load_templates
+from node.dicom.template import load_templates
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import CardioNodeError, ConfigurationError
 from node.engine.runner import Runner
@@ -22,6 +22,7 @@ from node.hl7.profile import Profile, default_profile, read_profile
 from node.hl7.sender import Hl7Sender
 from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
+from node.models import load_models
 from node.settings import DicomDestinationSettings, Hl7DestinationSettings, Settings
 from node.store.database import Database, sqlite_url
 from node.store.outbox import Outbox
@@ -33,10 +34,7 @@ from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender
 from node.workflow.process import Processing
 from node.workflow.route import Destination, Routing, RoutingRule
-from pipelines.bundle import Bundle
-from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
-from pipelines.ecg_to_cmr import EcgToCmr
-from pipelines.signature import read_keys
+from pipelines.catalog import Served
 
 
 def utc_now() -> datetime:
@@ -47,35 +45,6 @@ def utc_now() -> datetime:
 def open_database(settings: Settings, home: Path) -> Database:
     """The database the settings name; by default SQLite in the home folder."""
     return Database(settings.storage.database_url or sqlite_url(home / "node.db"))
-
-
-def find_bundle(settings: Settings) -> Bundle:
-    """The configured bundle. Raises ConfigurationError that names those there are."""
-    bundles = list_bundles([shipped_bundles(), *settings.model.folders])
-    for bundle in bundles:
-        if bundle.manifest.name == settings.model.bundle:
-            return bundle
-    found = ", ".join(bundle.manifest.name for bundle in bundles) or "none"
-    raise ConfigurationError(
-        f"model.bundle: no bundle is called {settings.model.bundle!r}; found: {found}. "
-        "`cardionode bundle install` puts one into model.folders"
-    )
-
-
-def load_model(settings: Settings, templates: Templates) -> EcgToCmr:
-    """The configured bundle, checked, self-tested and with a code for each of its fields."""
-    bundle = find_bundle(settings)
-    templates.codes(bundle.manifest.field_ids)
-    return load_pipeline(
-        bundle,
-        threads=settings.model.threads or available_cores(),
-        keys=read_keys(settings.model.trusted_keys),
-    )
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def profile_of(destination: Hl7DestinationSettings) -> Profile:
@@ -139,7 +108,9 @@ class Node:
         self.journal = Journal(logger, self._metrics)
         self._lock = _lock_home(home)
         self._templates = load_templates()
-        self._pipeline = load_model(settings, self._templates)
+        self._models = load_models(settings.model, self._templates, self._report_runtime)
+        for served in self._models.served.values():
+            self._report_choice(served)
         self._spool = Spool(
             home / "spool", minimum_free_bytes=settings.storage.minimum_free_mb * 1_000_000
         )
@@ -184,11 +155,8 @@ class Node:
             self.stop()
             raise
         self.ports |= {"dicom": self._scp.port, "hl7": self._listener.port}
-        identity = self._pipeline.identity
         self.journal.event(
             "node ready",
-            bundle=f"{identity.bundle} {identity.version}",
-            runtime=identity.runtime,
             address=" ".join(f"{name}:{port}" for name, port in sorted(self.ports.items())),
         )
 
@@ -219,7 +187,7 @@ class Node:
             processing=Processing(
                 spool=self._spool,
                 work=self._work,
-                pipeline=self._pipeline,
+                pipeline_for=self._models.pipeline_for,
                 templates=self._templates,
                 routing=build_routing(settings),
                 telemetry=self.journal,
@@ -270,6 +238,19 @@ class Node:
             accept=self._intake.accept,
             report=self.journal.event,
         )
+
+    def _report_choice(self, served: Served) -> None:
+        identity = served.pipeline.identity
+        self.journal.event(
+            "bundle loaded",
+            level=Level.WARNING if served.fell_back else Level.INFO,
+            bundle=f"{identity.bundle} {identity.version}",
+            runtime=f"{identity.runtime} {identity.precision}",
+            reason=served.reason or "as configured",
+        )
+
+    def _report_runtime(self, reason: str) -> None:
+        self.journal.event("runtime replaced", level=Level.ERROR, reason=reason)
 
     def _report_warning(self, message: str, fields: dict[str, object]) -> None:
         shown: dict[str, Any] = {

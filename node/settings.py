@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
@@ -16,6 +17,8 @@ from node.domain.errors import ConfigurationError
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
 """1 to 16 characters, no backslash, no control characters. Source: DICOM PS3.5 table 6.2-1."""
 Port = Annotated[int, Field(ge=0, le=65535)]
+BundleChoice = Annotated[str, Field(pattern=r"^[^/]+(/[^/]+)?$")]
+"""A bundle's name, and after a slash one of its presets."""
 Seconds = Annotated[float, Field(gt=0, le=365 * 24 * 3600)]
 
 
@@ -54,11 +57,30 @@ class WebSettings(_Table):
 
 
 class ModelSettings(_Table):
-    bundle: Annotated[str, Field(min_length=1)]
+    bundle: BundleChoice
     folders: tuple[Path, ...]
     trusted_keys: tuple[Path, ...]
+    by_ae_title: Mapping[AETitle, BundleChoice] = Field(default_factory=dict)
+    runtime: Literal["auto", "onnx", "openvino", "tensorrt", "tensorrt-rtx"]
+    precision: Literal["auto", "fp32", "fp16", "bf16"]
+    engines: Path | None
     threads: Annotated[int, Field(ge=0, le=256)]
     at_once: Annotated[int, Field(ge=1, le=64)]
+
+    @field_validator("engines", mode="before")
+    @classmethod
+    def _empty_is_default(cls, folder: object) -> object:
+        return None if folder == "" else folder
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Bundles with their presets, each once, the default first."""
+        return tuple(dict.fromkeys((self.bundle, *self.by_ae_title.values())))
+
+    @property
+    def bundle_names(self) -> frozenset[str]:
+        """All that are served."""
+        return frozenset(choice.partition("/")[0] for choice in self.choices)
 
 
 class _DestinationSettings(_Table):
@@ -125,6 +147,15 @@ class Settings(_Table):
     log: LogSettings
 
     @model_validator(mode="after")
+    def _bundles_are_chosen_by_our_own_ae_titles(self) -> Settings:
+        for ae_title in self.model.by_ae_title:
+            if ae_title not in self.dicom.ae_titles:
+                raise ValueError(
+                    f"model.by_ae_title names {ae_title!r}, which is not among dicom.ae_titles"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _rules_name_destinations(self) -> Settings:
         for rule in self.rules:
             for name in rule.destinations:
@@ -134,6 +165,12 @@ class Settings(_Table):
                         f"but there is no [destinations.{name}]"
                     )
         return self
+
+
+def default_engines() -> Path:
+    """Where engines are kept unless `model.engines` names a folder: with the user's caches."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "cardionode" / "engines"
 
 
 def default_text() -> str:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from node.domain.errors import BundleError
+from node.domain.errors import BundleError, ConfigurationError, DeviceError
 from node.domain.prediction import ModelIdentity
 from pipelines.bundle import MANIFEST, Bundle, read_bundle
 from pipelines.cine_sampler import CineSampler
+from pipelines.contract import Pipeline
 from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.graph_contract import check_contract, check_graph
 from pipelines.layout_sampler import LayoutSampler
 from pipelines.manifest import Manifest
 from pipelines.preprocessing import RECIPES
-from pipelines.runtime import Session
-from pipelines.runtime.onnx import OnnxRuntime
+from pipelines.runtime import Runtime, Session
+from pipelines.runtime.selection import AUTO, Candidate, Wish, candidates
 from pipelines.sampler import Sampler
 from pipelines.sampler_spec import LayoutSpec
 from pipelines.self_test import self_test
 from pipelines.signature import check_signature
+from pipelines.standby import WithStandby
 
 
 def shipped_bundles() -> Path:
@@ -56,36 +60,100 @@ def list_bundles(folders: Sequence[Path]) -> list[Bundle]:
     return [found[name] for name in sorted(found)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A pipeline, and why it is this runtime's."""
+
+    pipeline: Pipeline
+    reason: str
+    """What was passed over, and why; nothing where the first choice serves."""
+    fell_back: bool
+    """A runtime that is here could not serve the bundle."""
+
+
+def serve_bundle(
+    bundle: Bundle,
+    wish: Wish,
+    *,
+    preset: str = "",
+    keys: Sequence[Ed25519PublicKey] = (),
+    said: Callable[[str], None],
+) -> Served:
+    """The bundle on the best runtime that is here, is wished for and proves itself.
+
+    preset: of the bundle's. said: told when a device that fails later is replaced by the CPU.
+    Raises BundleError, DeviceError (of the last that was tried), ConfigurationError.
+    """
+    passed: dict[str, str] = {}
+    fell_back = False
+    *others, last = candidates(wish)
+    for candidate in others:
+        try:
+            runtime = candidate.make()
+        except DeviceError as error:
+            passed[candidate.name] = error.message
+            continue
+        try:
+            pipeline: Pipeline = load_pipeline(bundle, runtime, preset=preset, keys=keys)
+        except (DeviceError, BundleError) as error:
+            passed[str(candidate)] = error.message
+            fell_back = True
+            continue
+        if wish.runtime == AUTO:
+            pipeline = WithStandby(pipeline, partial(_load, bundle, last, preset, keys), said)
+        return Served(pipeline=pipeline, reason=_reason(passed), fell_back=fell_back)
+    return Served(
+        pipeline=_load(bundle, last, preset, keys), reason=_reason(passed), fell_back=fell_back
+    )
+
+
+def _load(
+    bundle: Bundle, candidate: Candidate, preset: str, keys: Sequence[Ed25519PublicKey]
+) -> EcgToCmr:
+    return load_pipeline(bundle, candidate.make(), preset=preset, keys=keys)
+
+
+def _reason(passed: Mapping[str, str]) -> str:
+    return "; ".join(f"not {name}: {why}" for name, why in passed.items())
+
+
 def load_pipeline(
-    bundle: Bundle, *, threads: int, keys: Sequence[Ed25519PublicKey] = ()
+    bundle: Bundle,
+    runtime: Runtime,
+    *,
+    preset: str = "",
+    keys: Sequence[Ed25519PublicKey] = (),
 ) -> EcgToCmr:
     """Checksums, signature, graphs, golden self-test, then a pipeline that is ready.
 
     keys: one of which must have signed the bundle, unless it came with cardionode; none: whoever.
-    Raises BundleError at the first thing that is wrong.
+    Raises BundleError at the first thing that is wrong, DeviceError, ConfigurationError (no such
+    preset).
     """
     bundle.verify()
     if not is_shipped(bundle):
         check_signature(bundle, keys)
-    manifest, runtime = bundle.manifest, OnnxRuntime()
+    manifest = bundle.manifest
     if manifest.preprocessing not in RECIPES:
         raise bundle.fault(
             f"{MANIFEST}: preprocessing {manifest.preprocessing!r} is not a recipe known here",
             "install the release of cardionode that the bundle was made for",
         )
     check_contract(bundle)
+    sizes = {} if manifest.sampler is None else manifest.sampler.sizes
     sessions: dict[str, Session] = {}
     for role, spec in manifest.graphs.offered.items():
-        sessions[role] = runtime.load(bundle.folder / spec.file, threads)
+        sessions[role] = runtime.load(bundle.folder / spec.file, sizes)
         check_graph(bundle, spec, sessions[role])
     sampler = _sampler(manifest, sessions)
-    self_test(bundle, sessions, sampler)
+    self_test(bundle, sessions, sampler, precision=runtime.precision)
     identity = ModelIdentity(
         bundle=manifest.name,
         version=manifest.version,
         digest=bundle.digest,
         runtime=runtime.name,
         precision=runtime.precision,
+        preset=preset,
         intended_use=manifest.intended_use,
         training_data=manifest.training_data,
         simulated=manifest.simulated,
@@ -96,8 +164,20 @@ def load_pipeline(
         identity=identity,
         ecg=sessions["ecg"],
         cine=sessions.get("cine"),
-        sampler=sampler,
+        sampler=_with_preset(bundle, sampler, preset),
     )
+
+
+def _with_preset(bundle: Bundle, sampler: CineSampler | None, preset: str) -> CineSampler | None:
+    if not preset:
+        return sampler
+    presets = {} if bundle.manifest.sampler is None else bundle.manifest.sampler.presets
+    if sampler is None or preset not in presets:
+        raise ConfigurationError(
+            f"bundle {bundle.manifest.name} has no preset {preset!r}; it has "
+            f"{', '.join(presets) or 'none'}: correct the name behind the / in [model]"
+        )
+    return sampler.with_preset(preset)
 
 
 def _sampler(manifest: Manifest, sessions: Mapping[str, Session]) -> CineSampler | None:

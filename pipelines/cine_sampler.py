@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipelines.runtime import Array
+import numpy as np
+
+from pipelines.contract import Watch, unwatched
+from pipelines.runtime import Array, Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +38,30 @@ class DrawnCines:
 class CineSampler(Protocol):
     """What draws a bundle's cines."""
 
-    def frames(self, condition: Array, *identity: str) -> Array:
+    def frames(self, condition: Array, *identity: str, watch: Watch = unwatched) -> Array:
         """(frames, rows, columns) in [0, 1] for a condition (1, W); `identity` seeds all chance.
 
-        Raises PredictionError (a graph failed or gave NaN or infinity).
+        Raises PredictionError (a graph failed or gave NaN or infinity), what `watch` raises.
         """
 
-    def samples(self, condition: Array, *identity: str) -> DrawnCines:
+    def samples(self, condition: Array, *identity: str, watch: Watch = unwatched) -> DrawnCines:
         """All samples that the bundle's `frames` would be made of, whichever it shows."""
+
+    def with_preset(self, name: str) -> CineSampler:
+        """The same graphs, drawn from as the bundle's preset of this name says."""
 
     def golden_latent(self, condition: Array) -> Array:
         """(1, c, t, h, w) of a short drawing: what the golden archive gives the decoder."""
+
+
+def decode(decoder: Session, latents: Array, watch: Watch, *, begun: float = 0.0) -> Array:
+    """(K, frames, rows, columns) in [0, 1] of latents (K, c, t, h, w), one at a time.
+
+    The decoder needs much memory. begun: share of the drawing that is done.
+    """
+    cines = []
+    for index, latent in enumerate(latents):
+        watch(begun + (1.0 - begun) * index / len(latents))
+        cines.append(decoder.run({"latent": latent[np.newaxis]})["frames"])
+    clipped: Array = np.clip(np.concatenate(cines), -1.0, 1.0)
+    return (clipped + 1.0) / 2.0

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from node.domain.ecg import ECGRecord, Finding, Subject
 from node.domain.prediction import ModelIdentity, Prediction
+
+Watch = Callable[[float], None]
+"""Told what share of a prediction is done, before each longer step; what it raises ends it."""
+
+
+def unwatched(share: float) -> None:
+    """Watches nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +42,13 @@ class Pipeline(Protocol):
         *,
         source_digest: str,
         findings: tuple[Finding, ...] = (),
+        watch: Watch = unwatched,
     ) -> Prediction:
         """Answer for one ECG: all twelve leads, accepted by the quality gate.
 
         Pure: the same record, subject and source digest give the same bytes, alone or among
         others. Noise, where a bundle draws any, is Philox seeded from `source_digest`. `findings`
         are carried into the prediction as they are, before the pipeline's own.
-        Raises PredictionError (NaN or infinity from a graph).
+        Raises PredictionError (NaN or infinity from a graph), DeviceError, what `watch` raises.
         """
         ...

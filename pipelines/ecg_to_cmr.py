@@ -19,8 +19,9 @@ from node.domain.prediction import (
 )
 from node.ecg.beats import heart_rate_bpm
 from pipelines.cine_sampler import CineSampler
-from pipelines.contract import InputSpec
-from pipelines.manifest import DerivationSpec, Manifest, PhenotypeSpec
+from pipelines.contract import InputSpec, Watch, unwatched
+from pipelines.derivation import derive
+from pipelines.manifest import Manifest, PhenotypeSpec
 from pipelines.preprocessing import RECIPES, condition, subject_vector
 from pipelines.runtime import Session
 
@@ -52,6 +53,7 @@ class EcgToCmr:
         *,
         source_digest: str,
         findings: tuple[Finding, ...] = (),
+        watch: Watch = unwatched,
     ) -> Prediction:
         """Answer for one ECG; a cine that is drawn follows from `source_digest` and the bundle's.
 
@@ -66,6 +68,7 @@ class EcgToCmr:
         inputs = {"ecg": condition(record, RECIPES[self.manifest.preprocessing])[np.newaxis]}
         if self.manifest.graphs.ecg.takes("subject"):
             inputs["subject"] = subject_vector(subject)[np.newaxis]
+        watch(0.0)
         answer = self.ecg.run(inputs)
         estimates, limited = self._estimates(answer, rate)
         notes = (
@@ -77,7 +80,7 @@ class EcgToCmr:
             model=self.identity,
             estimates=estimates,
             diseases=self._diseases(answer),
-            cine=self._cine(answer, rate, source_digest),
+            cine=self._cine(answer, rate, source_digest, watch),
             heart_rate_bpm=rate,
             findings=(*findings, *notes),
         )
@@ -119,12 +122,14 @@ class EcgToCmr:
         )
 
     def _cine(
-        self, answer: dict[str, NDArray[np.float32]], rate: float, source_digest: str
+        self, answer: dict[str, NDArray[np.float32]], rate: float, source_digest: str, watch: Watch
     ) -> Cine | None:
         if self.manifest.cine is None:
             return None
         if self.sampler is not None:
-            frames = self.sampler.frames(answer["condition"], source_digest, self.identity.digest)
+            frames = self.sampler.frames(
+                answer["condition"], source_digest, self.identity.digest, watch=watch
+            )
         elif self.cine is not None:
             frames = self.cine.run({"latent": answer["latent"]})["frames"][0]
         else:
@@ -134,16 +139,6 @@ class EcgToCmr:
             frame_time_ms=60_000.0 / rate / self.manifest.cine.frames,
             view=self.manifest.cine.view,
         )
-
-
-def derive(derivation: DerivationSpec, values: dict[str, float], rate_bpm: float) -> float:
-    """A derived phenotype from its operands; volumes in mL, output in L/min."""
-    operands = [values[name] for name in derivation.of]
-    if derivation.kind == "difference":
-        return operands[0] - operands[1]
-    if derivation.kind == "ejection-fraction":
-        return 100.0 * (operands[0] - operands[1]) / operands[0]
-    return operands[0] * rate_bpm / 1000.0
 
 
 def _estimate(spec: PhenotypeSpec, value: float, half_width: float) -> Estimate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from pipelines.bundle import MANIFEST, Bundle
@@ -52,8 +52,22 @@ def check_graph(bundle: Bundle, spec: GraphSpec, session: Session) -> None:
         ("inputs", spec.inputs, session.inputs),
         ("outputs", spec.outputs, session.outputs),
     ):
-        if _layout(declared) != _layout(actual):
+        if not _alike(declared, actual):
             raise bundle.fault(f"{spec.file}: its {kind} are not those {MANIFEST} declares", REMEDY)
+
+
+def _alike(declared: Sequence[TensorSpec], actual: Sequence[Tensor]) -> bool:
+    """Name for name, type for type, size for size; an open dimension may have lost its name."""
+    found = {tensor.name: tensor for tensor in actual}
+    return set(found) == {tensor.name for tensor in declared} and all(
+        found[tensor.name].dtype == tensor.dtype
+        and len(found[tensor.name].shape) == len(tensor.shape)
+        and all(
+            size == owed or (size is None and isinstance(owed, str))
+            for size, owed in zip(found[tensor.name].shape, tensor.shape, strict=True)
+        )
+        for tensor in declared
+    )
 
 
 def _offered_outputs(manifest: Manifest) -> Layout:
@@ -143,7 +157,7 @@ def _float(*shape: int | str) -> tuple[str, tuple[int | str, ...]]:
     return "float32", shape
 
 
-def _layout(tensors: Iterable[TensorSpec | Tensor]) -> Layout:
+def _layout(tensors: Iterable[TensorSpec]) -> Layout:
     return {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
 
 

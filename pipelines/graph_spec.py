@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -26,6 +27,18 @@ FileName = Annotated[str, AfterValidator(_inside)]
 Size = Annotated[int, Field(ge=1)]
 OpenSize = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
 """A dimension that each run sets, by its name in the file; it may be 0 ("known" at the start)."""
+
+
+class Range(NamedTuple):
+    """Sizes that an open dimension takes."""
+
+    least: int
+    usual: int
+    most: int
+
+
+Sizes = Mapping[str, Range]
+"""By the open dimension's name."""
 
 
 class Declaration(BaseModel):

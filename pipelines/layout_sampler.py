@@ -6,12 +6,13 @@ number itself: its noise is made here, from the digests of source and bundle alo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from node.domain.identifiers import digest_of
-from pipelines.cine_sampler import DrawnCines
+from pipelines.cine_sampler import DrawnCines, decode
+from pipelines.contract import Watch, unwatched
 from pipelines.runtime import Array, Session
 from pipelines.sampler_spec import LayoutSpec
 
@@ -24,32 +25,35 @@ class LayoutSampler:
     layout: Session = field(repr=False)
     decoder: Session = field(repr=False)
 
-    def frames(self, condition: Array, *identity: str) -> Array:
+    def frames(self, condition: Array, *identity: str, watch: Watch = unwatched) -> Array:
         """(frames, rows, columns) in [0, 1]: what the bundle shows for a condition (1, C)."""
         if self.spec.shown == "expected":
             noise = np.zeros((1, self.spec.components), np.float32)
         else:
             count = 1 if self.spec.shown == "sample" else self.spec.samples
             noise = seeded_noise(self.spec, *identity)[:count]
-        shown: Array = self.cines(condition, noise).mean(axis=0)
+        shown: Array = self.cines(condition, noise, watch).mean(axis=0)
         return shown
 
-    def samples(self, condition: Array, *identity: str) -> DrawnCines:
+    def samples(self, condition: Array, *identity: str, watch: Watch = unwatched) -> DrawnCines:
         """As `CineSampler`."""
-        return DrawnCines(samples=self.cines(condition, seeded_noise(self.spec, *identity)))
+        noise = seeded_noise(self.spec, *identity)
+        return DrawnCines(samples=self.cines(condition, noise, watch))
 
-    def cines(self, condition: Array, noise: Array) -> Array:
+    def cines(self, condition: Array, noise: Array, watch: Watch = unwatched) -> Array:
         """(K, frames, rows, columns) in [0, 1] for noise (K, components)."""
-        latents = self.latents(condition, noise)
-        cines = [self.decoder.run({"latent": latent[np.newaxis]})["frames"] for latent in latents]
-        clipped: Array = np.clip(np.concatenate(cines), -1.0, 1.0)
-        return (clipped + 1.0) / 2.0
+        watch(0.0)
+        return decode(self.decoder, self.latents(condition, noise), watch)
 
     def latents(self, condition: Array, noise: Array) -> Array:
         """(K, c, t, h, w). Raises PredictionError (a graph failed or gave NaN or infinity)."""
         told = np.repeat(condition, len(noise), axis=0)
         latents: Array = self.layout.run({"condition": told, "noise": noise})["latent"]
         return latents
+
+    def with_preset(self, name: str) -> LayoutSampler:
+        """As `CineSampler`."""
+        return replace(self, spec=self.spec.with_preset(name))
 
     def golden_latent(self, condition: Array) -> Array:
         """(1, c, t, h, w) that the golden archive gives the decoder."""

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from node.domain.identifiers import digest_of
-from pipelines.cine_sampler import DrawnCines
+from pipelines.cine_sampler import DrawnCines, decode
+from pipelines.contract import Watch, unwatched
 from pipelines.flow_path import TIME_SCALE, follow
 from pipelines.noise_schedule import NoiseSchedule, ReverseStep
 from pipelines.runtime import Array, Session
 from pipelines.sampler_spec import SamplerSpec
 
 Places = NDArray[np.int64]
+DECODING_BEGINS: Final = 0.9
+"""Share of a drawing that its tokens take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,28 +72,31 @@ class Sampler:
     head: Session = field(repr=False)
     decoder: Session = field(repr=False)
 
-    def frames(self, condition: Array, *identity: str) -> Array:
+    def frames(self, condition: Array, *identity: str, watch: Watch = unwatched) -> Array:
         """As `CineSampler`."""
-        return self.shown(self.samples(condition, *identity))
+        count = self.spec.samples if self.spec.shown == "mean" else 1
+        shown = replace(self, spec=self.spec.model_copy(update={"samples": count}))
+        return shown.samples(condition, *identity, watch=watch).mean
 
-    def samples(self, condition: Array, *identity: str) -> DrawnCines:
+    def samples(self, condition: Array, *identity: str, watch: Watch = unwatched) -> DrawnCines:
         """As `CineSampler`."""
-        return self.cines(condition, Chance.seeded(self.spec, *identity))
+        return self.cines(condition, Chance.seeded(self.spec, *identity), watch)
+
+    def with_preset(self, name: str) -> Sampler:
+        """As `CineSampler`."""
+        return replace(self, spec=self.spec.with_preset(name))
 
     def golden_latent(self, condition: Array) -> Array:
         """As `CineSampler`."""
         spec, chance = golden_draw(self.spec)
         return replace(self, spec=spec).latents(condition, chance)
 
-    def cines(self, condition: Array, chance: Chance) -> DrawnCines:
+    def cines(self, condition: Array, chance: Chance, watch: Watch = unwatched) -> DrawnCines:
         """Cines for a condition (1, W), or one for each of (K, W)."""
-        return DrawnCines(samples=self.decode(self.latents(condition, chance)))
+        latents = self.latents(condition, chance, watch)
+        return DrawnCines(samples=decode(self.decoder, latents, watch, begun=DECODING_BEGINS))
 
-    def shown(self, drawn: DrawnCines) -> Array:
-        """(frames, rows, columns) in [0, 1]: what the bundle shows of its samples."""
-        return drawn.mean if self.spec.shown == "mean" else drawn.samples[0]
-
-    def latents(self, condition: Array, chance: Chance) -> Array:
+    def latents(self, condition: Array, chance: Chance, watch: Watch = unwatched) -> Array:
         """(K, c, t, h, w). Raises PredictionError (a graph failed or gave NaN or infinity)."""
         spec, order = self.spec, chance.order
         scales = spec.scales()
@@ -98,6 +104,7 @@ class Sampler:
         tokens = np.zeros((len(order), 0, spec.token_values), np.float32)
         done = 0
         for step, count in enumerate(spec.schedule.drawn):
+            watch(DECODING_BEGINS * done / spec.tokens)
             places = order[:, done : done + count]  # (K, M)
             masked = places if spec.decoding == "next" else order[:, done:]
             z, null = self._look(tokens, order[:, :done], masked, conditions, count)
@@ -108,11 +115,6 @@ class Sampler:
             done += count
         raster = order.argsort(axis=1)
         return unpatchify(np.take_along_axis(tokens, raster[:, :, None], axis=1), spec)
-
-    def decode(self, latents: Array) -> Array:
-        """(K, frames, rows, columns) in [0, 1]; one at a time: the decoder needs much memory."""
-        cines = [self.decoder.run({"latent": latent[np.newaxis]})["frames"] for latent in latents]
-        return (np.clip(np.concatenate(cines), -1.0, 1.0) + 1.0) / 2.0
 
     def _look(
         self, tokens: Array, known: Places, masked: Places, conditions: Array, count: int

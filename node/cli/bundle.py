@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TimeElapsedColumn
 from rich.table import Table
 
-from node.app import available_cores
 from node.cli.options import Config, Overrides
 from node.dicom.template import load_templates
-from node.domain.errors import BundleError, CardioNodeError, ConfigurationError
+from node.domain.errors import BundleError, CardioNodeError, ConfigurationError, DeviceError
+from node.models import wish_of
 from node.settings import ModelSettings, read_settings
 from pipelines.bundle import Bundle
-from pipelines.catalog import is_shipped, list_bundles, load_pipeline, shipped_bundles
-from pipelines.installation import Prove, install_bundle, remove_bundle
+from pipelines.catalog import (
+    Served,
+    is_shipped,
+    list_bundles,
+    load_pipeline,
+    serve_bundle,
+    shipped_bundles,
+)
+from pipelines.installation import install_bundle, remove_bundle
 from pipelines.manifest import Manifest
+from pipelines.runtime.selection import candidates
+from pipelines.runtime.tensorrt import TensorRtRuntime
 from pipelines.signature import read_keys
 
 app = typer.Typer(no_args_is_help=True, help="Model bundles.")
@@ -33,7 +43,7 @@ def list_all(config: Config = None, overrides: Overrides = None) -> None:
     for bundle in _find(None, settings.model.folders):
         manifest = bundle.manifest
         table.add_row(
-            "*" if manifest.name == settings.model.bundle else "",
+            "*" if manifest.name in settings.model.bundle_names else "",
             manifest.name,
             manifest.version,
             manifest.capabilities_text,
@@ -50,7 +60,7 @@ def info(name: Name = None, config: Config = None, overrides: Overrides = None) 
     console = Console(highlight=False)
     for bundle in _find(name, read_settings(config, overrides or ()).model.folders):
         console.rule(f"{bundle.manifest.name} {bundle.manifest.version}  {bundle.digest[:12]}")
-        for line in licence_lines(bundle.manifest):
+        for line in (*licence_lines(bundle.manifest), *_preset_lines(bundle.manifest)):
             console.print(line, markup=False)
         console.print((bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8"), markup=False)
 
@@ -64,16 +74,20 @@ def verify(name: Name = None, config: Config = None, overrides: Overrides = None
     failed = False
     for bundle in _find(name, settings.folders):
         try:
-            prove(bundle)
+            served = prove(bundle)
         except CardioNodeError as error:
             console.print(f"{_label(bundle)}: {error.message}", style="red", markup=False)
             failed = True
         else:
             signed = " signature," if settings.trusted_keys and not is_shipped(bundle) else ""
+            model = served.pipeline.identity
             console.print(
                 f"{_label(bundle)}: checksums,{signed} manifest, codes, graphs and self-test "
-                "are right"
+                f"are right on {model.runtime} {model.precision}",
+                markup=False,
             )
+            if served.reason:
+                console.print(f"    {served.reason}", style="dim", markup=False)
     if failed:
         raise typer.Exit(1)
 
@@ -104,8 +118,8 @@ def install(
 
     bundle = install_bundle(source, into, prove_new, replace=replace)
     Console(highlight=False).print(
-        f"{_label(bundle)} is in {bundle.folder}. A node serves it when model.bundle names it and "
-        "the node is started again.",
+        f"{_label(bundle)} is in {bundle.folder}. A node serves it when model.bundle or "
+        "model.by_ae_title names it and the node is started again.",
         markup=False,
     )
 
@@ -121,12 +135,37 @@ def remove(
     (bundle,) = _find(name, settings.folders)
     if is_shipped(bundle):
         raise ConfigurationError(f"{name} comes with cardionode; only its installation removes it")
-    if name == settings.bundle:
+    if name in settings.bundle_names:
         raise ConfigurationError(
-            f"{name} is what model.bundle serves; name another one there first"
+            f"{name} is what model.bundle or model.by_ae_title serves; name another one there first"
         )
     remove_bundle(bundle)
     Console(highlight=False).print(f"{_label(bundle)} is removed", markup=False)
+
+
+@app.command("build-engines")
+def build_engines(
+    name: Annotated[
+        str | None, typer.Argument(help="A bundle's name; without one: all that are served.")
+    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Build and prove the engines of TensorRT that a bundle needs on this machine's GPU.
+
+    The node does so itself at its first start, which then takes minutes. Engines are built anew for
+    another GPU, driver, release of TensorRT, precision or bundle.
+    """
+    settings = read_settings(config, overrides or ()).model
+    console = Console(highlight=False, soft_wrap=True)
+    for each in sorted(settings.bundle_names) if name is None else [name]:
+        (bundle,) = _find(each, settings.folders)
+        runtime, count = _build_and_show(bundle, settings, console)
+        console.print(
+            f"{_label(bundle)}: engines for {runtime.name}, {runtime.precision}, are in "
+            f"{runtime.engines}, proved on the golden ECG; {count or 'none'} built now",
+            markup=False,
+        )
 
 
 def licence_lines(manifest: Manifest) -> Iterator[str]:
@@ -137,15 +176,69 @@ def licence_lines(manifest: Manifest) -> Iterator[str]:
         yield f"    {source.licence}. {source.statement}"
 
 
-def _proof(settings: ModelSettings) -> Prove:
+def _preset_lines(manifest: Manifest) -> Iterator[str]:
+    presets = {} if manifest.sampler is None else manifest.sampler.presets
+    for name, preset in presets.items():
+        yield f"Preset {manifest.name}/{name}: {preset.description}"
+
+
+def _proof(settings: ModelSettings) -> Callable[[Bundle], Served]:
     """All that a node asks of a bundle before it serves it."""
     templates, keys = load_templates(), read_keys(settings.trusted_keys)
+    wish = wish_of(settings)
 
-    def prove(bundle: Bundle) -> object:
+    def prove(bundle: Bundle) -> Served:
         templates.codes(bundle.manifest.field_ids)
-        return load_pipeline(bundle, threads=available_cores(), keys=keys)
+        return serve_bundle(bundle, wish, keys=keys, said=print)
 
     return prove
+
+
+def _build_and_show(
+    bundle: Bundle, settings: ModelSettings, console: Console
+) -> tuple[TensorRtRuntime, int]:
+    """With how many of its engines were built, and not there already."""
+    built: dict[str, TaskID] = {}
+    columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as shown:
+
+        def show(graph: str, share: float) -> None:
+            if graph not in built:
+                built[graph] = shown.add_task(graph, total=1.0)
+            shown.update(built[graph], completed=share)
+
+        return _build_engines(bundle, settings, show), len(built)
+
+
+def _build_engines(
+    bundle: Bundle, settings: ModelSettings, progress: Callable[[str, float], None]
+) -> TensorRtRuntime:
+    """What the node would take of TensorRT. Raises DeviceError that says why nothing can be built,
+    ConfigurationError (the settings ask for another runtime).
+    """
+    wish, keys = wish_of(settings), read_keys(settings.trusted_keys)
+    passed: list[str] = []
+    for candidate in candidates(wish):
+        if not candidate.name.startswith("tensorrt"):
+            continue
+        try:
+            runtime = TensorRtRuntime(
+                library=candidate.name,
+                precision=candidate.precision,
+                engines=wish.engines,
+                progress=progress,
+            )
+            load_pipeline(bundle, runtime, keys=keys)
+        except (DeviceError, BundleError) as error:
+            passed.append(error.message)
+        else:
+            return runtime
+    if not passed:
+        raise ConfigurationError(
+            f"model.runtime {wish.runtime!r} has no engines: for those of TensorRT ask for it, "
+            "--set model.runtime=tensorrt"
+        )
+    raise DeviceError(f"no engines can be built here: {'; '.join(dict.fromkeys(passed))}")
 
 
 def _check_name_is_free(bundle: Bundle, folders: tuple[Path, ...]) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from node.app import build_routing, build_sender, load_model
+from node.app import build_routing, build_sender
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.dicom.scu import StorageScu
 from node.dicom.template import load_templates
+from node.models import load_models
 from node.settings import Settings, read_settings
 from node.workflow.connection_test import Check, check_disk, check_port, try_it
+from pipelines.catalog import Served
 
 
 def check(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None) -> None:
@@ -39,16 +41,25 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
     for name, key in (("DICOM", "dicom"), ("HL7", "hl7"), ("web", "web")):
         table = getattr(settings, key)
         yield check_port(f"{name} port", f"{key}.port", table.host, table.port)
-    yield try_it("model", lambda: _model(settings))
+    yield try_it("model", lambda: _models(settings))
     yield try_it("HL7 profiles", lambda: _profiles(settings))
     for name in settings.destinations:
         yield try_it(f"destination {name}", partial(_reach, settings, name))
 
 
-def _model(settings: Settings) -> str:
-    identity = load_model(settings, load_templates()).identity
-    simulated = "; simulated cohort, not for clinical use" if identity.simulated else ""
-    return f"{identity.bundle} {identity.version} on {identity.runtime}{simulated}"
+def _models(settings: Settings) -> str:
+    models = load_models(settings.model, load_templates(), print)
+    return "; ".join(_served(served) for served in models.served.values())
+
+
+def _served(served: Served) -> str:
+    identity = served.pipeline.identity
+    simulated = ", simulated cohort, not for clinical use" if identity.simulated else ""
+    passed = f" ({served.reason})" if served.reason else ""
+    return (
+        f"{identity.bundle} {identity.version} on {identity.runtime} {identity.precision}"
+        f"{passed}{simulated}"
+    )
 
 
 def _profiles(settings: Settings) -> str:

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
-from node.app import load_model
 from node.cli.options import Config, Overrides
 from node.dicom.template import load_templates
 from node.domain.errors import CardioNodeError
 from node.hl7.profile import default_profile
+from node.models import load_models
 from node.settings import read_settings
 from node.workflow.export import export
 from node.workflow.process import answer
@@ -22,26 +22,40 @@ from node.workflow.process import answer
 def process(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="ECG files.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    called: Annotated[
+        str,
+        typer.Option("--called", help="AE title called, where model.by_ae_title tells bundles."),
+    ] = "",
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
     """Answer ECG files; one folder of results an ECG. Exit status 1 if one could not be read."""
     console = Console(highlight=False)
     templates = load_templates()
-    pipeline = load_model(read_settings(config, overrides or ()), templates)
+    models = load_models(read_settings(config, overrides or ()).model, templates, print)
+    pipeline = models.pipeline_for(called)
     failed = False
     lines: list[str] = []
-    for file in track(files, description="processing", console=console, transient=True):
-        try:
-            found = answer(file.read_bytes(), pipeline=pipeline, templates=templates)
-        except CardioNodeError as error:
-            lines.append(f"{file}: {error.message}")
-            failed = True
-            continue
-        folder = export(found, out, profile=default_profile(), templates=templates)
-        refused = "; ".join(finding.message for finding in found.quality.findings)
-        verdict = "answered" if found.prediction else f"no result: {refused}"
-        lines.append(f"{file}: {verdict} -> {folder}")
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("processing", total=len(files))
+        for done, file in enumerate(files):
+
+            def watch(share: float, done: int = done) -> None:
+                progress.update(task, completed=done + share)
+
+            watch(0.0)
+            try:
+                found = answer(
+                    file.read_bytes(), pipeline=pipeline, templates=templates, watch=watch
+                )
+            except CardioNodeError as error:
+                lines.append(f"{file}: {error.message}")
+                failed = True
+                continue
+            folder = export(found, out, profile=default_profile(), templates=templates)
+            refused = "; ".join(finding.message for finding in found.quality.findings)
+            verdict = "answered" if found.prediction else f"no result: {refused}"
+            lines.append(f"{file}: {verdict} -> {folder}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
     if failed:

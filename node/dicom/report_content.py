@@ -145,7 +145,7 @@ class ReportContent:
         model = self.model
         return _text(
             self.templates.report.text.runtime,
-            f"{model.bundle} {model.version}, {model.runtime}, {model.precision}, "
+            f"{model.bundle} {model.version}, {model.how}, "
             f"bundle digest {model.digest}, templates {self.templates.version}",
         )
 
@@ -204,7 +204,11 @@ class ReportContent:
         return AlgorithmIdentification(
             name=model.bundle,
             version=model.version,
-            parameters=[f"runtime {model.runtime}", f"precision {model.precision}"],
+            parameters=[
+                f"runtime {model.runtime}",
+                f"precision {model.precision}",
+                *([f"preset {model.preset}"] if model.preset else []),
+            ],
             family=concept_of(self.templates.report.algorithm_family),
         )
 

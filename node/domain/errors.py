@@ -10,6 +10,8 @@
     ├── ConfigurationError         permanent   the administrator has to change a setting
     ├── BundleError                permanent   a model bundle that must not be served
     ├── PredictionError            permanent   the model gave something that is not an answer
+    ├── DeviceError                transient   a runtime or its device is missing or has failed
+    ├── Interrupted                transient   the node stops; work goes on at the next start
     ├── StorageError               transient   spool or database did not take the bytes
     │   └── OutOfSpace
     └── DeliveryError              by kind     a result did not arrive
@@ -83,6 +85,16 @@ class BundleError(CardioNodeError):
 
 class PredictionError(CardioNodeError):
     code = "prediction"
+
+
+class DeviceError(CardioNodeError):
+    code = "device"
+    kind = Kind.TRANSIENT
+
+
+class Interrupted(CardioNodeError):
+    code = "interrupted"
+    kind = Kind.TRANSIENT
 
 
 class StorageError(CardioNodeError):

@@ -74,12 +74,20 @@ class ModelIdentity:
     """e.g. "onnxruntime 1.32.0 CPU"."""
     precision: str
     """e.g. "fp32"."""
+    preset: str = ""
+    """Of the bundle's presets, the one that drew the cine; nothing: as the bundle draws."""
     intended_use: str
     training_data: str
     simulated: bool
     """Trained on a simulated cohort: results say "simulated, not for clinical use"."""
     interval_coverage: float
     """Nominal coverage of every prediction interval, e.g. 0.9."""
+
+    @property
+    def how(self) -> str:
+        """As every result says it, e.g. "preset mean, onnxruntime 1.32.0 CPU, fp32"."""
+        preset = [f"preset {self.preset}"] if self.preset else []
+        return ", ".join([*preset, self.runtime, self.precision])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

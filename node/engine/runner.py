@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from dbos import DBOS, DBOSConfig
 
 from node.domain.delivery import DestinationKind
-from node.domain.errors import CardioNodeError
+from node.domain.errors import CardioNodeError, Interrupted
 from node.engine.redrive import redrive
 from node.engine.retention import remove_finished
 from node.engine.unit_of_work import (
@@ -116,7 +116,7 @@ class Runner:
     def _process(self, job_id: int) -> bool:
         """Whether the job is worth another try later."""
         try:
-            self.processing.process(job_id)
+            self.processing.process(job_id, self._unless_stopping)
         except CardioNodeError as error:
             self.telemetry.event(
                 "job put off",
@@ -132,6 +132,11 @@ class Runner:
             )
             self.processing.fail(job_id, "internal", _FAULT)
         return False
+
+    def _unless_stopping(self, share: float) -> None:
+        """Ends a long prediction where the node is stopped: it is made anew at the next start."""
+        if self._stopping.is_set():
+            raise Interrupted("the node is being stopped; the job goes on at the next start")
 
     def _attempt(self, delivery_id: int) -> float | None:
         """Seconds until the delivery is due again, None when it is settled."""

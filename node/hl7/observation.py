@@ -120,10 +120,7 @@ def report_lines(prediction: Prediction) -> Iterator[str]:
     yield f"Heart rate of the ECG: {heart_rate_text(prediction)} /min"
     for finding in prediction.findings:
         yield finding.message
-    yield (
-        f"Model: {model.bundle} {model.version} ({model.digest[:12]}), "
-        f"{model.runtime}, {model.precision}"
-    )
+    yield f"Model: {model.bundle} {model.version} ({model.digest[:12]}), {model.how}"
 
 
 def _of_estimate(estimate: Estimate, concept: ConceptCode) -> list[Observation]:

@@ -40,6 +40,7 @@ class Source:
             model.digest,
             model.runtime,
             model.precision,
+            model.preset,
             templates.version,
             digest_of(*map(str, astuple(self.study.patient)), *map(str, _order(self.order))),
             kind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydicom import Dataset
@@ -15,7 +15,7 @@ from node.dicom.waveform import read_ecg, read_subject
 from node.domain.delivery import JobState, ResultKind, ResultObject
 from node.domain.ecg import ECGRecord, Finding, QualityReport, Severity
 from node.domain.errors import CardioNodeError, InputError, Kind, MalformedInstance
-from node.domain.prediction import Prediction
+from node.domain.prediction import ModelIdentity, Prediction
 from node.ecg.conditioning import trim_calibration_pulse
 from node.ecg.quality import assess
 from node.store.received import Job
@@ -23,7 +23,7 @@ from node.workflow.compose import Source, compose_message, compose_no_result, co
 from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, UnitOfWork
 from node.workflow.reconcile import reconcile
 from node.workflow.route import Destination, Routing
-from pipelines.contract import Pipeline
+from pipelines.contract import Pipeline, Watch, unwatched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,8 @@ class Answer:
     """What one ECG came to: numbers and pictures, or the reasons why not."""
 
     source: Source
+    model: ModelIdentity
+    """What answered, or would have."""
     record: ECGRecord | None
     """None when the waveform could not be read."""
     quality: QualityReport
@@ -39,11 +41,14 @@ class Answer:
     """The DICOM results."""
 
 
-def answer(content: bytes, *, pipeline: Pipeline, templates: Templates) -> Answer:
+def answer(
+    content: bytes, *, pipeline: Pipeline, templates: Templates, watch: Watch = unwatched
+) -> Answer:
     """Read, judge, predict and compose one ECG. Pure: no state is kept and no clock is asked.
 
     content: a PS3.10 file.
-    Raises MalformedInstance, UnsupportedInstance (not even a study to report to), PredictionError.
+    Raises MalformedInstance, UnsupportedInstance (not even a study to report to), PredictionError,
+    DeviceError, what `watch` raises.
     """
     dataset = read_part10(content)
     study = read_study(dataset)
@@ -54,13 +59,23 @@ def answer(content: bytes, *, pipeline: Pipeline, templates: Templates) -> Answe
     if record is None or not quality.accepted:
         objects = compose_no_result(quality.findings, source, pipeline.identity, templates)
         return Answer(
-            source=source, record=record, quality=quality, prediction=None, objects=objects
+            source=source,
+            model=pipeline.identity,
+            record=record,
+            quality=quality,
+            prediction=None,
+            objects=objects,
         )
     prediction = pipeline.predict(
-        record, read_subject(dataset), source_digest=source.digest, findings=quality.findings
+        record,
+        read_subject(dataset),
+        source_digest=source.digest,
+        findings=quality.findings,
+        watch=watch,
     )
     return Answer(
         source=source,
+        model=prediction.model,
         record=record,
         quality=quality,
         prediction=prediction,
@@ -74,13 +89,14 @@ class Processing:
 
     spool: ObjectStore
     work: UnitOfWork
-    pipeline: Pipeline
+    pipeline_for: Callable[[str], Pipeline]
+    """By the AE title that was called."""
     templates: Templates
     routing: Routing
     telemetry: Telemetry
     clock: Clock
 
-    def process(self, job_id: int) -> None:
+    def process(self, job_id: int, watch: Watch = unwatched) -> None:
         """Do the job, once: its results and their deliveries are committed with "job done".
 
         A second call finds the job done and does nothing. What cannot be used ends the job with
@@ -93,7 +109,8 @@ class Processing:
         started_at = self.clock()
         try:
             content = self.spool.get(job.content_digest)
-            found = answer(content, pipeline=self.pipeline, templates=self.templates)
+            pipeline = self.pipeline_for(job.origin.called_ae)
+            found = answer(content, pipeline=pipeline, templates=self.templates, watch=watch)
             owed = self._owed(job, found)
         except CardioNodeError as error:
             if error.kind is Kind.TRANSIENT:
@@ -106,7 +123,7 @@ class Processing:
             "ecg predicted" if found.prediction else "ecg refused by the quality gate",
             job_id=job_id,
             sop_instance_uid=job.sop_instance_uid,
-            bundle=self.pipeline.identity.bundle,
+            bundle=found.model.bundle,
             findings=",".join(finding.code for finding in found.quality.findings),
             duration_ms=int(elapsed.total_seconds() * 1000),
         )
@@ -140,7 +157,7 @@ class Processing:
         prediction = found.prediction
         kept = self.spool.put(describe(prediction).encode()) if prediction else None
         findings = "; ".join(finding.message for finding in found.quality.findings)
-        model, at = self.pipeline.identity, self.clock()
+        model, at = found.model, self.clock()
         with self.work.begin() as transaction:
             settled = transaction.jobs.settle(
                 job.job_id,

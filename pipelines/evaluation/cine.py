@@ -28,7 +28,6 @@ from pipelines.evaluation.cine_measures import (
     heart_region,
     peak_signal_to_noise_db,
     sharpness,
-    structural_similarity,
     unsteadiness,
 )
 from pipelines.evaluation.comparison import (
@@ -52,6 +51,7 @@ from pipelines.evaluation.drawings import (
 from pipelines.evaluation.frechet import cine_features, frechet_distance
 from pipelines.evaluation.phenotypes import resampled_correlation
 from pipelines.evaluation.readers import Tick
+from pipelines.similarity import structural_similarity
 from pipelines.training.run import Training
 
 Array = NDArray[np.float64]

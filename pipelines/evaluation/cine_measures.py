@@ -12,15 +12,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 Cine = NDArray[np.float32]
 """(frames, rows, columns) in [0, 1]."""
 Region = tuple[slice, slice]
 """Rows and columns."""
 
-C1, C2 = 0.01**2, 0.03**2
-"""For a data range of 1. Source: Wang et al. 2004, IEEE TIP 13(4)."""
 WHOLE: Final[Region] = (slice(None), slice(None))
 MOVING: Final = 0.25
 """Of the largest: pixels that change as much over time belong to the heart."""
@@ -39,23 +36,6 @@ def heart_region(cines: NDArray[np.uint8]) -> Region:
 def crop(cine: Cine, region: Region) -> Cine:
     """The region of every frame."""
     return cine[:, region[0], region[1]]
-
-
-def structural_similarity(a: Cine, b: Cine) -> float:
-    """Mean SSIM over all frames, Gaussian window of sigma 1.5."""
-
-    def smooth(x: Cine) -> Cine:
-        smoothed: Cine = gaussian_filter(x, sigma=(0.0, 1.5, 1.5), truncate=3.5)
-        return smoothed
-
-    mean_a, mean_b = smooth(a), smooth(b)
-    variance_a = smooth(a * a) - mean_a**2
-    variance_b = smooth(b * b) - mean_b**2
-    covariance = smooth(a * b) - mean_a * mean_b
-    similarity = ((2 * mean_a * mean_b + C1) * (2 * covariance + C2)) / (
-        (mean_a**2 + mean_b**2 + C1) * (variance_a + variance_b + C2)
-    )
-    return float(similarity.mean())
 
 
 def peak_signal_to_noise_db(a: Cine, b: Cine) -> float:

@@ -10,6 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from node.domain.errors import PredictionError
+from pipelines.graph_spec import Sizes
+
 Array = NDArray[np.float32]
 """What every graph gives."""
 Feed = Mapping[str, NDArray[np.float32] | NDArray[np.int64] | NDArray[np.bool_]]
@@ -23,8 +26,8 @@ class Tensor:
     name: str
     dtype: str
     """numpy's name, e.g. "float32"."""
-    shape: tuple[int | str, ...]
-    """A text stands for a dimension that the file leaves open."""
+    shape: tuple[int | str | None, ...]
+    """A text stands for a dimension that the file leaves open, None for one whose name is lost."""
 
 
 class Session(Protocol):
@@ -39,7 +42,8 @@ class Session(Protocol):
     def run(self, inputs: Feed) -> dict[str, Array]:
         """Every output by name: same inputs, same bytes.
 
-        Raises PredictionError (the graph failed, or an output holds NaN or infinity).
+        Raises PredictionError (the graph failed, or an output holds NaN or infinity), DeviceError
+        (the device failed: another one may give the answer).
         """
         ...
 
@@ -53,8 +57,32 @@ class Runtime(Protocol):
         ...
 
     @property
-    def precision(self) -> str: ...
-
-    def load(self, path: Path, threads: int) -> Session:
-        """Raises BundleError when the file cannot be served."""
+    def precision(self) -> str:
+        """In which it computes, e.g. "fp16"; inputs and outputs are float32 all the same."""
         ...
+
+    def load(self, path: Path, sizes: Sizes) -> Session:
+        """A session for a graph of a bundle, whose open dimensions stay within `sizes`.
+
+        Raises BundleError (the file cannot be served here), DeviceError.
+        """
+        ...
+
+
+def finite(graph: str, outputs: dict[str, Array]) -> dict[str, Array]:
+    """The outputs, once it is sure that they are numbers. Raises PredictionError."""
+    for name, value in outputs.items():
+        if not np.isfinite(value).all():
+            raise PredictionError(
+                f"graph {graph} gave NaN or infinity in output {name}: there is no estimate for "
+                "this ECG; report this with the bundle's name and version"
+            )
+    return outputs
+
+
+def failed(graph: str, cause: Exception) -> PredictionError:
+    """The error of a graph that could not be run, by the name of what its runtime raised."""
+    return PredictionError(
+        f"graph {graph} failed ({type(cause).__name__}); verify the bundle with "
+        "`cardionode bundle verify` and report this with the bundle's name and version"
+    )

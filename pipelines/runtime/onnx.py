@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
-from node.domain.errors import BundleError, PredictionError
-from pipelines.runtime import Array, Feed, Tensor
+from node.domain.errors import BundleError
+from pipelines.graph_spec import Sizes
+from pipelines.runtime import Array, Feed, Tensor, failed, finite
 
 PROVIDERS: Final = ["CPUExecutionProvider"]
 ERRORS_ONLY: Final = 3
@@ -50,35 +50,27 @@ class OnnxSession:
         try:
             values = self.inference.run(names, dict(inputs))
         except (*_FAILURES, ValueError) as error:
-            raise PredictionError(
-                f"graph {self.graph} failed ({type(error).__name__}); verify the bundle with "
-                "`cardionode bundle verify` and report this with the bundle's name and version"
-            ) from error
-        for name, value in zip(names, values, strict=True):
-            if not np.isfinite(value).all():
-                raise PredictionError(
-                    f"graph {self.graph} gave NaN or infinity in output {name}: there is no "
-                    "estimate for this ECG; report this with the bundle's name and version"
-                )
-        return dict(zip(names, values, strict=True))
+            raise failed(self.graph, error) from error
+        return finite(self.graph, dict(zip(names, values, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxRuntime:
     """Loads ONNX files for the CPU."""
 
+    threads: int
     precision: str = "fp32"
 
     @property
     def name(self) -> str:
         return f"onnxruntime {onnxruntime.__version__} CPU"
 
-    def load(self, path: Path, threads: int) -> OnnxSession:
-        """A session on this many threads. Raises BundleError (not a graph this runtime serves)."""
+    def load(self, path: Path, sizes: Sizes) -> OnnxSession:
+        """A session of any sizes. Raises BundleError (not a graph this runtime serves)."""
         onnxruntime.disable_telemetry_events()
         try:
             inference = onnxruntime.InferenceSession(
-                str(path), sess_options=_options(threads), providers=PROVIDERS
+                str(path), sess_options=_options(self.threads), providers=PROVIDERS
             )
         except _FAILURES as error:
             raise BundleError(

@@ -23,6 +23,7 @@ from pipelines.bundle import Bundle, write_bundle
 from pipelines.cardionets.ecg_to_phenotypes import SUBJECT, ServedEcg
 from pipelines.cardionets.export import example_ecg, export_graph, graph_spec
 from pipelines.cardionets.flow import FlowHead
+from pipelines.cardionets.generator import Generator, Head
 from pipelines.cardionets.layout import ServedLayout
 from pipelines.cardionets.sampler_graphs import (
     OUTPUTS,
@@ -50,6 +51,7 @@ from pipelines.manifest import (
     disease_name,
 )
 from pipelines.preprocessing import RECIPES
+from pipelines.runtime.onnx import OnnxRuntime
 from pipelines.sampler import golden_draw
 from pipelines.sampler_spec import GuidanceSpec, HeadSpec, LayoutSpec, SamplerSpec
 from pipelines.self_test import golden_name
@@ -94,7 +96,7 @@ def build_bundle(folder: Path, training: Training, metrics: dict[str, Any]) -> B
         model_card=write_card(manifest, metrics),
         metrics=json.dumps(metrics, indent=2) + "\n",
     )
-    load_pipeline(bundle, threads=1)
+    load_pipeline(bundle, OnnxRuntime(threads=1))
     return bundle
 
 
@@ -102,7 +104,7 @@ def served_pipeline(training: Training) -> EcgToCmr:
     """What a node would serve of a finished training. Raises as `build_bundle`."""
     with TemporaryDirectory() as folder:
         bundle = build_bundle(Path(folder) / training.configuration.name, training, {})
-        return load_pipeline(bundle, threads=training.configuration.threads or 1)
+        return load_pipeline(bundle, OnnxRuntime(threads=training.configuration.threads or 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,7 @@ def _layout(training: Training, condition: Tensor) -> Drawing:
         components=layout.size.components,
         samples=sampling.samples,
         shown=sampling.shown,
+        presets=sampling.presets,
     )
     noise = torch.from_numpy(seeded_noise(spec, "golden")[:2])  # (2, G): an open size is not 1
     inputs = {"condition": condition.repeat(len(noise), 1), "noise": noise}
@@ -187,8 +190,6 @@ def _layout(training: Training, condition: Tensor) -> Drawing:
 
 def _generator(training: Training, condition: Tensor) -> Drawing:
     sampling, generator = training.configuration.sampling, training.generator()
-    head = generator.diffloss
-    assert isinstance(head, FlowHead)  # of training.run
     shown = sampling.shown
     assert shown != "expected"  # of the configuration
     size, autoencoder = generator.size, training.autoencoder()
@@ -200,11 +201,12 @@ def _generator(training: Training, condition: Tensor) -> Drawing:
         token_values=size.token,
         decoding="all",
         ar_steps=sampling.ar_steps,
-        head=HeadSpec(kind="flow", steps=sampling.steps, solver=Solver.HEUN),
+        head=_head(generator, sampling.steps),
         guidance=GuidanceSpec(scale=sampling.guidance, schedule="constant"),
         temperature=1.0,
         samples=sampling.samples,
         shown=shown,
+        presets=sampling.presets,
     )
     short, chance = golden_draw(spec)
     with torch.inference_mode():
@@ -212,7 +214,7 @@ def _generator(training: Training, condition: Tensor) -> Drawing:
             condition,
             torch.from_numpy(chance.order),
             torch.from_numpy(chance.noise),
-            partial(head.sample, steps=short.head.steps, solver=Solver.HEUN),
+            _drawing_of(generator, short.head.steps),
             schedule=short.schedule,
             scales=short.scales(),
         )
@@ -227,6 +229,19 @@ def _generator(training: Training, condition: Tensor) -> Drawing:
             found |= {golden_name(role, name): value for name, value in named.items()}
     golden = {name: value.numpy() for name, value in found.items()}
     return spec, export_sampler(networks, inputs), golden
+
+
+def _head(generator: Generator, steps: int) -> HeadSpec:
+    if isinstance(generator.diffloss, FlowHead):
+        return HeadSpec(kind="flow", steps=steps, solver=Solver.HEUN)
+    return HeadSpec(kind="diffusion", steps=steps)
+
+
+def _drawing_of(generator: Generator, steps: int) -> Head:
+    head = generator.diffloss
+    if isinstance(head, FlowHead):
+        return partial(head.sample, steps=steps, solver=Solver.HEUN)
+    return partial(head.sample, steps=steps)
 
 
 def _manifest(

@@ -17,7 +17,7 @@ from scipy.special import expit
 from pipelines.cardionets.ecg_to_phenotypes import EcgToPhenotypes
 from pipelines.cohort.phenotypes import PHENOTYPES
 from pipelines.datasets.training_set import UNKNOWN, TrainingSet
-from pipelines.ecg_to_cmr import derive
+from pipelines.derivation import derive
 from pipelines.manifest import DerivationSpec
 from pipelines.training.phenotypes import fit_scaler
 

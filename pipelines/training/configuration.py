@@ -23,6 +23,7 @@ from pipelines.cardionets.cmr_encoder import CmrEncoderSize
 from pipelines.cardionets.ecg_encoder import EcgEncoderSize
 from pipelines.cardionets.segmenter import SegmenterSize
 from pipelines.cohort.simulation import CohortSizes
+from pipelines.sampler_spec import Presets
 from pipelines.training.align import AlignSettings
 from pipelines.training.diseases import DiseasesSettings
 from pipelines.training.engine import Hardware
@@ -110,11 +111,13 @@ class Sampling(_Table):
     samples: PositiveInt = 16
     shown: Literal["sample", "mean", "expected"] = "sample"
     steps: PositiveInt = 8
-    """Of the flow."""
+    """Of the flow, or of the generator's diffusion."""
     ar_steps: PositiveInt = 16
     """Of the generator, each drawing some of the tokens."""
     guidance: PositiveFloat = 1.0
     """Of the generator; 1 is none."""
+    presets: Presets = Field(default_factory=dict)
+    """Other ways to draw that the bundle offers."""
 
 
 class Population(_Table):

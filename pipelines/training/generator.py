@@ -1,8 +1,8 @@
-"""Stage generator: a cine's latent token by token, as published but with the flow head."""
+"""Stage generator: a cine's latent token by token, drawn by a flow or the published diffusion."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -10,7 +10,9 @@ from pydantic import Field, PositiveInt
 from scipy.stats import truncnorm
 from torch import Tensor, nn
 
+from pipelines.cardionets.diffusion import DiffusionHead
 from pipelines.cardionets.generator import Generator
+from pipelines.noise_schedule import TRAINING_STEPS
 from pipelines.training.latents import DrawingSettings
 from pipelines.training.stage import Batch, Stage, normal
 
@@ -19,6 +21,8 @@ MASKED_MEAN, MASKED_SPREAD, MASKED_LEAST = 1.0, 0.25, 0.7
 
 
 class GeneratorSettings(DrawingSettings):
+    head: Literal["flow", "diffusion"] = "flow"
+    """What draws a token: in few steps along a flow, or as published."""
     dropped: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Chance that a sample is learnt without its condition, for guidance."""
     uses: PositiveInt = 4
@@ -60,9 +64,15 @@ class GeneratorStage(Stage):
             "dropped": torch.from_numpy(chance.random(count) < self.dropped),
             "known": torch.from_numpy(order[:, masked:]),
             "masked": torch.from_numpy(order[:, :masked]),
-            "t": torch.from_numpy(chance.random(draws, dtype=np.float32)),
+            "t": self._times(draws, chance),
             "noise": normal(chance, draws, size.token),
         }
+
+    def _times(self, draws: int, chance: np.random.Generator) -> Tensor:
+        """(draws,) as the head counts them: 0 … 1 along a flow, or a step of the diffusion."""
+        if isinstance(self.generator.diffloss, DiffusionHead):
+            return torch.from_numpy(chance.integers(0, TRAINING_STEPS, draws))
+        return torch.from_numpy(chance.random(draws, dtype=np.float32))
 
     def loss(self, batch: Batch) -> Tensor:
         return self.generator.loss(

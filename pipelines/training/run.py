@@ -20,6 +20,7 @@ from torch import Tensor
 from node.domain.errors import UnusableData
 from pipelines.cardionets.autoencoder import Autoencoder
 from pipelines.cardionets.cmr_encoder import CmrEncoder
+from pipelines.cardionets.diffusion import DiffusionHead
 from pipelines.cardionets.ecg_encoder import EcgEncoder
 from pipelines.cardionets.ecg_to_phenotypes import CONDITION, EcgToPhenotypes
 from pipelines.cardionets.flow import FlowHead
@@ -282,7 +283,10 @@ class Training:
         shape = self.configuration.networks.generator
         assert shape is not None  # of the configuration
         size = MarSize(latent=self.latent_shape, condition=CONDITION, **dict(shape))
-        return Generator(size, FlowHead(size.head))
+        settings = self.configuration.stages.generator
+        assert settings is not None  # of the configuration
+        head = FlowHead(size.head) if settings.head == "flow" else DiffusionHead(size.head)
+        return Generator(size, head)
 
     def _weights(self, stage: str) -> dict[str, Tensor]:
         file = self.folder / stage / WEIGHTS

@@ -22,6 +22,7 @@ from node.domain.ecg import STANDARD_LEADS, ECGRecord, Subject
 from pipelines.cardionets.published_bundle import import_checkpoints
 from pipelines.cardionets.published_manifest import Checkpoints, DiseaseFile
 from pipelines.catalog import load_pipeline
+from pipelines.runtime.onnx import OnnxRuntime
 from tests.conftest import absent
 from tests.unit.cardionets.published_files import (
     write_autoencoder,
@@ -87,7 +88,7 @@ def test_files_of_the_published_size_become_a_bundle_that_draws_the_same_cine_tw
     with _told("importing"):
         bundle = import_checkpoints(files, tmp_path / "bundle", name="full-size")
     with _told("loading, with the self-test"):
-        pipeline = load_pipeline(bundle, threads=2)
+        pipeline = load_pipeline(bundle, OnnxRuntime(threads=2))
     seconds = np.arange(5000) / 500.0
     beat = np.exp(-0.5 * ((np.mod(seconds, 0.8) - 0.3) / 0.011) ** 2)
     record = ECGRecord(

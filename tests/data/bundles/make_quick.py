@@ -204,7 +204,7 @@ def main() -> None:
         path = FOLDER / spec.file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(graphs[role])
-        session = OnnxRuntime().load(path, threads=1)
+        session = OnnxRuntime(threads=1).load(path, {})
         golden |= session.run({tensor.name: golden[tensor.name] for tensor in session.inputs})
     write_bundle(
         FOLDER,

@@ -23,6 +23,7 @@ from pipelines.cardionets.published_bundle import import_checkpoints
 from pipelines.cardionets.published_manifest import Checkpoints
 from pipelines.catalog import load_pipeline
 from pipelines.ecg_to_cmr import EcgToCmr
+from pipelines.runtime.onnx import OnnxRuntime
 from pipelines.sampler import Chance
 from tests.unit.cardionets.published_files import TINY, write_all, write_ecg
 from tests.unit.cardionets.published_generator import per_place
@@ -46,7 +47,7 @@ def imported(files: Checkpoints, tmp_path_factory: pytest.TempPathFactory) -> Bu
 
 @pytest.fixture(scope="module")
 def pipeline(imported: Bundle) -> EcgToCmr:
-    return load_pipeline(imported, threads=1)
+    return load_pipeline(imported, OnnxRuntime(threads=1))
 
 
 def _ecg() -> ECGRecord:
@@ -85,7 +86,7 @@ def test_the_same_ecg_gives_the_same_bytes_and_another_digest_another_cine(
 ) -> None:
     first = _frames(_ask(pipeline))
     assert _frames(_ask(pipeline)) == first
-    assert _frames(_ask(load_pipeline(imported, threads=2))) == first
+    assert _frames(_ask(load_pipeline(imported, OnnxRuntime(threads=2)))) == first
     assert _frames(_ask(pipeline, "1" * 64)) != first
     other = replace(pipeline, identity=replace(pipeline.identity, digest="1" * 64))
     assert _frames(_ask(other)) != first
@@ -118,7 +119,7 @@ def test_a_mean_of_several_samples_can_be_shown(pipeline: EcgToCmr) -> None:
     assert drawn.samples.shape == (3, 20, 48, 48)
     alone = sampler.cines(condition, Chance.seeded(sampler.spec, "a"))
     np.testing.assert_allclose(alone.samples[0], drawn.samples[0], atol=2e-3)
-    assert several.shown(drawn).tobytes() == drawn.samples.mean(axis=0).tobytes()
+    assert several.frames(condition, "a").tobytes() == drawn.samples.mean(axis=0).tobytes()
     assert float(drawn.spread.max()) > 0.0
 
 
@@ -164,7 +165,7 @@ def test_without_a_disease_the_bundle_offers_the_cine_alone(
 ) -> None:
     alone = replace(files, diseases=())
     bundle = import_checkpoints(alone, tmp_path / "cine", name="cine-only", drawing=TINY)
-    prediction = _ask(load_pipeline(bundle, threads=1))
+    prediction = _ask(load_pipeline(bundle, OnnxRuntime(threads=1)))
     assert bundle.manifest.capabilities_text == "cine"
     assert (prediction.estimates, prediction.diseases) == ((), ())
     assert prediction.cine is not None
@@ -257,7 +258,7 @@ def test_a_sampler_that_does_not_fit_its_graphs_is_not_served(
     (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     _reseal(folder)
     with pytest.raises(BundleError, match=message):
-        load_pipeline(read_bundle(folder), threads=1)
+        load_pipeline(read_bundle(folder), OnnxRuntime(threads=1))
 
 
 def _reseal(folder: Path) -> None:

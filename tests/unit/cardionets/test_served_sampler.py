@@ -62,7 +62,7 @@ def _exported(generator: Generator, autoencoder: Autoencoder, folder: Path) -> S
         assert largest_difference(networks[role], graph, inputs[role], OUTPUTS[role]) < 1e-4
         path = folder / f"{role}.onnx"
         path.write_bytes(graph)
-        sessions[role] = OnnxRuntime().load(path, threads=1)
+        sessions[role] = OnnxRuntime(threads=1).load(path, {})
     return Sampler(spec=_spec(), **sessions)
 
 
@@ -103,7 +103,7 @@ def test_the_recorded_ecg_noise_and_order_give_the_recorded_cine_from_graphs_alo
     )
     path = tmp_path / "ecg.onnx"
     path.write_bytes(export_graph(encoder, {"ecg": given["ecg"]}, ["condition"]))
-    ecg = OnnxRuntime().load(path, threads=1)
+    ecg = OnnxRuntime(threads=1).load(path, {})
     order = given["orders"].flip(1)  # the reference draws an order from its end
     drawn = published.spec.schedule.drawn
     chance = Chance(

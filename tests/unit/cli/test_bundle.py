@@ -51,7 +51,7 @@ def test_where_to_install_must_be_said() -> None:
 
 def test_what_is_served_or_shipped_is_not_removed(tmp_path: Path) -> None:
     _said("install", str(QUICK), folder=tmp_path)
-    with pytest.raises(ConfigurationError, match=r"is what model\.bundle serves"):
+    with pytest.raises(ConfigurationError, match=r"is what model\.bundle or model\.by_ae_title"):
         _said("remove", "quick-test", "--set", "model.bundle=quick-test", folder=tmp_path)
     with pytest.raises(ConfigurationError, match="simulated-4ch comes with cardionode"):
         _said("remove", "simulated-4ch")

@@ -176,6 +176,9 @@ def test_statements_say_what_the_model_is_for_and_what_was_found() -> None:
     assert any("NOT FOR CLINICAL USE" in sentence for sentence in said)
     assert any("onnxruntime 1.32.0 CPU, fp32" in sentence for sentence in said)
     assert any("90 %" in sentence for sentence in said)
+    preset = replace(prediction(), model=replace(model(), preset="mean"))
+    told = [item.TextValue for item in walk(read(build(preset))) if item.ValueType == "TEXT"]
+    assert any("1.2.3, preset mean, onnxruntime 1.32.0 CPU, fp32" in line for line in told)
     real = read(build(prediction(simulated=False)))
     assert not any(
         "NOT FOR CLINICAL USE" in item.TextValue for item in walk(real) if item.ValueType == "TEXT"

@@ -13,9 +13,9 @@ from pipelines.evaluation.cine_measures import (
     heart_region,
     peak_signal_to_noise_db,
     sharpness,
-    structural_similarity,
     unsteadiness,
 )
+from pipelines.similarity import structural_similarity
 
 CHANCE = np.random.Generator(np.random.Philox(3))
 NOISE = CHANCE.random((4, 32, 32), dtype=np.float32)

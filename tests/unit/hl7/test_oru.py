@@ -204,6 +204,9 @@ def test_the_readable_report_begins_with_what_it_is_not() -> None:
     assert NOTE.message in lines
     assert lines[-1] == "Model: phantom 1.2.3 (0123456789ab), onnxruntime 1.32.0 CPU, fp32"
     assert len(lines) == 2 + len(ESTIMATES) + len(DISEASES) + 1 + 1 + 1
+    preset = replace(prediction(), model=replace(model(), preset="mean"))
+    told = [str(obx[5]) for obx in observed(oru(preset)) if str(obx[2]) == "TX"][-1]
+    assert told.endswith("(0123456789ab), preset mean, onnxruntime 1.32.0 CPU, fp32")
 
 
 def test_without_estimates_the_heart_rate_and_the_references_are_what_is_sent() -> None:

@@ -16,6 +16,7 @@ from node.domain.identifiers import sha256
 from pipelines.bundle import CHECKSUMS, MANIFEST, Bundle, read_bundle
 from pipelines.catalog import load_pipeline
 from pipelines.ecg_to_cmr import EcgToCmr
+from pipelines.runtime.onnx import OnnxRuntime
 
 QUICK = Path(__file__).parents[2] / "data" / "bundles" / "quick"
 
@@ -27,7 +28,7 @@ def quick() -> Bundle:
 
 @pytest.fixture(scope="session")
 def pipeline(quick: Bundle) -> EcgToCmr:
-    return load_pipeline(quick, threads=1)
+    return load_pipeline(quick, OnnxRuntime(threads=1))
 
 
 @pytest.fixture

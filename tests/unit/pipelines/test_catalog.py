@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from node.domain.errors import BundleError
+from node.domain.errors import BundleError, ConfigurationError
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
+from pipelines.runtime.onnx import OnnxRuntime
 
 Edited = Callable[[Callable[[dict[str, Any]], Any]], Path]
 Reseal = Callable[[Path], Path]
@@ -45,7 +46,7 @@ def test_the_shipped_bundles_lie_inside_the_package() -> None:
 
 
 def test_a_loaded_pipeline_says_who_it_is(quick: Bundle) -> None:
-    identity = load_pipeline(quick, threads=1).identity
+    identity = load_pipeline(quick, OnnxRuntime(threads=1)).identity
     assert (identity.bundle, identity.digest) == ("quick-test", quick.digest)
     assert identity.runtime.startswith("onnxruntime ") and identity.runtime.endswith(" CPU")
     assert identity.precision == "fp32" and identity.simulated
@@ -64,7 +65,7 @@ def test_altered_weights_fail_the_checksum(copied: Path) -> None:
     bundle = read_bundle(copied)
     _alter_weights(copied, "ecg.onnx", 144.0, 1.0)
     with pytest.raises(BundleError, match=r"graphs/ecg\.onnx differs from its checksum"):
-        load_pipeline(bundle, threads=1)
+        load_pipeline(bundle, OnnxRuntime(threads=1))
 
 
 def test_altered_weights_with_new_checksums_fail_the_self_test(
@@ -72,19 +73,19 @@ def test_altered_weights_with_new_checksums_fail_the_self_test(
 ) -> None:
     _alter_weights(copied, "ecg.onnx", 144.0, 1.0)
     with pytest.raises(BundleError, match="self-test: ecg graph gives other phenotypes than"):
-        load_pipeline(read_bundle(reseal(copied)), threads=1)
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
 
 
 def test_an_altered_cine_fails_the_self_test(copied: Path, reseal: Reseal) -> None:
     _alter_weights(copied, "cine.onnx", 14.0, 0.1)
     with pytest.raises(BundleError, match="self-test: cine graph gives other frames than"):
-        load_pipeline(read_bundle(reseal(copied)), threads=1)
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
 
 
 def test_a_graph_that_gives_nan_fails_the_self_test(copied: Path, reseal: Reseal) -> None:
     _alter_weights(copied, "ecg.onnx", 144.0, np.nan)
     with pytest.raises(BundleError, match=r"ecg\.onnx gave NaN or infinity in output phenotypes"):
-        load_pipeline(read_bundle(reseal(copied)), threads=1)
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"\x80\x04pickle"])
@@ -93,7 +94,7 @@ def test_a_golden_file_that_is_no_archive_is_refused(
 ) -> None:
     (copied / "golden" / "golden.npz").write_bytes(content)
     with pytest.raises(BundleError, match=r"golden\.npz is not an archive"):
-        load_pipeline(read_bundle(reseal(copied)), threads=1)
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
 
 
 def test_a_golden_file_without_an_output_is_refused(copied: Path, reseal: Reseal) -> None:
@@ -102,31 +103,31 @@ def test_a_golden_file_without_an_output_is_refused(copied: Path, reseal: Reseal
         kept = {name: arrays[name] for name in arrays.files if name != "spread"}
     np.savez(path, allow_pickle=False, **kept)
     with pytest.raises(BundleError, match="lacks the array 'spread'"):
-        load_pipeline(read_bundle(reseal(copied)), threads=1)
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
 
 
 def test_a_file_that_is_no_graph_is_refused(copied: Path, reseal: Reseal) -> None:
     (copied / "graphs" / "ecg.onnx").write_bytes(b"not a graph")
     with pytest.raises(BundleError, match=r"ecg\.onnx is not a graph that onnxruntime"):
-        load_pipeline(read_bundle(reseal(copied)), threads=1)
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
 
 
 def test_a_recipe_nobody_knows_is_refused(edited: Edited) -> None:
     folder = edited(lambda manifest: manifest.update(preprocessing="cardionode-99"))
     with pytest.raises(BundleError, match=r"'cardionode-99' is not a recipe .* install"):
-        load_pipeline(read_bundle(folder), threads=1)
+        load_pipeline(read_bundle(folder), OnnxRuntime(threads=1))
 
 
 def test_fields_beyond_the_graphs_outputs_are_refused(edited: Edited) -> None:
     folder = edited(lambda manifest: manifest["phenotypes"].pop())
     with pytest.raises(BundleError, match=r"output phenotypes must be \(1, 21\)"):
-        load_pipeline(read_bundle(folder), threads=1)
+        load_pipeline(read_bundle(folder), OnnxRuntime(threads=1))
 
 
 def test_a_cine_of_another_size_is_refused(edited: Edited) -> None:
     folder = edited(lambda manifest: manifest["cine"].update(rows=64))
     with pytest.raises(BundleError, match=r"output must be frames \(1, 20, 64, 48\)"):
-        load_pipeline(read_bundle(folder), threads=1)
+        load_pipeline(read_bundle(folder), OnnxRuntime(threads=1))
 
 
 def test_a_file_that_is_not_what_the_manifest_declares_is_refused(edited: Edited) -> None:
@@ -138,7 +139,7 @@ def test_a_file_that_is_not_what_the_manifest_declares_is_refused(edited: Edited
             tensor["shape"] = [1, 5]
 
     with pytest.raises(BundleError, match=r"ecg\.onnx: its outputs are not those manifest\.json"):
-        load_pipeline(read_bundle(edited(longer)), threads=1)
+        load_pipeline(read_bundle(edited(longer)), OnnxRuntime(threads=1))
 
 
 def test_serving_imports_no_torch_no_pydicom_and_no_onnx() -> None:
@@ -151,3 +152,8 @@ def test_serving_imports_no_torch_no_pydicom_and_no_onnx() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_preset_that_the_bundle_lacks_is_a_name_to_correct(quick: Bundle) -> None:
+    with pytest.raises(ConfigurationError, match="quick-test has no preset 'mean'; it has none"):
+        load_pipeline(quick, OnnxRuntime(threads=1), preset="mean")

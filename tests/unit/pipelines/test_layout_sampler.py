@@ -55,6 +55,28 @@ def _sampler(**changes: Any) -> LayoutSampler:
     return LayoutSampler(spec=_spec(**changes), layout=_Sum(), decoder=_Frames())
 
 
+def test_a_preset_shows_another_of_its_cines() -> None:
+    presets = {
+        "mean": {"description": "all of them", "shown": "mean"},
+        "more": {"description": "of more", "shown": "mean", "samples": 8},
+    }
+    sampler = _sampler(presets=presets)
+    mean = sampler.with_preset("mean").frames(CONDITION, "ecg", "bundle")
+    assert mean.tobytes() == _sampler(shown="mean").frames(CONDITION, "ecg", "bundle").tobytes()
+    assert sampler.spec.sizes["samples"].most == 8
+
+
+def test_a_preset_of_a_layout_cannot_change_what_it_lacks() -> None:
+    with pytest.raises(ValidationError, match="preset fast changes ar_steps, which a layout lacks"):
+        _spec(presets={"fast": {"description": "fewer steps", "ar_steps": 2}})
+
+
+def test_a_drawing_says_how_far_it_is() -> None:
+    shares: list[float] = []
+    _sampler(shown="mean").frames(CONDITION, "ecg", "bundle", watch=shares.append)
+    assert shares == [0.0, 0.0, 0.25, 0.5, 0.75]
+
+
 def _shade(latent: float) -> float:
     """-1 … 1 of a decoder to 0 … 1 of a cine."""
     return (min(max(latent, -1.0), 1.0) + 1.0) / 2.0

@@ -11,7 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from pipelines.cine_sampler import DrawnCines
+from node.domain.errors import Interrupted
+from pipelines.cine_sampler import DrawnCines, decode
+from pipelines.contract import unwatched
 from pipelines.runtime import Feed, Tensor
 from pipelines.sampler import Chance, Sampler, unpatchify
 from pipelines.sampler_spec import SamplerSpec
@@ -158,6 +160,36 @@ def test_a_sample_is_the_same_however_many_there_are() -> None:
     assert np.array_equal(few.noise, many.noise[:2]) and np.array_equal(few.order, many.order[:2])
 
 
+@pytest.mark.parametrize(("shown", "drawn"), [("sample", 1), ("mean", 2)])
+def test_no_more_samples_are_drawn_than_are_shown(shown: str, drawn: int) -> None:
+    sampler = _place_is_the_token(_spec(samples=2, shown=shown))
+    frames = sampler.frames(CONDITION, "a")
+    assert isinstance(sampler.decoder, Graph)
+    assert len(sampler.decoder.asked) == drawn
+    every = sampler.samples(CONDITION, "a").samples
+    assert frames.tobytes() == every[:drawn].mean(axis=0).tobytes()
+
+
+def test_a_drawing_says_how_far_it_is_and_ends_where_its_watcher_says_so() -> None:
+    spec = _spec(ar_steps=3, samples=2, shown="mean")
+    sampler, shares = _place_is_the_token(spec), list[float]()
+    sampler.frames(CONDITION, "a", watch=shares.append)
+    assert len(shares) == 3 + 2
+    assert shares == sorted(shares)
+    assert shares[0] == 0.0
+    assert shares[-1] < 1.0
+
+    def stop(share: float) -> None:
+        if share > 0.0:
+            raise Interrupted("the node is being stopped")
+
+    stopped = _place_is_the_token(spec)
+    with pytest.raises(Interrupted):
+        stopped.frames(CONDITION, "a", watch=stop)
+    assert isinstance(stopped.trunk, Graph)
+    assert len(stopped.trunk.asked) == 1
+
+
 def test_the_noise_is_standard_normal() -> None:
     spec = _spec(head={"kind": "diffusion", "steps": 1000}, samples=8)
     noise = Chance.seeded(spec, "a").noise.ravel()  # 128 000 numbers
@@ -169,7 +201,7 @@ def test_pixels_are_moved_from_minus_one_to_one_and_cut_there() -> None:
     spec = _spec()
     latents = np.full((2, 1, 2, 2, 4), 0.5, np.float32)
     latents[0, 0, 0], latents[0, 0, 1] = -3.0, 3.0
-    samples = _place_is_the_token(spec).decode(latents)
+    samples = decode(_place_is_the_token(spec).decoder, latents, unwatched)
     assert [float(samples[0, 0, 0, 0]), float(samples[0, 1, 0, 0])] == [0.0, 1.0]
     assert float(samples[1, 0, 0, 0]) == 0.75
 
@@ -180,9 +212,26 @@ def test_mean_and_spread_are_those_of_every_pixel() -> None:
     drawn = DrawnCines(samples=samples)
     np.testing.assert_allclose(drawn.mean, np.full((2, 1, 1), 0.4), atol=1e-6)
     np.testing.assert_allclose(drawn.spread, np.full((2, 1, 1), 0.2), atol=1e-6)
-    shown = {word: _place_is_the_token(_spec(shown=word)).shown(drawn) for word in ("sample",
-             "mean")}  # fmt: skip
-    assert np.array_equal(shown["sample"], samples[0]) and np.array_equal(shown["mean"], drawn.mean)
+
+
+def test_a_preset_changes_what_it_says_and_leaves_the_rest() -> None:
+    preset = {"description": "fewer steps", "ar_steps": 1, "head_steps": 2, "guidance": 2.0}
+    spec = _spec(presets={"fast": preset, "steady": {"description": "mean", "shown": "mean"}})
+    changed = spec.with_preset("fast")
+    assert (changed.ar_steps, changed.head.steps, changed.guidance.scale) == (1, 2, 2.0)
+    assert (changed.samples, changed.shown, changed.head.solver) == (2, "sample", spec.head.solver)
+    assert spec.with_preset("steady").shown == "mean"
+    sampler = _place_is_the_token(spec).with_preset("fast")
+    sampler.frames(CONDITION, "a")
+    assert isinstance(sampler.trunk, Graph)
+    assert len(sampler.trunk.asked) == 1
+
+
+def test_the_sizes_of_the_graphs_hold_every_preset() -> None:
+    more = {"description": "more", "samples": 16, "shown": "mean"}
+    assert _spec().sizes["samples"].most == 2 * 2
+    assert _spec(presets={"more": more}).sizes["samples"].most == 2 * 16
+    assert _spec(presets={"more": more}).sizes["rows"].most == 2 * 16 * 8
 
 
 def test_channels_of_a_patch_stand_before_its_places() -> None:
@@ -204,6 +253,10 @@ def test_channels_of_a_patch_stand_before_its_places() -> None:
         ({"temperature": 0.9}, "with a flow it must be 1"),
         ({"guidance": {"scale": 0.5, "schedule": "constant"}}, "greater than or equal to 1"),
         ({"samples": 1, "shown": "mean"}, "more than one"),
+        ({"presets": {"fast": {"description": "less", "ar_steps": 9}}}, "each step draws one"),
+        ({"presets": {"fast": {"description": "less", "shown": "expected"}}}, "'sample' or 'mean'"),
+        ({"presets": {"FAST": {"description": "less"}}}, "should match pattern"),
+        ({"presets": {"fast": {"ar_steps": 1}}}, "description"),
         ({"samples": 0}, "greater than or equal to 1"),
         ({"kind": "autoregressive"}, "masked-autoregressive"),
     ],

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from node.domain.errors import BundleError, ConfigurationError
 from pipelines.bundle import CHECKSUMS, SIGNATURE, read_bundle
 from pipelines.catalog import load_pipeline, shipped_bundles
+from pipelines.runtime.onnx import OnnxRuntime
 from pipelines.signature import check_signature, read_keys
 
 OWN, OTHER = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
@@ -24,18 +25,18 @@ def _sign(folder: Path, key: Ed25519PrivateKey) -> None:
 def test_one_of_the_trusted_keys_is_enough(copied: Path) -> None:
     _sign(copied, OWN)
     check_signature(read_bundle(copied), [OTHER.public_key(), OWN.public_key()])
-    assert load_pipeline(read_bundle(copied), threads=1, keys=[OWN.public_key()])
+    assert load_pipeline(read_bundle(copied), OnnxRuntime(threads=1), keys=[OWN.public_key()])
 
 
 def test_an_unsigned_bundle_is_refused_where_a_signature_is_asked_for(copied: Path) -> None:
     with pytest.raises(BundleError, match=r"SHA256SUMS\.sig is missing, and model\.trusted_keys"):
-        load_pipeline(read_bundle(copied), threads=1, keys=[OWN.public_key()])
+        load_pipeline(read_bundle(copied), OnnxRuntime(threads=1), keys=[OWN.public_key()])
 
 
 def test_a_signature_of_another_is_refused(copied: Path) -> None:
     _sign(copied, OTHER)
     with pytest.raises(BundleError, match=r"SHA256SUMS\.sig is of none of model\.trusted_keys"):
-        load_pipeline(read_bundle(copied), threads=1, keys=[OWN.public_key()])
+        load_pipeline(read_bundle(copied), OnnxRuntime(threads=1), keys=[OWN.public_key()])
 
 
 def test_a_signature_does_not_outlive_a_change(copied: Path) -> None:
@@ -57,7 +58,7 @@ def test_without_keys_nobody_asks_and_a_signature_does_not_disturb(copied: Path)
 def test_what_comes_with_cardionode_needs_none() -> None:
     shipped = read_bundle(shipped_bundles() / "simulated-4ch")
     assert shipped.signature is None
-    assert load_pipeline(shipped, threads=1, keys=[OWN.public_key()])
+    assert load_pipeline(shipped, OnnxRuntime(threads=1), keys=[OWN.public_key()])
 
 
 def test_keys_are_read_from_pem(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from pipelines.cohort.phenotypes import PHENOTYPES
 from pipelines.cohort.population import simulate_population
 from pipelines.cohort.torso import simulate_ecg
 from pipelines.datasets.training_set import TrainingSet
+from pipelines.runtime.onnx import OnnxRuntime
+from pipelines.sampler_spec import SamplerSpec
 from pipelines.training.bundle import build_bundle, digest_of_configuration, not_offered
 from pipelines.training.calibrate import FEWEST
 from pipelines.training.card import write_card
@@ -72,7 +74,7 @@ def _ecg() -> ECGRecord:
 
 
 def test_a_served_bundle_gives_all_it_was_trained_for(bundle: Bundle) -> None:
-    pipeline = load_pipeline(bundle, threads=1)
+    pipeline = load_pipeline(bundle, OnnxRuntime(threads=1))
     prediction = pipeline.predict(_ecg(), Subject(age_years=60, sex="F"), source_digest="a")
     assert len(prediction.estimates) == 82
     # Of the other diseases there is no case among the few calibration or training subjects.
@@ -88,7 +90,7 @@ def test_a_served_bundle_gives_all_it_was_trained_for(bundle: Bundle) -> None:
 
 
 def test_the_same_ecg_gives_the_same_cine_and_another_source_another(bundle: Bundle) -> None:
-    pipeline = load_pipeline(bundle, threads=1)
+    pipeline = load_pipeline(bundle, OnnxRuntime(threads=1))
     frames = [
         cine.frames.tobytes()
         for source in ("a", "a", "b")
@@ -130,9 +132,9 @@ def test_what_too_few_subjects_have_is_left_out_with_all_that_is_made_of_it(
 
     left_out = ("24101", "24102", "24103", "24104", "24181", data.statement.diseases[0])
     assert not_offered(data.statement, bundle.manifest) == left_out
-    pipeline = load_pipeline(bundle, threads=1)
+    pipeline = load_pipeline(bundle, OnnxRuntime(threads=1))
     answer = pipeline.predict(_ecg(), Subject(), source_digest="a")
-    whole = load_pipeline(build_bundle(tmp_path / "whole", training, {}), threads=1)
+    whole = load_pipeline(build_bundle(tmp_path / "whole", training, {}), OnnxRuntime(threads=1))
     value = {each.field_id: each.value for each in answer.estimates}
     assert len(value) == 82 - 5
     of_all = whole.predict(_ecg(), Subject(), source_digest="a").estimates
@@ -174,19 +176,32 @@ def test_the_card_warns_and_shows_what_was_measured(bundle: Bundle) -> None:
     assert "Nothing." in write_card(bundle.manifest, {})
 
 
-def test_a_generator_s_bundle_draws_token_by_token(beside: Beside, tmp_path: Path) -> None:
+@pytest.mark.parametrize("head", ["flow", "diffusion"])
+def test_a_generator_s_bundle_draws_token_by_token(
+    beside: Beside, tmp_path: Path, head: str
+) -> None:
     finished = beside(
         "pretrain-ecg", "pretrain-cmr", "align", "phenotypes", "diseases", "tokenizer"
     )
     sampling = finished.configuration.sampling.model_copy(
         update={"sampler": "generator", "ar_steps": 3}
     )
+    stages = finished.configuration.stages
+    assert stages.generator is not None
+    stages = stages.model_copy(
+        update={"generator": stages.generator.model_copy(update={"head": head})}
+    )
     training = Training(
-        finished.folder, finished.configuration.model_copy(update={"sampling": sampling})
+        finished.folder,
+        finished.configuration.model_copy(update={"sampling": sampling, "stages": stages}),
     )
     training.train("generator", progress=False)
     bundle = build_bundle(tmp_path / "bundle", training, METRICS)
-    prediction = load_pipeline(bundle, threads=1).predict(_ecg(), Subject(), source_digest="a")
+    prediction = load_pipeline(bundle, OnnxRuntime(threads=1)).predict(
+        _ecg(), Subject(), source_digest="a"
+    )
     assert prediction.cine is not None
     assert math.isfinite(float(prediction.cine.frames.mean()))
     assert set(bundle.manifest.graphs.offered) == {"ecg", "trunk", "head", "decoder"}
+    assert isinstance(bundle.manifest.sampler, SamplerSpec)
+    assert bundle.manifest.sampler.head.kind == head

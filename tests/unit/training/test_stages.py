@@ -28,11 +28,15 @@ UNSEEN = range(10_000, 10_004)
 """Batches that no training comes to."""
 
 
-def _with_generator(training: Training) -> Training:
-    sampling = training.configuration.sampling.model_copy(update={"sampler": "generator"})
-    return Training(
-        training.folder, training.configuration.model_copy(update={"sampling": sampling})
-    )
+def _with_generator(training: Training, head: str = "flow") -> Training:
+    configuration = training.configuration
+    assert configuration.stages.generator is not None
+    generator = configuration.stages.generator.model_copy(update={"head": head})
+    changes = {
+        "sampling": configuration.sampling.model_copy(update={"sampler": "generator"}),
+        "stages": configuration.stages.model_copy(update={"generator": generator}),
+    }
+    return Training(training.folder, configuration.model_copy(update=changes))
 
 
 @torch.no_grad()
@@ -64,6 +68,19 @@ def test_a_stage_lowers_its_loss_on_other_batches(
     before = _loss(stage)
     train_stage(stage, folder, training.configuration.hardware, progress=False)
     assert _loss(stage) < share * before
+
+
+def test_the_published_head_lowers_its_loss_too(training: Training, beside: Beside) -> None:
+    stage = _with_generator(training, "diffusion").stages["generator"]()
+    assert stage.batch(0)["t"].dtype == torch.int64
+    stage.settings = stage.settings.model_copy(
+        update={"steps": 60, "warm_up": 2, "learning_rate": 3e-3, "checkpoint_every": 60}
+    )
+    before = _loss(stage)
+    train_stage(
+        stage, beside().folder / "generator", training.configuration.hardware, progress=False
+    )
+    assert _loss(stage) < 0.8 * before
 
 
 def test_the_layout_follows_from_the_ecg_before_any_step(training: Training) -> None:

@@ -1,0 +1,82 @@
+"""How far a runtime may stray from the bundle's maker: by tensor, and by what a reader would see.
+
+In fp32 the bundle's own tolerance holds. Fewer bits are served only where the golden ECG shows that
+no reader could tell: ejection fractions, volumes and pictures stay what they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.derivation import derive
+from pipelines.manifest import Manifest
+from pipelines.runtime import Array
+from pipelines.similarity import structural_similarity
+
+Expected = NDArray[np.float32]
+EJECTION_FRACTION_PERCENT: Final = 0.5
+VOLUME_ML: Final = 1.0
+LEAST_SIMILARITY: Final = 0.99
+"""SSIM of a frame with that of the maker."""
+_RATE_BPM: Final = 60.0  # of cardiac output alone, which has no limit here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Of one tensor, over the size of what is expected."""
+
+    root_mean_square: float
+    largest: float
+
+    def passes(self, given: Array, expected: Expected) -> bool:
+        error = given.astype(np.float64) - expected
+        size = float(np.sqrt(np.mean(expected.astype(np.float64) ** 2)))
+        scale = max(1.0, float(np.abs(expected).max()))
+        return (
+            float(np.sqrt(np.mean(error**2))) <= self.root_mean_square * max(size, 1e-6)
+            and float(np.abs(error).max()) <= self.largest * scale
+        )
+
+
+GATES: Final[Mapping[str, Gate]] = {
+    "fp16": Gate(root_mean_square=3e-3, largest=2e-2),
+    "bf16": Gate(root_mean_square=2e-2, largest=1e-1),
+}
+
+
+def reader_faults(manifest: Manifest, given: Array, expected: Expected) -> Iterator[str]:
+    """What of the phenotypes (1, P) a reader would see differ, in words."""
+    ours, theirs = (_values(manifest, each) for each in (given, expected))
+    for spec in manifest.phenotypes:
+        fraction = spec.derivation is not None and spec.derivation.kind == "ejection-fraction"
+        limit = EJECTION_FRACTION_PERCENT if fraction else VOLUME_ML
+        if not fraction and spec.unit != "mL":
+            continue
+        if (differs := abs(ours[spec.field_id] - theirs[spec.field_id])) > limit:
+            yield f"{spec.name} by {differs:.2f} {spec.unit}"
+
+
+def picture_fault(given: Array, expected: Expected) -> str | None:
+    """Frames (frames, rows, columns) in [0, 1]: what a reader would see differ, in words."""
+    alike = min(
+        structural_similarity(ours[np.newaxis], theirs[np.newaxis])
+        for ours, theirs in zip(given, expected, strict=True)
+    )
+    return f"a frame's SSIM is {alike:.3f}" if alike < LEAST_SIMILARITY else None
+
+
+def _values(manifest: Manifest, phenotypes: Array | Expected) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for index, spec in enumerate(manifest.phenotypes):
+        value = (
+            float(phenotypes[0, index])
+            if spec.derivation is None
+            else derive(spec.derivation, values, _RATE_BPM)
+        )
+        values[spec.field_id] = min(max(value, spec.minimum), spec.maximum)
+    return values
