@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check peers train-simulated soak-kill soak-import soak-rtx clean
+.PHONY: demo test lint check bench peers train-simulated soak-kill soak-import soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -31,6 +31,12 @@ train-simulated: $(VENV)/.dev
 	$(BIN)/cardionets compare $(SIMULATED)
 	$(BIN)/cardionets evaluate $(SIMULATED)
 	$(BIN)/cardionets export $(SIMULATED)
+
+# Cost and speed against named peers, in 15 minutes of a quiet machine: benchmarks/report.html and
+# figures.json. BENCH="--runs runs/simulated" measures a finished training's networks in torch;
+# BENCH=--quick only sees that it runs.
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # The full count of the kill test: 200 ECGs, 20 kills. SEED=n repeats a run.
 soak-kill: $(VENV)/.dev peers

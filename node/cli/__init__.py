@@ -1,4 +1,7 @@
-"""The command `cardionode`: one file a group of commands."""
+"""The command `cardionode`: one file a group of commands.
+
+The engine and the parts of a node are imported where they are used: offline commands start without.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from node.app import build_routing, build_sender
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.dicom.scu import StorageScu
 from node.dicom.template import load_templates
@@ -63,12 +62,16 @@ def _served(served: Served) -> str:
 
 
 def _profiles(settings: Settings) -> str:
+    from node.app import build_routing
+
     routing = build_routing(settings)
     profiles = [each for each in routing.destinations.values() if each.profile is not None]
     return f"{len(profiles)} in use"
 
 
 def _reach(settings: Settings, name: str) -> str:
+    from node.app import build_sender
+
     destination = settings.destinations[name]
     sender = build_sender(settings, name)
     if isinstance(sender, StorageScu):

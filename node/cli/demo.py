@@ -21,7 +21,6 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from node.app import open_database
 from node.cli.orthanc import PROGRAM, Orthanc
 from node.cli.own_network import enter_own_network
 from node.dicom.part10 import read_part10
@@ -208,6 +207,8 @@ def _route(archive: PacsStandIn | Orthanc, content: bytes, node_port: int) -> No
 
 def _wait(home: Path) -> tuple[Job, list[Delivery]]:
     """Wait until the job and all its deliveries are settled, or the time is up."""
+    from node.app import open_database
+
     database = open_database(read_settings(), home)
 
     def look() -> tuple[Job, list[Delivery]]:

@@ -9,22 +9,23 @@ from dataclasses import asdict
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from node.app import open_database, utc_now
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
 from node.domain.delivery import Delivery, DeliveryState, JobState
 from node.domain.errors import ConfigurationError
-from node.engine.unit_of_work import EngineUnitOfWork
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.settings import read_settings
 from node.store.received import Job
 from node.workflow.intervene import Intervention, NotPossible
+
+if TYPE_CHECKING:
+    from node.engine.unit_of_work import EngineUnitOfWork
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: what each received ECG caused.")
 JobId = Annotated[int, typer.Argument(help="The job's number, as `jobs list` shows it.")]
@@ -121,6 +122,9 @@ def _open(
     settings = read_settings(config, overrides or ())
     if not settings.storage.database_url and not (home / "node.db").exists():
         raise ConfigurationError(f"no node has run in {home} yet; is --home right?")
+    from node.app import open_database
+    from node.engine.unit_of_work import EngineUnitOfWork
+
     database = open_database(settings, home)
     work = EngineUnitOfWork(database)
     try:
@@ -131,6 +135,8 @@ def _open(
 
 
 def _intervention(work: EngineUnitOfWork) -> Intervention:
+    from node.app import utc_now
+
     journal = Journal(set_up_logging(form="text", level="warning"), Metrics())
     return Intervention(work=work, telemetry=journal, clock=utc_now)
 

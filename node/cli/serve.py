@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 
-from node.app import Node
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.settings import read_settings
 
 
 def serve(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None) -> None:
     """Run the node until it is told to stop (SIGTERM or Ctrl-C)."""
+    from node.app import Node
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

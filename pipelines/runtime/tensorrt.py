@@ -39,7 +39,8 @@ class TensorRtRuntime:
     deserializer: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        library, cuda = TensorRtLibrary.find(self.library), Cuda.find()
+        cuda = Cuda.find()  # first: without a GPU the library, which is large, is not loaded
+        library = TensorRtLibrary.find(self.library)
         object.__setattr__(self, "tensorrt", library)
         object.__setattr__(self, "cuda", cuda)
         object.__setattr__(self, "deserializer", library.start("Runtime"))

@@ -1,0 +1,297 @@
+"""The report: one HTML page without anything beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import plots
+from benchmarks.claims import claims
+from benchmarks.figures import Figures
+from benchmarks.growth import USUAL_AR_STEPS, USUAL_FLOW_STEPS
+from benchmarks.roofline import DECODED
+from benchmarks.runtimes import NUMERICS, RuntimeFigures
+from benchmarks.timing import Wall, ratio
+from pipelines.cohort import page
+from pipelines.parity import EJECTION_FRACTION_PERCENT, LEAST_SIMILARITY, VOLUME_ML
+
+COST_ONLY = (
+    "Cost only; equal quality is not shown: the diffusion-head artefact has not been trained."
+)
+
+
+def write_page(figures: Figures, file: Path) -> None:
+    file.write_text(render(figures), encoding="utf-8")
+
+
+def render(figures: Figures) -> str:
+    parts = [
+        *_machine(figures),
+        *_claims(figures),
+        *_whole_answer(figures),
+        *_published(figures),
+        *_graphs(figures),
+        *_roofline(figures),
+        *_growth(figures),
+        *_runtimes(figures),
+    ]
+    return page.render_page("CardioNode benchmarks", _banner(figures), parts)
+
+
+def _banner(figures: Figures) -> str:
+    if figures.quick:
+        return "A quick run, to see that everything works: its figures are of nothing."
+    if figures.machine.contended:
+        return (
+            f"Others were working on this machine (load {figures.machine.load_before:g} before the "
+            "run): run it again when it is quiet."
+        )
+    return (
+        "Figures of one machine and one run. Compare ratios, which name their peers; seconds are "
+        "of this machine."
+    )
+
+
+def _machine(figures: Figures) -> Iterator[str]:
+    machine = figures.machine
+    weights = "of the finished training" if figures.trained else "random, at the bundle's sizes"
+    yield page.heading("What was measured, and on what")
+    yield page.table(
+        ("", ""),
+        [
+            ("processor", machine.processor),
+            ("cores", f"{machine.cores}, {', '.join(machine.features) or 'no vector extensions'}"),
+            ("memory", f"{machine.memory_gib:g} GiB"),
+            ("system", f"{machine.system}, Python {machine.python}"),
+            ("packages", ", ".join(f"{name} {v}" for name, v in machine.packages.items())),
+            ("load before the run", f"{machine.load_before:g}"),
+            ("bundle", figures.bundle),
+            ("weights of the networks in torch", weights),
+            ("measured", f"{figures.measured_at}, in {figures.took_s / 60.0:.0f} min"),
+        ],
+    )
+    yield page.paragraph(
+        "Wall times are medians and 95th percentiles over calls in which peers take turns, with as "
+        "many threads as there are cores. Figures of one thread are the least CPU time of a call. "
+        "The ECGs are simulated. Again: make bench."
+    )
+
+
+def _claims(figures: Figures) -> Iterator[str]:
+    yield page.heading("Against what was aimed at")
+    yield page.table(
+        ("what", "peer, in the same run", "here", "peer's", "ratio", "aim", "met?"),
+        [
+            (
+                each.what, each.peer, each.ours, each.theirs, f"{each.ratio:.2f}", each.aim,
+                {True: "yes", False: "NO", None: ""}[each.met],
+            )
+            for each in claims(figures)
+        ],
+    )  # fmt: skip
+
+
+def _whole_answer(figures: Figures) -> Iterator[str]:
+    whole = figures.whole
+    ours, theirs = whole.steps["onnx"], whole.steps["torch"]
+    yield page.heading("The whole answer")
+    yield page.table(
+        ("one further ECG", "shipped: median", "95 %", "torch eager: median", "95 %", "ratio"),
+        [
+            _beside("numbers and cine", ours.predict, theirs.predict),
+            _beside("and the DICOM objects", ours.answer, theirs.answer),
+            _beside("and the HL7 message, all files and pictures", ours.process, theirs.process),
+        ],
+    )
+    yield page.paragraph("Where the time goes, ms of a mean ECG with all files:")
+    yield page.picture(plots.plot_parts(whole.parts_s), "parts of an answer")
+    yield page.paragraph("New processes, and a node:")
+    yield page.table(
+        ("new process", "ready: median", "slowest", "most memory after 4 answers"),
+        [
+            (
+                {"onnx": "shipped", "torch": "torch eager"}[way],
+                f"{started.ready.p50_s:.2f} s",
+                f"{started.ready.p95_s:.2f} s (95 %)",
+                f"{started.peak_mb:.0f} MB",
+            )
+            for way, started in whole.started.items()
+        ]
+        + [
+            (
+                f"cardionode serve, {whole.node.answered} ECGs over DICOM",
+                f"{whole.node.ready_s:.2f} s (all of the node)",
+                "",
+                f"{whole.node.peak_mb:.0f} MB",
+            )
+        ],
+    )
+    first = whole.throughput[0]
+    yield page.paragraph("ECGs that wait:")
+    yield page.table(
+        ("8 ECGs in a queue", "ECGs/s", "over one at a time", "same bytes?"),
+        [
+            (
+                each.name,
+                f"{each.ecgs_a_second:.2f}",
+                f"{each.ecgs_a_second / first.ecgs_a_second:.2f}",
+                "yes" if each.digest == first.digest else "NO",
+            )
+            for each in whole.throughput
+        ],
+    )
+
+
+def _beside(what: str, ours: Wall, theirs: Wall) -> tuple[str, ...]:
+    mine, peer = ((f"{each.p50_s:.3f} s", f"{each.p95_s:.3f} s") for each in (ours, theirs))
+    return (what, *mine, *peer, f"{ratio(theirs.p50_s, ours.p50_s):.2f}")
+
+
+def _published(figures: Figures) -> Iterator[str]:
+    found = figures.published
+    yield page.heading("Against the published procedure")
+    yield page.paragraph(COST_ONLY)
+    yield page.paragraph(
+        f"Published procedure: {found.procedure}; {found.parameters / 1e6:.1f} million parameters, "
+        "random. ECG network and decoder are the shipped ones in every row."
+    )
+    yield page.table(
+        ("numbers and a cine of one ECG", "median", "over the shipped"),
+        [
+            (name, f"{taken.p50_s:.3f} s", f"{ratio(taken.p50_s, found.shipped.p50_s):.1f}")
+            for name, taken in (
+                (
+                    f"published procedure, torch eager fp32, {found.torch_threads} thread"
+                    f"{'s' if found.torch_threads > 1 else ''}",
+                    found.in_torch,
+                ),
+                ("published procedure, our graphs and loop", found.in_onnx),
+                ("shipped: the cine is laid out whole", found.shipped),
+            )
+        ],
+    )
+
+
+def _graphs(figures: Figures) -> Iterator[str]:
+    peak = figures.roofline.peak_flop_s
+    yield page.heading("Each graph, one thread")
+    yield page.table(
+        ("graph", "ONNX Runtime", "torch eager", "ratio", "torch.compile", "ratio",
+         "ratio to torch eager at the processor's peak"),
+        [
+            (
+                each.graph,
+                _ms(each.onnx_s),
+                _ms(each.eager_s),
+                f"{ratio(each.eager_s, each.onnx_s):.2f}",
+                "not measured" if each.compiled_s is None else _ms(each.compiled_s),
+                "" if each.compiled_s is None else f"{ratio(each.compiled_s, each.onnx_s):.2f}",
+                f"{ratio(each.eager_s, each.flop / peak):.2f}",
+            )
+            for each in figures.graphs
+        ],
+    )  # fmt: skip
+    yield page.paragraph(
+        "The last column is what a runtime would gain that did the graph's matrix products at the "
+        "peak measured below, and everything else in no time: none that does them all gains more "
+        "in fp32."
+    )
+    yield page.picture(plots.plot_graphs(figures.graphs), "cost of each graph")
+
+
+def _roofline(figures: Figures) -> Iterator[str]:
+    found = figures.roofline
+    yield page.heading("How near to what the processor can do")
+    yield page.paragraph(
+        f"One thread. The roof: {found.peak_flop_s / 1e9:.0f} GFLOP/s in a square matrix product "
+        f"of the same runtime, {found.bandwidth_byte_s / 1e9:.1f} GB/s in a copy. Counted are "
+        "matrix products and convolutions, and the bytes of their weights, inputs and outputs: "
+        "what a graph does besides makes its share smaller; weights that stay in a cache make it "
+        "larger than memory allows. base is the published size, with "
+        "random weights: a step of the trunk with guidance and half of the tokens known; "
+        f"{DECODED} latent frames of the decoder's 25, which do a fifth of its 15 TFLOP."
+    )
+    yield page.table(
+        ("graph", "GFLOP", "weights, MB", "activations, MB", "FLOP/byte", "limited by", "time",
+         "GFLOP/s", "of the peak", "of the roof"),
+        [
+            (
+                each.graph,
+                f"{each.flop / 1e9:.3g}",
+                f"{each.weight_bytes / 1e6:.1f}",
+                f"{each.activation_bytes / 1e6:.1f}",
+                f"{found.intensity(each):.3g}",
+                "processor" if found.is_compute_bound(each) else "memory",
+                _ms(each.seconds),
+                f"{each.flop / each.seconds / 1e9:.0f}",
+                f"{found.of_peak(each):.0%}",
+                f"{found.of_roof(each):.0%}",
+            )
+            for each in found.graphs
+        ],
+    )  # fmt: skip
+    yield page.picture(plots.plot_roofline(found), "roofline")
+
+
+def _growth(figures: Figures) -> Iterator[str]:
+    found = figures.growth
+    yield page.heading("How the cost grows")
+    yield page.table(
+        ("ECGs in a row, one process", "seconds", "s an ECG", "memory grown"),
+        [
+            (
+                str(each.count),
+                f"{each.seconds:.2f}",
+                f"{each.seconds / each.count:.3f}",
+                f"{each.grown_mb:.0f} MB",
+            )
+            for each in found.ecgs
+        ],
+    )
+    curves = {
+        "samples of a cine (shipped)": found.samples,
+        f"AR steps (tiny, {USUAL_FLOW_STEPS} of flow)": found.ar_steps,
+        f"flow steps (tiny, {USUAL_AR_STEPS} AR)": found.flow_steps,
+    }
+    for title, curve in curves.items():
+        yield page.table(
+            (title, *map(str, curve)), [("seconds", *(f"{value:.3f}" for value in curve.values()))]
+        )
+    yield page.picture(
+        plots.plot_growth({"ECGs": {e.count: e.seconds for e in found.ecgs}} | curves), "growth"
+    )
+
+
+def _runtimes(figures: Figures) -> Iterator[str]:
+    first = figures.runtimes[0]
+    yield page.heading("Runtimes side by side")
+    yield page.paragraph(
+        "Numbers and a cine of one ECG; beside it the most that any of the ECGs strayed from ONNX "
+        f"Runtime in fp32. Gates: LVEF {EJECTION_FRACTION_PERCENT:g} %, volumes {VOLUME_ML:g} mL, "
+        f"SSIM of every frame {LEAST_SIMILARITY:g}. {NUMERICS}: the graphs that TensorRT is given, "
+        "on this processor; nothing here has run on a GPU."
+    )
+    yield page.table(
+        ("runtime", "median", "95 %", "over onnx fp32", "LVEF, %", "LVEDV, mL", "LVESV, mL",
+         "least SSIM", "passes?"),
+        [_runtime(each, first) for each in figures.runtimes],
+    )  # fmt: skip
+
+
+def _runtime(each: RuntimeFigures, first: RuntimeFigures) -> tuple[str, ...]:
+    strayed, taken = each.strayed, each.predict
+    if strayed is None:
+        return (each.name, f"does not serve: {each.refused}", *[""] * 7)
+    times = ("", "", "")
+    if taken is not None and first.predict is not None:
+        faster = ratio(first.predict.p50_s, taken.p50_s)
+        times = (f"{taken.p50_s:.3f} s", f"{taken.p95_s:.3f} s", f"{faster:.2f}")
+    return (
+        each.name, *times, f"{strayed.lvef_percent:.2g}", f"{strayed.lvedv_ml:.2g}",
+        f"{strayed.lvesv_ml:.2g}", f"{strayed.least_similarity:.5f}",
+        "yes" if strayed.passes else "NO",
+    )  # fmt: skip
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000.0 * seconds:.2f} ms"
