@@ -245,7 +245,7 @@ class Node:
             "bundle loaded",
             level=Level.WARNING if served.fell_back else Level.INFO,
             bundle=f"{identity.bundle} {identity.version}",
-            runtime=f"{identity.runtime} {identity.precision}",
+            runtime=identity.how,
             reason=served.reason or "as configured",
         )
 

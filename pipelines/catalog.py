@@ -140,6 +140,7 @@ def load_pipeline(
             "install the release of cardionode that the bundle was made for",
         )
     check_contract(bundle)
+    _check_preset(bundle, preset)
     sizes = {} if manifest.sampler is None else manifest.sampler.sizes
     sessions: dict[str, Session] = {}
     for role, spec in manifest.graphs.offered.items():
@@ -164,20 +165,17 @@ def load_pipeline(
         identity=identity,
         ecg=sessions["ecg"],
         cine=sessions.get("cine"),
-        sampler=_with_preset(bundle, sampler, preset),
+        sampler=sampler.with_preset(preset) if sampler is not None and preset else sampler,
     )
 
 
-def _with_preset(bundle: Bundle, sampler: CineSampler | None, preset: str) -> CineSampler | None:
-    if not preset:
-        return sampler
+def _check_preset(bundle: Bundle, preset: str) -> None:
     presets = {} if bundle.manifest.sampler is None else bundle.manifest.sampler.presets
-    if sampler is None or preset not in presets:
+    if preset and preset not in presets:
         raise ConfigurationError(
             f"bundle {bundle.manifest.name} has no preset {preset!r}; it has "
             f"{', '.join(presets) or 'none'}: correct the name behind the / in [model]"
         )
-    return sampler.with_preset(preset)
 
 
 def _sampler(manifest: Manifest, sessions: Mapping[str, Session]) -> CineSampler | None:

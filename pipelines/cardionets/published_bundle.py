@@ -23,7 +23,7 @@ from pipelines.bundle import Bundle, write_bundle
 from pipelines.cardionets.autoencoder import Autoencoder
 from pipelines.cardionets.ecg_encoder import EcgEncoder
 from pipelines.cardionets.export import example_ecg, export_graph
-from pipelines.cardionets.generator import Generator
+from pipelines.cardionets.generator import Generator, MarSize
 from pipelines.cardionets.published import (
     Geometry,
     read_autoencoder,
@@ -86,7 +86,7 @@ def import_checkpoints(
     """
     _check_names(files, folder, name)
     encoders, generator, autoencoder = _read(files, drawing.geometry)
-    sampler = _sampler(generator, drawing)
+    sampler = published_sampler(generator.size, drawing)
     golden, inputs = _golden(encoders, generator, autoencoder, sampler)
     outputs = ["condition", *(["diseases"] if files.diseases else [])]
     networks = sampler_networks(generator, autoencoder)
@@ -157,8 +157,8 @@ def _read_disease(file: Path, geometry: Geometry) -> EcgEncoder:
     return encoder
 
 
-def _sampler(generator: Generator, drawing: Drawing) -> SamplerSpec:
-    size = generator.size
+def published_sampler(size: MarSize, drawing: Drawing = PUBLISHED) -> SamplerSpec:
+    """How the authors draw one sample of latents and tokens of this size."""
     return SamplerSpec(
         kind="masked-autoregressive",
         latent=size.latent,

@@ -22,13 +22,12 @@ from pipelines.cardionets.diffusion import DiffusionHead
 from pipelines.cardionets.ecg_encoder import EcgEncoder
 from pipelines.cardionets.export import export_graph
 from pipelines.cardionets.generator import Generator
-from pipelines.cardionets.published_bundle import PUBLISHED
+from pipelines.cardionets.published_bundle import published_sampler
 from pipelines.cardionets.sampler_graphs import export_sampler, sampler_inputs, sampler_networks
 from pipelines.runtime.engine_build import build_engine
 from pipelines.runtime.half_precision import half_precision
 from pipelines.runtime.tensorrt_library import TensorRtLibrary
 from pipelines.sampler import Chance
-from pipelines.sampler_spec import GuidanceSpec, HeadSpec, SamplerSpec
 from tests.conftest import absent
 
 CAPABILITY = "89"
@@ -49,24 +48,6 @@ def _told(what: str) -> Iterator[None]:
     )
 
 
-def _spec() -> SamplerSpec:
-    size = generator.PUBLISHED
-    return SamplerSpec(
-        kind="masked-autoregressive",
-        latent=size.latent,
-        patch=size.patch,
-        tokens=size.tokens,
-        token_values=size.token,
-        decoding="all",
-        ar_steps=PUBLISHED.ar_steps,
-        head=HeadSpec(kind="diffusion", steps=PUBLISHED.head_steps),
-        guidance=GuidanceSpec(scale=PUBLISHED.guidance, schedule="constant"),
-        temperature=1.0,
-        samples=1,
-        shown="sample",
-    )
-
-
 def _graphs() -> dict[str, bytes]:
     """Role -> ONNX, by the way on which an imported bundle gets them."""
     torch.manual_seed(0)
@@ -77,7 +58,9 @@ def _graphs() -> dict[str, bytes]:
     drawer = Generator(size, DiffusionHead(size.head))
     coder = Autoencoder(replace(autoencoder.PUBLISHED, discriminator_channels=None))
     latent = torch.randn(1, *size.latent)
-    inputs = sampler_inputs(drawer, latent, Chance.seeded(_spec(), "example"))
+    inputs = sampler_inputs(
+        drawer, latent, Chance.seeded(published_sampler(generator.PUBLISHED), "example")
+    )
     ecg = torch.randn(1, 12, ecg_encoder.PUBLISHED.seq_len)
     graphs = {}
     with _told("exporting ecg"):
@@ -102,7 +85,7 @@ def test_graphs_of_the_published_size_are_built() -> None:
             built = build_engine(
                 library,
                 halved,
-                _spec().sizes,
+                published_sampler(generator.PUBLISHED).sizes,
                 name=f"{role}.onnx",
                 capabilities=(CAPABILITY,),
                 progress=lambda name, share: None,
