@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from node.cli.options import Config, Overrides
 from node.dicom.template import load_templates
@@ -39,7 +39,8 @@ Name = Annotated[str | None, typer.Argument(help="A bundle's name; without one: 
 def list_all(config: Config = None, overrides: Overrides = None) -> None:
     """List the bundles found."""
     settings = read_settings(config, overrides or ())
-    table = Table("", "bundle", "version", "offers", "trained on", "licence", "folder")
+    name, folder = Column("bundle", no_wrap=True), Column("folder", overflow="fold")
+    table = Table("", name, "version", "offers", "trained on", "licence", folder)
     for bundle in _find(None, settings.model.folders):
         manifest = bundle.manifest
         table.add_row(
@@ -51,13 +52,13 @@ def list_all(config: Config = None, overrides: Overrides = None) -> None:
             manifest.licence,
             str(bundle.folder),
         )
-    Console(highlight=False).print(table)
+    Console(highlight=False, soft_wrap=True).print(table)
 
 
 @app.command("info")
 def info(name: Name = None, config: Config = None, overrides: Overrides = None) -> None:
     """Show a bundle's licence, what it was made from, and its model card."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     for bundle in _find(name, read_settings(config, overrides or ()).model.folders):
         console.rule(f"{bundle.manifest.name} {bundle.manifest.version}  {bundle.digest[:12]}")
         for line in (*licence_lines(bundle.manifest), *_preset_lines(bundle.manifest)):
@@ -68,7 +69,7 @@ def info(name: Name = None, config: Config = None, overrides: Overrides = None) 
 @app.command("verify")
 def verify(name: Name = None, config: Config = None, overrides: Overrides = None) -> None:
     """Check a bundle whole: checksums, signature, manifest, codes, graphs, golden self-test."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     settings = read_settings(config, overrides or ()).model
     prove = _proof(settings)
     failed = False
@@ -117,7 +118,7 @@ def install(
         prove(bundle)
 
     bundle = install_bundle(source, into, prove_new, replace=replace)
-    Console(highlight=False).print(
+    Console(highlight=False, soft_wrap=True).print(
         f"{_label(bundle)} is in {bundle.folder}. A node serves it when model.bundle or "
         "model.by_ae_title names it and the node is started again.",
         markup=False,
@@ -140,7 +141,7 @@ def remove(
             f"{name} is what model.bundle or model.by_ae_title serves; name another one there first"
         )
     remove_bundle(bundle)
-    Console(highlight=False).print(f"{_label(bundle)} is removed", markup=False)
+    Console(highlight=False, soft_wrap=True).print(f"{_label(bundle)} is removed", markup=False)
 
 
 @app.command("build-engines")

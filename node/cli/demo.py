@@ -60,7 +60,7 @@ def demo(
 
     Exit status 0 only if the PACS acknowledged the cine and the report and the RIS the message.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     if pacs is PacsKind.ORTHANC:
         _need_orthanc(console)
     content = ecg.read_bytes() if ecg else demonstration_ecg()

@@ -44,7 +44,7 @@ def list_jobs(
     with _open(config, home, overrides) as work, work.begin() as transaction:
         found = transaction.jobs.latest(limit=limit, state=state)
         deliveries = transaction.outbox.of_jobs([job.job_id for job in found])
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     if as_json:
         console.out(_json([_describe(job, deliveries[job.job_id]) for job in found]))
         return
@@ -72,7 +72,7 @@ def show(
             each.delivery_id: transaction.outbox.attempts_of(each.delivery_id)
             for each in deliveries
         }
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     if as_json:
         described = _describe(job, deliveries)
         for shown, each in zip(described["deliveries"], deliveries, strict=True):
@@ -103,7 +103,7 @@ def retry(
 ) -> None:
     """Set going again what stopped, now. What was delivered stays delivered."""
     with _open(config, home, overrides) as work:
-        Console(highlight=False).print(_intervention(work).retry(job_id))
+        Console(highlight=False, soft_wrap=True).print(_intervention(work).retry(job_id))
 
 
 @app.command("cancel")
@@ -112,7 +112,7 @@ def cancel(
 ) -> None:
     """Stop a job and what is still owed for it."""
     with _open(config, home, overrides) as work:
-        Console(highlight=False).print(_intervention(work).cancel(job_id))
+        Console(highlight=False, soft_wrap=True).print(_intervention(work).cancel(job_id))
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def process(
     overrides: Overrides = None,
 ) -> None:
     """Answer ECG files; one folder of results an ECG. Exit status 1 if one could not be read."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     templates = load_templates()
     models = load_models(read_settings(config, overrides or ()).model, templates, print)
     pipeline = models.pipeline_for(called)
@@ -57,6 +57,6 @@ def process(
             verdict = "answered" if found.prediction else f"no result: {refused}"
             lines.append(f"{file}: {verdict} -> {folder}")
     for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, markup=False)
     if failed:
         raise typer.Exit(1)

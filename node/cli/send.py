@@ -22,7 +22,7 @@ def send(
     calling_ae: Annotated[str, typer.Option("--from", help="Our AE title.")] = "CARDIONODE",
 ) -> None:
     """Send DICOM files with C-STORE; exit status 0 only if each was acknowledged."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     peer = _PEER.fullmatch(to)
     if peer is None:
         raise typer.BadParameter("write it as AETITLE@host:port", param_hint="--to")

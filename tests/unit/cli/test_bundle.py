@@ -26,10 +26,9 @@ def _said(*words: str, folder: Path | None = None) -> str:
 
 def test_a_bundle_is_installed_served_by_name_and_removed(tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "quick"), "zip", QUICK)
-    into = tmp_path / "bundles"
-    assert f"quick-test 1.0.0 is in {into / 'quick-test'}" in _said(
-        "install", archive, folder=into
-    ).replace("\n", "")
+    into = tmp_path / ("wider-than-any-terminal" * 5)
+    said = _said("install", archive, folder=into)
+    assert f"quick-test 1.0.0 is in {into / 'quick-test'}" in said
     assert "self-test are right" in _said("verify", "quick-test", folder=into)
     assert "quick-test 1.0.0 is removed" in _said("remove", "quick-test", folder=into)
     with pytest.raises(BundleError, match="no bundle is called 'quick-test'"):
