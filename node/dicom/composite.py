@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import datetime
 from typing import Final
 
+from highdicom.sr import CodedConcept
 from pydicom import config
-from pydicom.dataelem import DataElement
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
+from pydicom.filewriter import correct_ambiguous_vr, write_dataset, write_sequence
 from pydicom.sequence import Sequence as Items
 
 from node.dicom.attribute import text_of, value_of
@@ -105,9 +107,15 @@ def derived_object(
 
 
 def encode(dataset: Dataset) -> bytes:
-    """The object as a PS3.10 file, Explicit VR Little Endian; the same data set, the same bytes."""
-    buffer = DicomBytesIO()
-    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    """The object as a PS3.10 file, Explicit VR Little Endian; the same data set, the same bytes.
+
+    The data set is spent: its codes are encoded in place.
+    """
+    correct_ambiguous_vr(dataset, is_little_endian=True)
+    charset = convert_encodings(dataset.SpecificCharacterSet)
+    dataset.set_original_encoding(False, True, charset)
+    _encode_codes(dataset, charset, {})
+    buffer = _buffer()
     write_dataset(buffer, dataset)
     return encode_part10(
         buffer.getvalue(),
@@ -115,6 +123,40 @@ def encode(dataset: Dataset) -> bytes:
         sop_instance_uid=dataset.SOPInstanceUID,
         transfer_syntax_uid=EXPLICIT_LITTLE,
     )
+
+
+def _encode_codes(dataset: Dataset, charset: list[str], known: dict[Hashable, bytes]) -> None:
+    """Encode each code below once: of a report's thousand, a tenth are different.
+
+    An item that says that it is encoded already is not searched again for an ambiguous VR.
+    """
+    for element in dataset.elements():
+        if not isinstance(element, DataElement) or element.VR != "SQ":
+            continue
+        for item in element.value:
+            item.set_original_encoding(False, True, default_encoding)
+            if not isinstance(item, CodedConcept):
+                _encode_codes(item, charset, known)
+        if element.value and all(isinstance(item, CodedConcept) for item in element.value):
+            dataset[element.tag] = _encoded_codes(element, charset, known)
+
+
+def _encoded_codes(
+    element: DataElement, charset: list[str], known: dict[Hashable, bytes]
+) -> RawDataElement:
+    codes = tuple((each.scheme_designator, each.value, each.meaning) for each in element.value)
+    if codes not in known:
+        buffer = _buffer()
+        write_sequence(buffer, element, charset)
+        known[codes] = buffer.getvalue()
+    content = known[codes]
+    return RawDataElement(element.tag, "SQ", len(content), content, 0, False, True)
+
+
+def _buffer() -> DicomBytesIO:
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    return buffer
 
 
 def coded(code: Code) -> Dataset:

@@ -12,6 +12,8 @@ from pydicom import Dataset
 COLUMNS = 5
 """Frames a row of the contact sheet."""
 FRAMES_SHOWN = 15
+COMPRESSION = 1
+"""Of PNG, 1 to 9: 1 takes a quarter of the time of the usual 6, for files a fifth larger."""
 
 
 def animate(dataset: Dataset) -> bytes:
@@ -38,7 +40,7 @@ def contact_sheet(dataset: Dataset) -> bytes:
         row, column = divmod(position, COLUMNS)
         sheet.paste(tile, (column * width, row * height))
     file = io.BytesIO()
-    sheet.save(file, "PNG")
+    sheet.save(file, "PNG", compress_level=COMPRESSION)
     return file.getvalue()
 
 

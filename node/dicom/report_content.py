@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from functools import cache, cached_property
 from typing import Final, cast
 
 from highdicom.sr import (
@@ -81,7 +82,7 @@ class ReportContent:
         """The heart rate: measured, not estimated, so without algorithm and derivation."""
         concept = self.templates.concept(HEART_RATE)
         number = _number(HEART_RATE, concept.code, f"{heart_rate_bpm:.0f}", concept.unit)
-        number.ContentSequence = ContentSequence([self._source_waveform()])
+        number.ContentSequence = ContentSequence([self._source_waveform])
         title = self.templates.report.heart_rate_title
         return self._group(title, HEART_RATE, [number], site=concept.site, by_model=False)
 
@@ -89,7 +90,7 @@ class ReportContent:
         """One disease screen: the disease as the finding, its probability as the number."""
         concept = self.templates.concept(disease.field_id)
         number = _number(disease.field_id, self.templates.probability, disease.text(), concept.unit)
-        number.ContentSequence = ContentSequence([self._source_waveform()])
+        number.ContentSequence = ContentSequence([self._source_waveform])
         title = self.templates.report.disease_title.format(disease=concept.code.meaning)
         return self._group(title, disease.field_id, [number], finding=concept.code)
 
@@ -176,17 +177,11 @@ class ReportContent:
         number = _number(
             estimate.field_id, concept.code, estimate.text(estimate.value), concept.unit
         )
-        items: list[ContentItem] = [
-            CodeContentItem(
-                name=codes.DCM.Derivation,
-                value=concept_of(self.templates.report.derivation),
-                relationship_type=RelationshipTypeValues.HAS_CONCEPT_MOD,
-            )
-        ]
+        items = [self._derivation]
         if concept.site is not None and concept.site != group_site:
             items.append(FindingSite(concept_of(concept.site)))
         items += _interval(estimate, concept.unit)
-        items.append(self._source_waveform())
+        items.append(self._source_waveform)
         number.ContentSequence = ContentSequence(items)
         return number
 
@@ -212,8 +207,18 @@ class ReportContent:
             family=concept_of(self.templates.report.algorithm_family),
         )
 
+    @cached_property
+    def _derivation(self) -> ContentItem:
+        """How every phenotype was found (TID 300)."""
+        return CodeContentItem(
+            name=codes.DCM.Derivation,
+            value=concept_of(self.templates.report.derivation),
+            relationship_type=RelationshipTypeValues.HAS_CONCEPT_MOD,
+        )
+
+    @cached_property
     def _source_waveform(self) -> ContentItem:
-        """The ECG as source of a number (TID 321).
+        """The ECG as source of every number (TID 321).
 
         highdicom's document classes and its reader refuse WAVEFORM items; only its content items
         are used, and the document is put together here.
@@ -241,8 +246,9 @@ def container(
     return item
 
 
+@cache
 def concept_of(code: Code) -> CodedConcept:
-    """The code as highdicom wants it."""
+    """The code as highdicom wants it; the codes of the templates are few and never changed."""
     return CodedConcept(code.value, code.scheme, code.meaning)
 
 

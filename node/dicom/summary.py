@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -42,11 +42,10 @@ class ReportedNumber:
 def read_measurements(dataset: Dataset) -> tuple[ReportedNumber, ...]:
     """Every number of one of our reports, in its order; none for a report without result."""
     return tuple(
-        _reported(group, number)
-        for measurements in _children(dataset, IMAGING_MEASUREMENTS)
+        number
+        for measurements in _named(dataset).get(IMAGING_MEASUREMENTS, ())
         for group in items_of(measurements, "ContentSequence")
-        for number in items_of(group, "ContentSequence")
-        if text_of(number, "ValueType") == "NUM"
+        for number in _numbers(group)
     )
 
 
@@ -57,7 +56,7 @@ def report_text(dataset: Dataset) -> str:
     lines.append(", ".join(text_of(dataset, flag).lower() for flag in flags))
     if text_of(dataset, "SyntheticData") == "YES":
         lines[-1] += ", synthetic data"
-    for evaluations in _children(dataset, QUALITATIVE_EVALUATIONS):
+    for evaluations in _named(dataset).get(QUALITATIVE_EVALUATIONS, ()):
         for item in items_of(evaluations, "ContentSequence"):
             said = text_of(item, "TextValue") or _meaning(item, "ConceptCodeSequence")
             lines += ["", _meaning(item, "ConceptNameCodeSequence")]
@@ -83,42 +82,52 @@ def _line(number: ReportedNumber, wide: int) -> str:
     return f"  {_name(number):<{wide}} {number.value:>8}{unit}{interval}"
 
 
-def _reported(group: Dataset, number: Dataset) -> ReportedNumber:
+def _numbers(group: Dataset) -> Iterator[ReportedNumber]:
+    """The numbers of one measurement group."""
+    shared = _named(group)
+    for item in items_of(group, "ContentSequence"):
+        if text_of(item, "ValueType") == "NUM":
+            yield _reported(item, shared)
+
+
+def _reported(number: Dataset, group: Mapping[str, Sequence[Dataset]]) -> ReportedNumber:
+    """`group`: the content items of the number's group by name."""
+    own = _named(number)
+    narrower = own.get(FINDING_SITE, ())
+    sites = narrower or group.get(FINDING_SITE, ())
+    findings, titles = group.get(FINDING, ()), group.get(TRACKING_IDENTIFIER, ())
+    named = (
+        (findings[0], "ConceptCodeSequence") if findings else (number, "ConceptNameCodeSequence")
+    )
     measured = items_of(number, "MeasuredValueSequence")[0]
     value = text_of(measured, "NumericValue")
-    finding = next(_children(group, FINDING), None)
-    narrower = list(_children(number, FINDING_SITE))
-    sites = [*narrower, *_children(group, FINDING_SITE)]
-    title = next(_children(group, TRACKING_IDENTIFIER), Dataset())
-    named = (
-        (number, "ConceptNameCodeSequence") if finding is None else (finding, "ConceptCodeSequence")
-    )
     return ReportedNumber(
-        group=text_of(title, "TextValue"),
+        group=text_of(titles[0], "TextValue") if titles else "",
         code=_code_value(*named),
         site=_code_value(sites[0], "ConceptCodeSequence") if sites else "",
         name=_meaning(*named),
         place=_meaning(narrower[0], "ConceptCodeSequence") if narrower else "",
         value=value,
         unit=_code_value(measured, "MeasurementUnitsCodeSequence"),
-        lower=_bound(number, LOWER_RANGE, value, -1),
-        upper=_bound(number, UPPER_RANGE, value, 1),
+        lower=_bound(own.get(LOWER_RANGE, ()), value, -1),
+        upper=_bound(own.get(UPPER_RANGE, ()), value, 1),
     )
 
 
-def _bound(number: Dataset, range_code: str, value: str, sign: int) -> str:
+def _bound(ranges: Sequence[Dataset], value: str, sign: int) -> str:
     """Value and range added in decimal arithmetic, which gives the bound's own digits."""
-    for item in _children(number, range_code):
+    for item in ranges:
         distance = text_of(items_of(item, "MeasuredValueSequence")[0], "NumericValue")
         return f"{Decimal(value) + sign * Decimal(distance):f}"
     return ""
 
 
-def _children(item: Dataset, name: str) -> Iterator[Dataset]:
-    """The content items directly below, whose concept name has this code value."""
+def _named(item: Dataset) -> Mapping[str, Sequence[Dataset]]:
+    """The content items directly below, by the code value of their concept name."""
+    found: dict[str, list[Dataset]] = {}
     for child in items_of(item, "ContentSequence"):
-        if _code_value(child, "ConceptNameCodeSequence") == name:
-            yield child
+        found.setdefault(_code_value(child, "ConceptNameCodeSequence"), []).append(child)
+    return found
 
 
 def _code_value(item: Dataset, keyword: str) -> str:

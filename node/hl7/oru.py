@@ -1,16 +1,18 @@
 """A prediction as ORU^R01: the message an HL7 destination receives.
 
-hl7apy holds the structure and checks it before the message leaves; what it is given is already
-escaped (message.escape), because it takes ^ and & in a plain value for separators.
+hl7apy has the grammar of every version and checks the message before it leaves. What it is given is
+already escaped (message.escape), because it takes ^ and & in a plain value for separators.
 Source: HL7 v2.5.1 chapters 2, 3, 4, 7; IHE RAD TF-2 RAD-128.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from hl7apy.consts import VALIDATION_LEVEL
-from hl7apy.core import Group, Message
+from hl7apy.core import Message
 from hl7apy.exceptions import HL7apyException
 
 from node.domain.code import ConceptCode
@@ -29,6 +31,9 @@ from node.hl7.observation import (
 from node.hl7.profile import Profile
 
 __all__ = ["StudyReferences", "build_oru"]
+
+_VALUE: Final = re.compile(r"[^|^~&]+")
+"""Whatever stands between two separators."""
 
 
 def build_oru(
@@ -54,27 +59,21 @@ def build_oru(
             "the ECG has no Patient ID, which PID-3 requires; reconcile the patient and try again"
         )
     model = prediction.model
-    segments = observations(prediction, study, codes, references, text_report=profile.text_report)
-    message = Message(
-        "ORU_R01", version=profile.version, validation_level=VALIDATION_LEVEL.TOLERANT
-    )
-    message.msh.value = _msh(study, profile, control_id)
-    result = message.add_group("ORU_R01_PATIENT_RESULT")
-    patient = result.add_group("ORU_R01_PATIENT")
-    _add(patient, "PID", _pid(study.patient))
-    # Table 0004: U, unknown; an ECG does not say whether its patient was admitted.
-    _add(patient.add_group("ORU_R01_VISIT"), "PV1", {2: "U"})
-    request = result.add_group("ORU_R01_ORDER_OBSERVATION")
-    _add(request, "ORC", {1: "RE", 2: components(_placer(study, order))})
-    _add(request, "OBR", _obr(study, order, profile, control_id))
-    for number, observation in enumerate(segments, start=1):
-        fields = _obx(number, observation, study, profile, model)
-        _add(request.add_group("ORU_R01_OBSERVATION"), "OBX", fields)
-    return _encode(_validated(message, profile), profile)
-
-
-def _add(group: Group, name: str, fields: Mapping[int, str]) -> None:
-    group.add_segment(name).value = _segment(name, fields)
+    found = observations(prediction, study, codes, references, text_report=profile.text_report)
+    head = [
+        _msh(study, profile, control_id),
+        _segment("PID", _pid(study.patient)),
+        # Table 0004: U, unknown; an ECG does not say whether its patient was admitted.
+        _segment("PV1", {2: "U"}),
+        _segment("ORC", {1: "RE", 2: components(_placer(study, order))}),
+        _segment("OBR", _obr(study, order, profile, control_id)),
+    ]
+    results = [
+        _segment("OBX", _obx(number, observation, study, profile, model))
+        for number, observation in enumerate(found, start=1)
+    ]
+    _check_structure(head, results, profile)
+    return _encode("".join(f"{segment}\r" for segment in (*head, *results)), profile)
 
 
 def _segment(name: str, fields: Mapping[int, str]) -> str:
@@ -82,7 +81,25 @@ def _segment(name: str, fields: Mapping[int, str]) -> str:
     return "|".join([name, *(fields.get(number, "") for number in range(1, last + 1))])
 
 
-def _validated(message: Message, profile: Profile) -> str:
+def _check_structure(head: Sequence[str], results: Sequence[str], profile: Profile) -> None:
+    """hl7apy's judgement of the message: which segments, fields and components the version allows.
+
+    Values have no part in it, so that of all OBX with the same fields and components one is judged.
+    Raises ConfigurationError.
+    """
+    outlines = {_outline(segment): segment for segment in results}
+    message = Message(
+        "ORU_R01", version=profile.version, validation_level=VALIDATION_LEVEL.TOLERANT
+    )
+    result = message.add_group("ORU_R01_PATIENT_RESULT")
+    patient = result.add_group("ORU_R01_PATIENT")
+    visit = patient.add_group("ORU_R01_VISIT")
+    request = result.add_group("ORU_R01_ORDER_OBSERVATION")
+    message.msh.value = head[0]
+    for place, segment in zip((patient, visit, request, request), head[1:], strict=True):
+        place.add_segment(segment[:3]).value = segment
+    for segment in outlines.values():
+        request.add_group("ORU_R01_OBSERVATION").add_segment("OBX").value = segment
     try:
         message.validate()
     except HL7apyException as error:
@@ -91,8 +108,11 @@ def _validated(message: Message, profile: Profile) -> str:
             f"the ORU does not follow the structure of HL7 v{profile.version}: {error}; "
             "choose another version in the destination's profile"
         ) from None
-    text: str = message.to_er7()
-    return text.rstrip("\r") + "\r"
+
+
+def _outline(segment: str) -> tuple[str, str]:
+    """OBX-2, on which OBX-5 depends, and where there is anything."""
+    return segment.split("|", 3)[2], _VALUE.sub("x", segment)
 
 
 def _encode(text: str, profile: Profile) -> bytes:

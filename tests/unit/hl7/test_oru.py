@@ -247,6 +247,13 @@ def test_hl7apy_finds_nothing_wrong_when_it_parses_the_bytes_again(version: str)
     assert read_header(message).version == version
 
 
+def test_what_the_structure_does_not_allow_never_leaves() -> None:
+    """OBX-11 is required; only a profile that nothing validated leaves it out."""
+    without_status = Profile().model_copy(update={"result_status": ""})
+    with pytest.raises(ConfigurationError, match=r"Missing required child OBX\.OBX_11"):
+        oru(profile=without_status)
+
+
 def test_the_same_input_gives_the_same_bytes() -> None:
     assert oru() == oru()
 
