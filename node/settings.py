@@ -62,7 +62,7 @@ class ModelSettings(_Table):
     trusted_keys: tuple[Path, ...]
     by_ae_title: Mapping[AETitle, BundleChoice] = Field(default_factory=dict)
     runtime: Literal["auto", "onnx", "openvino", "tensorrt", "tensorrt-rtx"]
-    precision: Literal["auto", "fp32", "fp16", "bf16"]
+    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"]
     engines: Path | None
     threads: Annotated[int, Field(ge=0, le=256)]
     at_once: Annotated[int, Field(ge=1, le=64)]

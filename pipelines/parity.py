@@ -46,6 +46,7 @@ class Gate:
 GATES: Final[Mapping[str, Gate]] = {
     "fp16": Gate(root_mean_square=3e-3, largest=2e-2),
     "bf16": Gate(root_mean_square=2e-2, largest=1e-1),
+    "int8": Gate(root_mean_square=2e-2, largest=1e-1),
 }
 
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU in fp32: the default, and bitwise repeatable."""
+"""ONNX Runtime on the CPU: the default in fp32, int8 where it is asked for; bitwise repeatable."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as failures
 from node.domain.errors import BundleError
 from pipelines.graph_spec import Sizes
 from pipelines.runtime import Array, Feed, Tensor, failed, finite
+from pipelines.runtime.int8 import int8
 
 PROVIDERS: Final = ["CPUExecutionProvider"]
 ERRORS_ONLY: Final = 3
@@ -66,11 +67,15 @@ class OnnxRuntime:
         return f"onnxruntime {onnxruntime.__version__} CPU"
 
     def load(self, path: Path, sizes: Sizes) -> OnnxSession:
-        """A session of any sizes. Raises BundleError (not a graph this runtime serves)."""
+        """A session of any sizes.
+
+        Raises BundleError (not a graph this runtime serves), DeviceError (int8 without onnx).
+        """
         onnxruntime.disable_telemetry_events()
+        graph = int8(path) if self.precision == "int8" else str(path)
         try:
             inference = onnxruntime.InferenceSession(
-                str(path), sess_options=_options(self.threads), providers=PROVIDERS
+                graph, sess_options=_options(self.threads), providers=PROVIDERS
             )
         except _FAILURES as error:
             raise BundleError(

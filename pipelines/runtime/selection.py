@@ -42,9 +42,10 @@ PRECISIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "tensorrt": ("fp16", "fp32"),
     "tensorrt-rtx": ("fp16", "fp32"),
     "openvino": ("fp32", "bf16"),
-    "onnx": ("fp32",),
+    "onnx": ("fp32", "int8"),
 }
-"""By runtime, the best first; of OpenVINO fewer bits only where they are asked for."""
+"""By runtime, the best first; on a CPU fewer bits only where they are asked for."""
+_ON_CPU: Final = ("openvino", "onnx")
 _AUTO: Final = (("tensorrt", "fp16"), ("tensorrt", "fp32"), ("tensorrt-rtx", "fp16"),
                 ("tensorrt-rtx", "fp32"), ("onnx", "fp32"))  # fmt: skip
 
@@ -60,7 +61,7 @@ def candidates(wish: Wish) -> Iterator[Candidate]:
         offered = _AUTO
     else:
         offered = tuple((wish.runtime, precision) for precision in PRECISIONS[wish.runtime])
-        if wish.precision == AUTO and wish.runtime == "openvino":
+        if wish.precision == AUTO and wish.runtime in _ON_CPU:
             offered = offered[:1]
     found = [each for each in offered if wish.precision in (AUTO, each[1])]
     if not found:
@@ -75,7 +76,7 @@ def candidates(wish: Wish) -> Iterator[Candidate]:
 
 def _maker(name: str, precision: str, wish: Wish) -> Callable[[], Runtime]:
     if name == "onnx":
-        return lambda: OnnxRuntime(threads=wish.threads)
+        return lambda: OnnxRuntime(threads=wish.threads, precision=precision)
     if name == "openvino":
         return lambda: _openvino(precision, wish)
     return lambda: _tensorrt(name, precision, wish)

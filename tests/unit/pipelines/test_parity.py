@@ -64,13 +64,13 @@ def shipped() -> Bundle:
     return read_bundle(shipped_bundles() / "simulated-4ch")
 
 
-@pytest.mark.parametrize(("precision", "share"), [("fp16", 5e-4), ("bf16", 5e-4)])
+@pytest.mark.parametrize(("precision", "share"), [("fp16", 5e-4), ("bf16", 5e-4), ("int8", 5e-4)])
 def test_rounding_of_its_bits_passes(shipped: Bundle, precision: str, share: float) -> None:
     identity = load_pipeline(shipped, FewerBits(precision=precision, share=share)).identity
     assert identity.precision == precision
 
 
-@pytest.mark.parametrize(("precision", "share"), [("fp16", 1e-2), ("bf16", 8e-2)])
+@pytest.mark.parametrize(("precision", "share"), [("fp16", 1e-2), ("bf16", 8e-2), ("int8", 8e-2)])
 def test_more_than_that_is_refused_with_the_setting_that_helps(
     shipped: Bundle, precision: str, share: float
 ) -> None:

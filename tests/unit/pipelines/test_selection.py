@@ -71,15 +71,17 @@ def test_a_runtime_that_is_named_is_the_only_one(runtime: str) -> None:
     assert {each.name for each in candidates(_wish(runtime))} == {runtime}
 
 
-def test_openvino_takes_fewer_bits_only_where_they_are_asked_for() -> None:
+def test_a_cpu_takes_fewer_bits_only_where_they_are_asked_for() -> None:
     assert _order(_wish("openvino")) == ["openvino fp32"]
     assert _order(_wish("openvino", "bf16")) == ["openvino bf16"]
+    assert _order(_wish("onnx")) == ["onnx fp32"]
+    assert _order(_wish("onnx", "int8")) == ["onnx int8"]
 
 
 @pytest.mark.parametrize(
     ("runtime", "precision", "offered"),
     [
-        ("onnx", "fp16", "onnx fp32"),
+        ("onnx", "fp16", "onnx fp32, onnx int8"),
         ("auto", "bf16", "tensorrt fp16"),
         ("tensorrt", "bf16", "fp16"),
     ],
