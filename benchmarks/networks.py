@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 import torch
 from torch import Tensor, nn
 
+from benchmarks.as_trained import DecoderAsTrained
 from pipelines.cardionets.autoencoder import Autoencoder
 from pipelines.cardionets.diffusion import DiffusionHead
 from pipelines.cardionets.ecg_to_phenotypes import CONDITION, SUBJECT, EcgToPhenotypes, ServedEcg
@@ -58,6 +59,13 @@ class Network:
     inputs: Mapping[str, Tensor] = field(repr=False)
     outputs: tuple[str, ...]
     opened: OpenSizes | None = field(default=None, repr=False)
+    trained: nn.Module | None = field(default=None, repr=False)
+    """The same in the form in which it is trained, where that is another one."""
+
+    @property
+    def peer(self) -> nn.Module:
+        """What runs in torch, to be held against."""
+        return self.trained or self.module
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +144,10 @@ class Networks:
         else:
             autoencoder = Autoencoder(self.configuration.networks.autoencoder)
         channels, frames, rows, columns = self.latent
+        ready = self._ready(autoencoder)
         return Network(
-            module=CineDecoder(self._ready(autoencoder)).eval(),
+            module=CineDecoder(ready).eval(),
+            trained=DecoderAsTrained(ready).eval(),
             inputs={"latent": _noise(1, channels, self.decoded or frames, rows, columns)},
             outputs=tuple(OUTPUTS["decoder"]),
         )

@@ -16,7 +16,6 @@ from typing import Final, Self
 from urllib.request import urlopen
 
 import torch
-from torch import nn
 
 from benchmarks.effort import Effort
 from benchmarks.machine import peak_memory_mb
@@ -78,12 +77,8 @@ def start_processes(
 def sessions_of(networks: Networks) -> dict[str, TorchSession]:
     """What `torch_pipeline` takes."""
     found = {"ecg": networks.ecg(), "layout": networks.layout(), "decoder": networks.decoder()}
-    modules = {role: each.module for role, each in found.items()}
-    # A child that loads CineDecoder imports all of the exporter with it.
-    decoder = modules["decoder"].get_submodule("decoder")
-    modules["decoder"] = nn.Sequential(decoder, nn.Flatten(1, 2))
     return {
-        role: TorchSession(module=modules[role], takes=tuple(each.inputs), gives=each.outputs)
+        role: TorchSession(module=each.peer, takes=tuple(each.inputs), gives=each.outputs)
         for role, each in found.items()
     }
 

@@ -67,6 +67,11 @@ class RuntimeFigures:
     refused: str = ""
     """Why it does not."""
 
+    @property
+    def serves(self) -> bool:
+        """Whether its figures are within the gates."""
+        return self.strayed is not None and self.strayed.passes
+
 
 def measure_runtimes(
     ecgs: Sequence[bytes], threads: int, effort: Effort, said: Said
@@ -102,6 +107,7 @@ def measure_runtimes(
 def _runtimes(threads: int, folder: Path) -> dict[str, Callable[[], Runtime]]:
     return {
         REFERENCE: lambda: OnnxRuntime(threads=threads),
+        "onnx int8": lambda: OnnxRuntime(threads=threads, precision="int8"),
         "openvino fp32": lambda: OpenVinoRuntime(threads=threads),
         "openvino bf16": lambda: OpenVinoRuntime(threads=threads, precision="bf16"),
         NUMERICS: lambda: _HalfPrecision(OnnxRuntime(threads=threads), folder),

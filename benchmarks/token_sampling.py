@@ -34,4 +34,4 @@ def published_in_torch(networks: Networks) -> Sampler:
 
 
 def _session(network: Network) -> TorchSession:
-    return TorchSession(module=network.module, takes=tuple(network.inputs), gives=network.outputs)
+    return TorchSession(module=network.peer, takes=tuple(network.inputs), gives=network.outputs)

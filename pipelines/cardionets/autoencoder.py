@@ -8,6 +8,7 @@ Sources: Rombach et al. 2022 (KL autoencoder); Tian et al. 2024 (Reducio, its 3-
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -134,6 +135,27 @@ class _LoopConvolution(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(torch.cat([x[:, :, -1:], x, x[:, :, :1]], dim=2))  # (n, c, t, h, w)
+
+
+class _NeighbourConvolution(nn.Module):
+    """A `_LoopConvolution` frame by frame: the channels of the frames before and after stand beside
+    its own. The same products; runtimes are quicker at planes than at volumes.
+    """
+
+    def __init__(self, trained: _LoopConvolution) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(trained.weight.detach().transpose(1, 2).flatten(1, 2))
+        self.bias = trained.bias  # weight: (outputs, 3 * inputs, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.transpose(1, 2)  # (n, t, c, h, w)
+        around = torch.cat(
+            [torch.cat([x[:, -1:], x[:, :-1]], dim=1), x, torch.cat([x[:, 1:], x[:, :1]], dim=1)],
+            dim=2,
+        )  # (n, t, 3c, h, w)
+        planes = functional.conv2d(around.flatten(0, 1), self.weight, self.bias, padding=1)
+        n, t, _, h, w = x.shape
+        return planes.reshape(n, t, -1, h, w).transpose(1, 2)  # (n, outputs, t, h, w)
 
 
 class ResidualBlock(nn.Module):
@@ -325,11 +347,17 @@ class Autoencoder(nn.Module):
 
 
 class ServedDecoder(nn.Module):
-    """What a bundle serves of the decoder: a drawn latent to the cine in [-1, 1]."""
+    """What a bundle serves of the decoder: a drawn latent to the cine in [-1, 1].
+
+    A copy, in the form that is the quickest to run.
+    """
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
-        self.autoencoder = autoencoder
+        self.autoencoder = deepcopy(autoencoder)
+        for name, module in autoencoder.named_modules():
+            if isinstance(module, _LoopConvolution):
+                self.autoencoder.set_submodule(name, _NeighbourConvolution(module))
 
     def forward(self, latent: Tensor) -> Tensor:
         return torch.clamp(self.autoencoder.decode(latent), -1.0, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,21 @@ def test_the_exported_folded_decoder_gives_what_torch_gives() -> None:
     decoder, latent = ServedDecoder(network), {"latent": torch.randn(1, 4, 2, 2, 2)}
     graph = export_graph(decoder, latent, ["cine"])
     assert largest_difference(decoder, graph, latent, ["cine"]) < 1e-4
+
+
+def test_a_decoder_is_served_in_a_quicker_form_and_stays_as_it_is_trained() -> None:
+    torch.manual_seed(0)
+    network = Autoencoder(replace(FOLDED, periodic=True)).eval()
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    latent = torch.randn(2, 4, 5, 2, 2)
+    with torch.inference_mode():
+        trained, served = network.decode(latent).clamp(-1.0, 1.0), ServedDecoder(network)(latent)
+    torch.testing.assert_close(served, trained, rtol=0.0, atol=1e-5)
+    after = network.state_dict()
+    assert set(after) == set(before)
+    assert all(torch.equal(after[name], values) for name, values in before.items())
+    assert "_LoopConvolution" in str(network)
+    assert "_LoopConvolution" not in str(ServedDecoder(network))
 
 
 def test_a_size_without_whole_groups_or_with_too_many_halvings_of_time_is_refused() -> None:
