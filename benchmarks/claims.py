@@ -53,7 +53,10 @@ def _of_starting(figures: Figures) -> Iterator[Claim]:
     )
     node = figures.whole.node
     yield Claim(
-        what=f"most memory of a node that serves ({node.answered} ECGs over DICOM)",
+        what=(
+            f"most memory of a node that serves ({node.answered} ECGs over DICOM), without the "
+            f"{_mb(node.beside_mb)} of the processes beside it that compose results"
+        ),
         ours=_mb(node.peak_mb),
         peer=f"a process that answers with {IN_TORCH}, and is no node",
         theirs=_mb(theirs.peak_mb),

@@ -17,6 +17,7 @@ from benchmarks.shipped import Served
 from benchmarks.throughput import answers
 from benchmarks.timing import Said, Work, seconds_of
 from benchmarks.token_sampling import flow_spec
+from node.side_processes import SideProcesses
 from node.workflow.process import Answer
 from pipelines.cardionets.ecg_to_phenotypes import CONDITION
 from pipelines.layout_sampler import LayoutSampler, seeded_noise
@@ -102,17 +103,19 @@ def _least(work: Work) -> float:
 
 
 def _by_ecgs(ecgs: Sequence[bytes], cores: int, effort: Effort, said: Said) -> Iterator[ManyEcgs]:
-    served = Served.with_threads(1)
+    served, side = Served.with_threads(1), SideProcesses(cores)
     served.answer(ecgs[0])
+    side.start()
     before, each_s = held_memory_mb(), 0.0
     for count in effort.ecgs:
         if count * each_s > effort.growing_s:
-            return
+            break
         said(f"ECGs in a row: {count}")
         queue = [ecgs[number % len(ecgs)] for number in range(count)]
-        seconds = seconds_of(partial(_drop, answers(queue, served, cores)))
+        seconds = seconds_of(partial(_drop, answers(queue, served, cores + 1, side)))
         each_s = seconds / count
         yield ManyEcgs(count=count, seconds=seconds, grown_mb=round(held_memory_mb() - before, 1))
+    side.stop()
 
 
 def _drop(answered: Iterator[Answer]) -> None:

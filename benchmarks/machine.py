@@ -62,6 +62,13 @@ def peak_memory_mb(pid: int | None = None) -> float:
     return _memory_mb(pid, "VmHWM")
 
 
+def peak_memory_beside_mb(pid: int) -> float:
+    """Most memory of the processes that a process has started, each at its own moment."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    children = {int(child) for each in lists for child in each.read_text(encoding="ascii").split()}
+    return round(sum(map(peak_memory_mb, children)), 1)
+
+
 def held_memory_mb() -> float:
     """That this process holds now."""
     return _memory_mb(None, "VmRSS")

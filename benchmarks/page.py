@@ -122,7 +122,7 @@ def _whole_answer(figures: Figures) -> Iterator[str]:
                 f"cardionode serve, {whole.node.answered} ECGs over DICOM",
                 f"{whole.node.ready_s:.2f} s (all of the node)",
                 "",
-                f"{whole.node.peak_mb:.0f} MB",
+                f"{whole.node.peak_mb:.0f} MB, and {whole.node.beside_mb:.0f} MB beside it",
             )
         ],
     )

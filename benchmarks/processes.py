@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import torch
 
 from benchmarks.effort import Effort
-from benchmarks.machine import peak_memory_mb
+from benchmarks.machine import peak_memory_beside_mb, peak_memory_mb
 from benchmarks.networks import Networks
 from benchmarks.timing import Wall
 from benchmarks.torch_session import TorchSession
@@ -48,6 +48,8 @@ class ServingNode:
 
     ready_s: float
     peak_mb: float
+    beside_mb: float
+    """Of the processes that compose results."""
     answered: int
 
 
@@ -103,7 +105,10 @@ def serve(ecgs: Sequence[bytes]) -> ServingNode:
             node.pacs.send(content)
         node.wait_for(len(ecgs))
         return ServingNode(
-            ready_s=node.ready_s, peak_mb=peak_memory_mb(node.pid), answered=len(ecgs)
+            ready_s=node.ready_s,
+            peak_mb=peak_memory_mb(node.pid),
+            beside_mb=peak_memory_beside_mb(node.pid),
+            answered=len(ecgs),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from node.dicom.template import Templates, load_templates
 from node.hl7.profile import default_profile
 from node.workflow.export import export
+from node.workflow.ports import Run, here
 from node.workflow.process import Answer, answer
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.catalog import load_pipeline, shipped_bundles
@@ -34,9 +35,9 @@ class Served:
         """The shipped bundle on ONNX Runtime."""
         return cls(pipeline=load_pipeline(shipped_bundle(), OnnxRuntime(threads=threads)))
 
-    def answer(self, content: bytes) -> Answer:
+    def answer(self, content: bytes, run: Run = here) -> Answer:
         """As a node answers one ECG."""
-        return answer(content, pipeline=self.pipeline, templates=self.templates)
+        return answer(content, pipeline=self.pipeline, templates=self.templates, run=run)
 
     def process(self, content: bytes, folder: Path) -> Path:
         """As `cardionode process` does one ECG, with all files and pictures."""

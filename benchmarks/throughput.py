@@ -6,10 +6,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.effort import Effort
 from benchmarks.shipped import Served
 from node.domain.identifiers import sha256
+from node.side_processes import SideProcesses
+from node.workflow.ports import here
 from node.workflow.process import Answer
 
 QUEUE = 8
@@ -27,18 +30,23 @@ class Throughput:
 
     @property
     def name(self) -> str:
-        return f"{self.at_once} at once, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        beside = ", composed beside" if self.at_once > 1 else ""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.at_once} at once, {threads}{beside}"
 
 
 def measure_throughput(ecgs: Sequence[bytes], cores: int, effort: Effort) -> tuple[Throughput, ...]:
     """The first is one at a time with all cores: what the others are held against."""
     queue = ecgs[:QUEUE]
-    ways = list(dict.fromkeys([(cores, 1), (1, 1), (1, cores), (cores, cores)]))
+    ways = list(dict.fromkeys([(cores, 1), (1, 1), (1, cores + 1), (cores, cores + 1)]))
     served = {threads: Served.with_threads(threads) for threads, _ in ways}
+    side = SideProcesses(cores)
+    side.start()
     done = [
-        [_work_off(queue, served[threads], at_once) for threads, at_once in ways]
+        [_work_off(queue, served[threads], at_once, side) for threads, at_once in ways]
         for _ in range(effort.rounds)
     ]
+    side.stop()
     return tuple(
         Throughput(
             threads=threads,
@@ -50,15 +58,20 @@ def measure_throughput(ecgs: Sequence[bytes], cores: int, effort: Effort) -> tup
     )
 
 
-def answers(queue: Sequence[bytes], served: Served, at_once: int) -> Iterator[Answer]:
-    """In the order of the queue."""
+def answers(
+    queue: Sequence[bytes], served: Served, at_once: int, side: SideProcesses
+) -> Iterator[Answer]:
+    """In the order of the queue; with several at once results are composed beside, as in a node."""
+    answer = partial(served.answer, run=side if at_once > 1 else here)
     with ThreadPoolExecutor(at_once) as pool:
-        yield from pool.map(served.answer, queue)
+        yield from pool.map(answer, queue)
 
 
-def _work_off(queue: Sequence[bytes], served: Served, at_once: int) -> tuple[float, str]:
+def _work_off(
+    queue: Sequence[bytes], served: Served, at_once: int, side: SideProcesses
+) -> tuple[float, str]:
     """Seconds, and the digest of all that was made."""
     began = time.perf_counter()
-    found = list(answers(queue, served, at_once))
+    found = list(answers(queue, served, at_once, side))
     seconds = time.perf_counter() - began
     return seconds, sha256(b"".join(made.content for each in found for made in each.objects))

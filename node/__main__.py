@@ -1,5 +1,17 @@
-"""`python -m node` is the command `cardionode`."""
+"""The command `cardionode`, also as `python -m node`.
 
-from node.cli import main
+The processes that a node starts beside it import this file too: it imports nothing that they do not
+need.
+"""
 
-main()
+from __future__ import annotations
+
+
+def main() -> None:
+    from node.cli import main as command
+
+    command()
+
+
+if __name__ == "__main__":
+    main()

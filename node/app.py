@@ -22,8 +22,9 @@ from node.hl7.profile import Profile, default_profile, read_profile
 from node.hl7.sender import Hl7Sender
 from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
-from node.models import load_models
+from node.models import available_cores, load_models
 from node.settings import DicomDestinationSettings, Hl7DestinationSettings, Settings
+from node.side_processes import SideProcesses
 from node.store.database import Database, sqlite_url
 from node.store.outbox import Outbox
 from node.store.received import Jobs
@@ -31,7 +32,7 @@ from node.store.spool import Spool
 from node.web.server import WebServer
 from node.workflow.deliver import Postman, RetryPolicy
 from node.workflow.intake import Intake
-from node.workflow.ports import Level, Sender
+from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
 from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.catalog import Served
@@ -121,6 +122,8 @@ class Node:
         self._intake = Intake(
             spool=self._spool, work=self._work, telemetry=self.journal, clock=utc_now
         )
+        at_once = settings.model.at_once
+        self._side = SideProcesses(min(at_once, available_cores())) if at_once > 1 else None
         self._runner = self._build_runner()
         self._scp = self._build_scp()
         self._listener = MllpListener(
@@ -146,6 +149,8 @@ class Node:
     def start(self) -> None:
         """Start from the inside out: work first, then what brings work. Raises CardioNodeError."""
         try:
+            if self._side is not None:
+                self._start("side processes", self._side.start, self._side.stop)
             self._start("engine", self._runner.start, self._runner.stop)
             self._start("dicom", self._scp.start, self._scp.stop)
             self._start("hl7", self._listener.start, self._listener.stop)
@@ -192,6 +197,7 @@ class Node:
                 routing=build_routing(settings),
                 telemetry=self.journal,
                 clock=utc_now,
+                run=self._side or here,
             ),
             postman=Postman(
                 spool=self._spool,
@@ -269,7 +275,7 @@ class Node:
     def _readiness(self) -> Sequence[str]:
         problems = list(self._health())
         running = {name for name, _ in self._started}
-        if running != {"engine", "dicom", "hl7", "web"}:
+        if not running >= {"engine", "dicom", "hl7", "web"}:
             problems.append("the node is starting or stopping")
         if self._spool.free_bytes() < self._settings.storage.minimum_free_mb * 1_000_000:
             problems.append("the disk of the spool is nearly full: new instances are refused")

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
 from importlib.resources.abc import Traversable
-from types import MappingProxyType
 from typing import Any
 
 from node.domain.code import Code, ConceptCode
@@ -156,7 +155,7 @@ def load_templates(folder: Traversable | None = None) -> Templates:
     templates = Templates(
         version=report.text("version", SHORT_STRING),
         scheme=_scheme(concepts.table("scheme")),
-        concepts=MappingProxyType(coded),
+        concepts=coded,
         groups=groups,
         probability=probability,
         report=_report(report),

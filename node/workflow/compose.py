@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 from pydicom import Dataset
@@ -110,15 +110,17 @@ def compose_no_result(
 def compose_message(
     prediction: Prediction,
     source: Source,
-    objects: Sequence[ResultObject],
+    identifiers: Mapping[ResultKind, str],
     *,
     destination: str,
     profile: Profile,
     templates: Templates,
 ) -> ResultObject:
-    """The ORU^R01 for one HL7 destination, with the numbers and codes of the report."""
-    uids = {made.kind: made.identifier for made in objects}
-    report_uid = uids[ResultKind.REPORT]
+    """The ORU^R01 for one HL7 destination, with the numbers and codes of the report.
+
+    identifiers: SOP Instance UIDs of the DICOM results.
+    """
+    report_uid = identifiers[ResultKind.REPORT]
     control_id = derived_control_id(report_uid, destination, str(FIRST_REVISION))
     field_ids = [
         *(estimate.field_id for estimate in prediction.estimates),
@@ -131,7 +133,9 @@ def compose_message(
         profile,
         control_id=control_id,
         codes=templates.codes(field_ids),
-        references=StudyReferences(report_uid=report_uid, cine_uid=uids.get(ResultKind.CINE)),
+        references=StudyReferences(
+            report_uid=report_uid, cine_uid=identifiers.get(ResultKind.CINE)
+        ),
     )
     return ResultObject(kind=ResultKind.ORU, identifier=control_id, content=content)
 

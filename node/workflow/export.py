@@ -35,7 +35,7 @@ def export(found: Answer, folder: Path, *, profile: Profile, templates: Template
         message = compose_message(
             found.prediction,
             found.source,
-            found.objects,
+            found.identifiers,
             destination="default",
             profile=profile,
             templates=templates,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from node.domain.delivery import DestinationKind
 from node.store.messages import Messages
@@ -17,6 +17,23 @@ Clock = Callable[[], datetime]
 """Gives aware UTC."""
 
 Field = str | int | float | None
+Made = TypeVar("Made")
+
+
+class Run(Protocol):
+    """Does pure work, here or in another process; what is given and made can be pickled."""
+
+    def __call__(self, work: Callable[..., Made], *given: object) -> Made:
+        """What `work` makes of what it is given.
+
+        Raises what `work` raises; of another process DeviceError and Interrupted too: transient.
+        """
+        ...
+
+
+def here(work: Callable[..., Made], *given: object) -> Made:
+    """In the thread that asks."""
+    return work(*given)
 
 
 class Level(Enum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pydicom import Dataset
 
@@ -20,7 +21,7 @@ from node.ecg.conditioning import trim_calibration_pulse
 from node.ecg.quality import assess
 from node.store.received import Job
 from node.workflow.compose import Source, compose_message, compose_no_result, compose_objects
-from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, UnitOfWork
+from node.workflow.ports import Clock, Level, ObjectStore, Run, Telemetry, UnitOfWork, here
 from node.workflow.reconcile import reconcile
 from node.workflow.route import Destination, Routing
 from pipelines.contract import Pipeline, Watch, unwatched
@@ -40,15 +41,25 @@ class Answer:
     objects: tuple[ResultObject, ...]
     """The DICOM results."""
 
+    @property
+    def identifiers(self) -> Mapping[ResultKind, str]:
+        """SOP Instance UIDs of the DICOM results."""
+        return {made.kind: made.identifier for made in self.objects}
+
 
 def answer(
-    content: bytes, *, pipeline: Pipeline, templates: Templates, watch: Watch = unwatched
+    content: bytes,
+    *,
+    pipeline: Pipeline,
+    templates: Templates,
+    watch: Watch = unwatched,
+    run: Run = here,
 ) -> Answer:
     """Read, judge, predict and compose one ECG. Pure: no state is kept and no clock is asked.
 
-    content: a PS3.10 file.
+    content: a PS3.10 file. run: composes, elsewhere if it likes.
     Raises MalformedInstance, UnsupportedInstance (not even a study to report to), PredictionError,
-    DeviceError, what `watch` raises.
+    DeviceError, what `watch` and `run` raise.
     """
     dataset = read_part10(content)
     study = read_study(dataset)
@@ -79,7 +90,7 @@ def answer(
         record=record,
         quality=quality,
         prediction=prediction,
-        objects=compose_objects(prediction, source, templates),
+        objects=run(compose_objects, prediction, source, templates),
     )
 
 
@@ -95,6 +106,8 @@ class Processing:
     routing: Routing
     telemetry: Telemetry
     clock: Clock
+    run: Run = here
+    """Where results are composed."""
 
     def process(self, job_id: int, watch: Watch = unwatched) -> None:
         """Do the job, once: its results and their deliveries are committed with "job done".
@@ -110,7 +123,9 @@ class Processing:
         try:
             content = self.spool.get(job.content_digest)
             pipeline = self.pipeline_for(job.origin.called_ae)
-            found = answer(content, pipeline=pipeline, templates=self.templates, watch=watch)
+            found = answer(
+                content, pipeline=pipeline, templates=self.templates, watch=watch, run=self.run
+            )
             owed = self._owed(job, found)
         except CardioNodeError as error:
             if error.kind is Kind.TRANSIENT:
@@ -141,14 +156,13 @@ class Processing:
     def _message(self, found: Answer, receiver: Destination) -> ResultObject:
         if found.prediction is None or receiver.profile is None:
             raise AssertionError("only a prediction is sent to an HL7 destination with a profile")
-        return compose_message(
-            found.prediction,
-            found.source,
-            found.objects,
+        compose = partial(
+            compose_message,
             destination=receiver.name,
             profile=receiver.profile,
             templates=self.templates,
         )
+        return self.run(compose, found.prediction, found.source, found.identifiers)
 
     def _settle(
         self, job: Job, found: Answer, owed: Sequence[tuple[Destination, ResultObject]]

@@ -57,7 +57,7 @@ def figures() -> Figures:
                 "onnx": Started(ready=wall(1.5), peak_mb=300.0),
                 "torch": Started(ready=wall(3.0), peak_mb=900.0),
             },
-            node=ServingNode(ready_s=2.0, peak_mb=500.0, answered=8),
+            node=ServingNode(ready_s=2.0, peak_mb=500.0, beside_mb=200.0, answered=8),
             steps={"onnx": steps(0.2), "torch": steps(0.5)},
             parts_s=dict.fromkeys(PARTS, 0.01),
             throughput=(
