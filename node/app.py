@@ -250,7 +250,7 @@ class Node:
         self.journal.event(
             "bundle loaded",
             level=Level.WARNING if served.fell_back else Level.INFO,
-            bundle=f"{identity.bundle} {identity.version}",
+            bundle=identity.label,
             runtime=identity.how,
             reason=served.reason or "as configured",
         )

@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
-from node.dicom.scu import StorageScu
 from node.dicom.template import load_templates
 from node.models import load_models
 from node.settings import Settings, read_settings
@@ -56,7 +55,7 @@ def _served(served: Served) -> str:
     simulated = ", simulated cohort, not for clinical use" if identity.simulated else ""
     passed = f" ({served.reason})" if served.reason else ""
     return (
-        f"{identity.bundle} {identity.version} on {identity.runtime} {identity.precision}"
+        f"{identity.label} on {identity.runtime} {identity.precision}"
         f"{passed}{simulated}"
     )
 
@@ -71,6 +70,7 @@ def _profiles(settings: Settings) -> str:
 
 def _reach(settings: Settings, name: str) -> str:
     from node.app import build_sender
+    from node.dicom.scu import StorageScu
 
     destination = settings.destinations[name]
     sender = build_sender(settings, name)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from pydicom import Dataset, dcmread
@@ -24,17 +24,17 @@ from rich.table import Table
 from node.cli.orthanc import PROGRAM, Orthanc
 from node.cli.own_network import enter_own_network
 from node.dicom.part10 import read_part10
-from node.dicom.scu import StorageScu
-from node.dicom.stand_in import PacsStandIn
 from node.dicom.summary import read_measurements, report_text
 from node.dicom.waveform import read_ecg
 from node.domain.delivery import Delivery, DeliveryState, JobState, ResultKind
 from node.domain.errors import ConfigurationError
 from node.hl7.stand_in import RisStandIn
 from node.settings import read_settings
-from node.store.outbox import Outbox
-from node.store.received import Job, Jobs
 from node.workflow.export import write_results
+
+if TYPE_CHECKING:
+    from node.dicom.stand_in import PacsStandIn
+    from node.store.received import Job
 
 STARTS_WITHIN_S = 30.0
 RESULTS_WITHIN_S = 60.0
@@ -128,6 +128,8 @@ def _surroundings(
     pacs: PacsKind, folder: Path
 ) -> Iterator[tuple[PacsStandIn | Orthanc, RisStandIn, dict[str, int]]]:
     """A PACS, a RIS and a node as a process of its own, configured to know each other."""
+    from node.dicom.stand_in import PacsStandIn
+
     archive = Orthanc() if pacs is PacsKind.ORTHANC else PacsStandIn(ae_title="PACS")
     ris = RisStandIn()
     try:
@@ -199,6 +201,8 @@ def _route(archive: PacsStandIn | Orthanc, content: bytes, node_port: int) -> No
         archive.add_modality("node", ae_title="CARDIONODE", port=node_port)
         archive.route(archive.store(content), "node")
         return
+    from node.dicom.scu import StorageScu
+
     scu = StorageScu(
         calling_ae=archive.ae_title, called_ae="CARDIONODE", host="127.0.0.1", port=node_port
     )
@@ -208,6 +212,8 @@ def _route(archive: PacsStandIn | Orthanc, content: bytes, node_port: int) -> No
 def _wait(home: Path) -> tuple[Job, list[Delivery]]:
     """Wait until the job and all its deliveries are settled, or the time is up."""
     from node.app import open_database
+    from node.store.outbox import Outbox
+    from node.store.received import Jobs
 
     database = open_database(read_settings(), home)
 

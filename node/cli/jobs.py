@@ -21,11 +21,11 @@ from node.domain.errors import ConfigurationError
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.settings import read_settings
-from node.store.received import Job
 from node.workflow.intervene import Intervention, NotPossible
 
 if TYPE_CHECKING:
     from node.engine.unit_of_work import EngineUnitOfWork
+    from node.store.received import Job
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: what each received ECG caused.")
 JobId = Annotated[int, typer.Argument(help="The job's number, as `jobs list` shows it.")]

@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from node.dicom.scu import StorageScu
 from node.domain.errors import CardioNodeError
 
 _PEER = re.compile(r"(?P<ae_title>[^@]{1,16})@(?P<host>[^@]+):(?P<port>\d{1,5})")
@@ -22,6 +21,8 @@ def send(
     calling_ae: Annotated[str, typer.Option("--from", help="Our AE title.")] = "CARDIONODE",
 ) -> None:
     """Send DICOM files with C-STORE; exit status 0 only if each was acknowledged."""
+    from node.dicom.scu import StorageScu
+
     console = Console(highlight=False, soft_wrap=True)
     peer = _PEER.fullmatch(to)
     if peer is None:

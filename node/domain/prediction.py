@@ -84,6 +84,11 @@ class ModelIdentity:
     """Nominal coverage of every prediction interval, e.g. 0.9."""
 
     @property
+    def label(self) -> str:
+        """For lists and logs, e.g. "simulated-4ch/mean 1.0.0"."""
+        return f"{'/'.join([self.bundle, *([self.preset] if self.preset else [])])} {self.version}"
+
+    @property
     def how(self) -> str:
         """As every result says it, e.g. "preset mean, onnxruntime 1.32.0 CPU, fp32"."""
         preset = [f"preset {self.preset}"] if self.preset else []

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from node.domain.delivery import DestinationKind
-from node.store.messages import Messages
-from node.store.outbox import Outbox
-from node.store.received import Jobs
+
+if TYPE_CHECKING:
+    from node.store.messages import Messages
+    from node.store.outbox import Outbox
+    from node.store.received import Jobs
 
 Clock = Callable[[], datetime]
 """Gives aware UTC."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
@@ -19,12 +20,14 @@ from node.domain.errors import CardioNodeError, InputError, Kind, MalformedInsta
 from node.domain.prediction import ModelIdentity, Prediction
 from node.ecg.conditioning import trim_calibration_pulse
 from node.ecg.quality import assess
-from node.store.received import Job
 from node.workflow.compose import Source, compose_message, compose_no_result, compose_objects
 from node.workflow.ports import Clock, Level, ObjectStore, Run, Telemetry, UnitOfWork, here
 from node.workflow.reconcile import reconcile
 from node.workflow.route import Destination, Routing
 from pipelines.contract import Pipeline, Watch, unwatched
+
+if TYPE_CHECKING:
+    from node.store.received import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +141,7 @@ class Processing:
             "ecg predicted" if found.prediction else "ecg refused by the quality gate",
             job_id=job_id,
             sop_instance_uid=job.sop_instance_uid,
-            bundle=found.model.bundle,
+            bundle=found.model.label,
             findings=",".join(finding.code for finding in found.quality.findings),
             duration_ms=int(elapsed.total_seconds() * 1000),
         )
@@ -177,7 +180,7 @@ class Processing:
                 job.job_id,
                 JobState.COMPLETED if found.prediction else JobState.NO_RESULT,
                 at=at,
-                bundle=f"{model.bundle} {model.version}",
+                bundle=model.label,
                 prediction_digest=kept,
                 error_code=None if found.prediction else "quality-gate",
                 error_message=None if found.prediction else findings,

@@ -48,5 +48,5 @@ def test_what_a_preset_makes_never_shares_an_identifier_and_says_how_it_was_made
     )
     (report,) = (made for made in other.objects if made.kind is ResultKind.REPORT)
     assert b", preset mean, onnxruntime" in report.content
-    assert plain.model.preset == ""
-    assert other.model.preset == "mean"
+    assert plain.model.label == "simulated-4ch 1.0.0"
+    assert other.model.label == "simulated-4ch/mean 1.0.0"
