@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench peers train-simulated soak-kill soak-import soak-rtx clean
+.PHONY: demo test lint check bench peers train-simulated soak-kill soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -37,6 +37,13 @@ train-simulated: $(VENV)/.dev
 # BENCH=--quick only sees that it runs.
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# How good cines are beside those of the published procedure, whose generator it trains first (80
+# minutes in all, the training set of RUNS must be there): benchmarks/quality.json.
+RUNS = runs/simulated
+soak-published: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.artefact $(RUNS)
+	$(BIN)/python -m benchmarks.quality $(RUNS)
 
 # The full count of the kill test: 200 ECGs, 20 kills. SEED=n repeats a run.
 soak-kill: $(VENV)/.dev peers

@@ -16,6 +16,7 @@ from benchmarks.growth import Growth, measure_growth
 from benchmarks.machine import Machine, this_machine
 from benchmarks.networks import Networks
 from benchmarks.published import PublishedProcedure, measure_published
+from benchmarks.quality import Quality, read_quality
 from benchmarks.roofline import Roofline, measure_roofline
 from benchmarks.runtimes import RuntimeFigures, measure_runtimes
 from benchmarks.shipped import NAME, Served, shipped_bundle
@@ -46,6 +47,8 @@ class Figures:
     roofline: Roofline
     growth: Growth
     runtimes: tuple[RuntimeFigures, ...]
+    quality: Quality | None
+    """Of the cines, measured apart."""
 
 
 def measure(effort: Effort, runs: Path | None, said: Said) -> Figures:
@@ -75,6 +78,7 @@ def measure(effort: Effort, runs: Path | None, said: Said) -> Figures:
         roofline=roofline,
         growth=growth,
         runtimes=runtimes,
+        quality=read_quality(),
     )
 
 

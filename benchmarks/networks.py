@@ -13,7 +13,9 @@ from typing import Final, TypeVar
 import torch
 from torch import Tensor, nn
 
+from benchmarks.artefact import CONFIGURATIONS, SHAPE, STAGE, ArtefactTraining, artefact_training
 from benchmarks.as_trained import DecoderAsTrained
+from benchmarks.shipped import NAME
 from pipelines.cardionets.autoencoder import Autoencoder
 from pipelines.cardionets.diffusion import DiffusionHead
 from pipelines.cardionets.ecg_to_phenotypes import CONDITION, SUBJECT, EcgToPhenotypes, ServedEcg
@@ -25,30 +27,16 @@ from pipelines.cardionets.sampler_graphs import OUTPUTS, CineDecoder
 from pipelines.cohort.phenotypes import DISEASES, PHENOTYPES
 from pipelines.datasets.training_set import FRAMES, SIZE
 from pipelines.preprocessing import RECIPES
+from pipelines.runtime import Session
 from pipelines.training.configuration import (
-    GeneratorShape,
     TrainingConfiguration,
     read_configuration,
 )
 from pipelines.training.run import Training
 
 Module = TypeVar("Module", bound=nn.Module)
-CONFIGURATIONS: Final = Path(__file__).parents[1] / "config" / "training"
 RECIPE: Final = RECIPES["cardionode-2"]
 SEED: Final = 7
-TINY: Final = GeneratorShape(
-    patch=(1, 2, 2),
-    buffer=8,
-    width=128,
-    heads=2,
-    encoder_depth=4,
-    decoder_depth=4,
-    mlp=512,
-    head_width=256,
-    head_depth=3,
-)
-"""A generator as wide and deep as the shipped networks: blocks of its ECG encoder, its layout's
-perceptron."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +76,18 @@ class Networks:
         return None if self.runs is None else Training(self.runs, self.configuration)
 
     @property
+    def artefact(self) -> ArtefactTraining | None:
+        """Where it is trained."""
+        if self.runs is None:
+            return None
+        training = artefact_training(self.runs, NAME)
+        return training if training.finished(STAGE) else None
+
+    def drawn(self, decoder: Session) -> Session:
+        """The decoder of what the generator of these networks draws."""
+        return decoder if self.artefact is None else self.artefact.in_units(decoder)
+
+    @property
     def latent(self) -> tuple[int, int, int, int]:
         """Channels, frames, rows, columns."""
         coder = self.configuration.networks.autoencoder
@@ -96,8 +96,8 @@ class Networks:
 
     @property
     def mar_size(self) -> MarSize:
-        """Of the configuration's generator, else of the tiny one."""
-        shape = self.configuration.networks.generator or TINY
+        """Of the configuration's generator, else of the artefact."""
+        shape = self.configuration.networks.generator or SHAPE
         return MarSize(latent=self.latent, condition=CONDITION, **dict(shape))
 
     def ecg(self) -> Network:
@@ -153,7 +153,9 @@ class Networks:
         )
 
     def generator(self, *, diffusion: bool = False) -> Generator:
-        """Random: no generator of these sizes has been trained."""
+        """The artefact where it is trained; else random."""
+        if diffusion and self.artefact is not None:
+            return self.artefact.generator()
         torch.manual_seed(SEED)
         head = DiffusionHead if diffusion else FlowHead
         return self._random(Generator(self.mar_size, head(self.mar_size.head))).eval()
@@ -166,7 +168,7 @@ class Networks:
         dim = torch.export.Dim
         samples, before, after = dim("samples", min=1), dim("known", min=0), dim("masked", min=1)
         return Network(
-            module=self.generator(),
+            module=self.generator(diffusion=True),
             inputs={
                 "tokens": _noise(2, known, size.token),
                 "known": order[:, :known],

@@ -29,7 +29,7 @@ def published_in_torch(networks: Networks) -> Sampler:
         spec=published_sampler(networks.mar_size),
         trunk=_session(trunk),
         head=_session(head),
-        decoder=_session(networks.decoder()),
+        decoder=networks.drawn(_session(networks.decoder())),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,15 @@ from benchmarks.machine import Machine
 from benchmarks.page import COST_ONLY, render
 from benchmarks.processes import ServingNode, Started
 from benchmarks.published import PublishedProcedure
+from benchmarks.quality import SHIPPED, WHOLE_PROCEDURE, Quality, Way, read_quality
 from benchmarks.roofline import Placed, Roofline
 from benchmarks.runtimes import RuntimeFigures, Strayed
+from benchmarks.shipped import shipped_bundle
 from benchmarks.stopwatch import FUNCTIONS, PARTS, Stopwatch
 from benchmarks.throughput import Throughput
 from benchmarks.timing import Wall
 from benchmarks.whole_answer import Steps, WholeAnswer
+from pipelines.evaluation.bootstrap import Measured
 
 KILOBYTE = 1024
 
@@ -105,6 +108,7 @@ def figures() -> Figures:
                 lvef_percent=0.6, lvedv_ml=0.1, lvesv_ml=0.1, least_similarity=0.995)),
             RuntimeFigures(name="another", refused="it is not here"),
         ),
+        quality=None,
     )  # fmt: skip
 
 
@@ -119,6 +123,46 @@ def test_a_claim_is_the_peer_over_ours_and_met_when_the_aim_is(figures: Figures)
         ("torch.compile, fp32", 1.4, False),  # stands for torch eager in fp32 too
         ("torch eager fp32", 2.5, True),  # in int8: what strays beyond the gates does not count
     ]
+
+
+def way(name: str, *, ssim: float, frechet: float) -> Way:
+    def mean(value: float) -> Measured:
+        return Measured(value=value, low=value, high=value)
+
+    return Way(
+        name=name, seconds=0.1, ssim=mean(ssim), psnr_db=mean(17.0), heart_ssim=mean(ssim),
+        heart_psnr_db=mean(16.0), frechet=frechet, sharpness=1.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ssim", "frechet", "equal"), [(0.596, 0.5, True), (0.59, 0.5, False), (0.596, 0.52, False)]
+)
+def test_faster_counts_where_no_measure_is_worse_by_a_hundredth(
+    figures: Figures, tmp_path: Path, ssim: float, frechet: float, equal: bool
+) -> None:
+    """Each measure is held against the peer that is best by it."""
+    peers = [(f"{WHOLE_PROCEDURE}, guidance 3", 0.6, 0.9), (f"{WHOLE_PROCEDURE}, none", 0.5, 0.5)]
+    quality = Quality(
+        bundle_digest=shipped_bundle().digest,
+        subjects=9,
+        halves=0.1,
+        ways=(
+            way(SHIPPED, ssim=ssim, frechet=frechet),
+            *(way(name, ssim=a, frechet=b) for name, a, b in peers),
+            way("published, 4 x 25, no guidance", ssim=0.9, frechet=0.0),  # not all its steps
+        ),
+    )
+    assert quality.is_equal is equal
+    shown = replace(figures, quality=quality)
+    (claim,) = [each for each in claims(shown) if "published procedure" in each.peer]
+    assert (claim.ratio, claim.met) == (20.0, equal)
+    assert COST_ONLY not in render(shown)
+    file = tmp_path / "quality.json"
+    file.write_text(json.dumps(asdict(quality)), encoding="utf-8")
+    assert read_quality(file) == quality
+    file.write_text(json.dumps(asdict(replace(quality, bundle_digest="another"))), encoding="utf-8")
+    assert read_quality(file) is None
 
 
 def test_answers_that_differ_meet_no_aim(figures: Figures) -> None:
