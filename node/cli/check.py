@@ -54,10 +54,7 @@ def _served(served: Served) -> str:
     identity = served.pipeline.identity
     simulated = ", simulated cohort, not for clinical use" if identity.simulated else ""
     passed = f" ({served.reason})" if served.reason else ""
-    return (
-        f"{identity.label} on {identity.runtime} {identity.precision}"
-        f"{passed}{simulated}"
-    )
+    return f"{identity.label} on {identity.runtime} {identity.precision}{passed}{simulated}"
 
 
 def _profiles(settings: Settings) -> str:
