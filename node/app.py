@@ -73,6 +73,17 @@ def build_sender(settings: Settings, name: str) -> StorageScu | Hl7Sender:
     return Hl7Sender(destination.host, destination.port)
 
 
+def build_peers(settings: Settings) -> tuple[Peer, ...]:
+    """Who may associate."""
+    return tuple(
+        Peer(
+            ae_title=peer.ae_title,
+            networks=tuple(ip_network(str(network)) for network in peer.networks),
+        )
+        for peer in settings.dicom.peers
+    )
+
+
 def build_routing(settings: Settings) -> Routing:
     """Rules and destinations; without rules everything goes everywhere."""
     destinations = {
@@ -227,13 +238,7 @@ class Node:
             ae_titles=dicom.ae_titles,
             host=dicom.host,
             port=dicom.port,
-            peers=[
-                Peer(
-                    ae_title=peer.ae_title,
-                    networks=tuple(ip_network(str(network)) for network in peer.networks),
-                )
-                for peer in dicom.peers
-            ],
+            peers=build_peers(self._settings),
             limits=ListenerLimits(
                 maximum_associations=dicom.maximum_associations,
                 maximum_pdu_bytes=dicom.maximum_pdu_bytes,

@@ -69,7 +69,7 @@ def answer(
     source = Source(
         dataset=dataset, digest=source_digest(dataset), study=study, order=reconcile(study)
     )
-    record, quality = _judge(dataset, pipeline.input_spec.minimum_duration_s)
+    record, quality = judge(dataset, pipeline.input_spec.minimum_duration_s)
     if record is None or not quality.accepted:
         objects = compose_no_result(quality.findings, source, pipeline.identity, templates)
         return Answer(
@@ -219,7 +219,7 @@ class Processing:
         )
 
 
-def _judge(dataset: Dataset, minimum_duration_s: float) -> tuple[ECGRecord | None, QualityReport]:
+def judge(dataset: Dataset, minimum_duration_s: float) -> tuple[ECGRecord | None, QualityReport]:
     """The ECG and what is wrong with it; no ECG when the waveform cannot be read."""
     try:
         recorded = read_ecg(dataset)

@@ -38,11 +38,17 @@ class RoutingRule:
     results: frozenset[ResultKind] = frozenset(ResultKind)
     destinations: tuple[str, ...] = ()
 
-    def matches(self, origin: Origin, sop_class_uid: str) -> bool:
-        return (
-            fnmatchcase(origin.calling_ae, self.calling_ae)
-            and fnmatchcase(origin.called_ae, self.called_ae)
-            and fnmatchcase(sop_class_uid, self.sop_class_uid)
+    def misfits(self, origin: Origin, sop_class_uid: str) -> tuple[str, ...]:
+        """Why the rule does not match, a reason each; none where it does."""
+        asked = (
+            ("calling_ae", origin.calling_ae, self.calling_ae),
+            ("called_ae", origin.called_ae, self.called_ae),
+            ("sop_class_uid", sop_class_uid, self.sop_class_uid),
+        )
+        return tuple(
+            f"{key} {value} is not {pattern}"
+            for key, value, pattern in asked
+            if not fnmatchcase(value, pattern)
         )
 
 
@@ -53,6 +59,10 @@ class Routing:
     rules: Sequence[RoutingRule]
     destinations: Mapping[str, Destination]
 
+    def deciding(self, origin: Origin, sop_class_uid: str) -> RoutingRule | None:
+        """The first rule that matches; None: nobody is owed anything."""
+        return next((rule for rule in self.rules if not rule.misfits(origin, sop_class_uid)), None)
+
     def receivers(
         self, origin: Origin, sop_class_uid: str, kinds: Iterable[ResultKind]
     ) -> tuple[tuple[Destination, ResultKind], ...]:
@@ -60,7 +70,7 @@ class Routing:
 
         The first rule that matches decides; a destination only gets what its protocol carries.
         """
-        rule = next((rule for rule in self.rules if rule.matches(origin, sop_class_uid)), None)
+        rule = self.deciding(origin, sop_class_uid)
         if rule is None:
             return ()
         named = [self.destinations[name] for name in dict.fromkeys(rule.destinations)]

@@ -1,0 +1,72 @@
+"""What would become of an ECG: read, judged and routed; nothing is predicted, kept or sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.dicom.attribute import text_of
+from node.dicom.part10 import read_part10
+from node.dicom.study import read_study
+from node.domain.delivery import ResultKind
+from node.domain.ecg import QualityReport
+from node.domain.instance import Origin
+from node.workflow.process import judge
+from node.workflow.route import Destination, Routing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Considered:
+    """A rule, and what became of it."""
+
+    name: str
+    decides: bool
+    reasons: tuple[str, ...]
+    """Why it does not match; nothing of one that matches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    sop_class_uid: str
+    quality: QualityReport
+    results: tuple[ResultKind, ...]
+    """What would be made."""
+    rules: tuple[Considered, ...]
+    owed: tuple[tuple[Destination, ResultKind], ...]
+
+
+def rehearse(
+    content: bytes,
+    *,
+    origin: Origin,
+    routing: Routing,
+    minimum_duration_s: float,
+    offers_cine: bool,
+) -> Rehearsal:
+    """As `answer` and the routing after it would decide.
+
+    content: a PS3.10 file. minimum_duration_s, offers_cine: of the bundle that would answer.
+    Raises MalformedInstance, UnsupportedInstance (not even a study to report to).
+    """
+    dataset = read_part10(content)
+    read_study(dataset)
+    sop_class_uid = text_of(dataset, "SOPClassUID")
+    _, quality = judge(dataset, minimum_duration_s)
+    results = (ResultKind.REPORT,)
+    if quality.accepted:
+        cine = (ResultKind.CINE,) if offers_cine else ()
+        results = (*cine, ResultKind.REPORT, ResultKind.ORU)
+    deciding = routing.deciding(origin, sop_class_uid)
+    return Rehearsal(
+        sop_class_uid=sop_class_uid,
+        quality=quality,
+        results=results,
+        rules=tuple(
+            Considered(
+                name=rule.name,
+                decides=rule is deciding,
+                reasons=rule.misfits(origin, sop_class_uid),
+            )
+            for rule in routing.rules
+        ),
+        owed=routing.receivers(origin, sop_class_uid, results),
+    )
