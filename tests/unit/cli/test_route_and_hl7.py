@@ -1,4 +1,4 @@
-"""What would be sent where, without sending: `cardionode route test` and `cardionode hl7 preview`."""
+"""What would be sent where, and nothing sent: `cardionode route test`, `cardionode hl7 preview`."""
 
 from __future__ import annotations
 
