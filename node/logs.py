@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 
@@ -44,6 +45,9 @@ KEYS = frozenset(
         "version",
     }
 )
+
+_FRAME = re.compile(r'^ +File "(.+)", line (\d+), in (\S+)$', re.MULTILINE)
+"""Of a traceback as text: the lines between quote the source, the last the error's words."""
 
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
@@ -129,5 +133,8 @@ def _trace(exc_info: object) -> str:
             code = step.tb_frame.f_code
             lines.append(f"  {code.co_filename}:{step.tb_lineno} {code.co_name}")
             step = step.tb_next
+        elsewhere = getattr(error, "tb", "")  # of a process beside the node, as text
+        if isinstance(elsewhere, str):
+            lines += ["  {}:{} {}".format(*frame) for frame in _FRAME.findall(elsewhere)]
         error = error.__cause__ or error.__context__
     return "\n".join(lines)

@@ -6,77 +6,125 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from multiprocessing import get_context, parent_process
 from typing import Final, TypeVar
 
-from node.domain.errors import DeviceError, Interrupted
+from node.domain.errors import ConfigurationError, DeviceError, Interrupted
 
 Made = TypeVar("Made")
 COMPOSING: Final = "node.workflow.compose"
 
 
 class SideProcesses:
-    """So many processes that compose results; they end with the node, however it ends."""
+    """So many processes that compose results; they end with the node, however it ends.
+
+    Thread safety: work may be asked for from any thread; `start` and `stop` belong to the node.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._lock = threading.Lock()
-        self._stopped = False
-        self._executor = self._new_executor()
+        self._executor: ProcessPoolExecutor | None = None
+        """None before the start and after the end."""
 
     def start(self) -> None:
-        """Start them in the background: the first ECG finds them ready."""
-        for _ in range(self.count):
-            self._executor.submit(os.getpid)
+        """Start them in the background: the first ECG finds them ready.
+
+        Raises ConfigurationError (this machine gives no processes).
+        """
+        try:
+            self._executor = _new_executor(self.count)
+            for _ in range(self.count):
+                self._executor.submit(os.getpid)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot start the processes that compose results ({error.strerror}); set "
+                "model.at_once = 1 to do without, or allow the node more processes and /dev/shm"
+            ) from error
 
     def stop(self) -> None:
         """End them; what they have not begun is not done."""
-        self._stopped = True
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=True)
 
     def __call__(self, work: Callable[..., Made], *given: object) -> Made:
         """What `work` makes of what it is given; both must be picklable (node.workflow.ports.Run).
 
-        Raises what `work` raises, DeviceError (a process was killed: the work can be done again),
-        Interrupted (the node is being stopped).
+        Raises what `work` raises, DeviceError (a process was killed or could not be started: the
+        work can be done again), Interrupted (the node is being stopped).
         """
         executor = self._executor
         try:
-            return executor.submit(work, *given).result()
+            return self._submitted(executor, work, *given).result()
+        except CancelledError as error:
+            raise Interrupted(_STOPPING) from error
         except BrokenProcessPool as error:
             self._replace(executor)
             raise DeviceError(
                 "a process that composes results was killed; the work is done again. If this comes "
                 "back, give the node more memory or set a smaller model.at_once"
             ) from error
-        except (CancelledError, RuntimeError) as error:
-            if self._stopped:
-                raise Interrupted("the node is being stopped; the job goes on then") from error
-            raise
 
-    def _replace(self, broken: ProcessPoolExecutor) -> None:
+    def _submitted(
+        self, executor: ProcessPoolExecutor | None, work: Callable[..., Made], *given: object
+    ) -> Future[Made]:
+        if executor is None:
+            raise Interrupted(_STOPPING)
+        try:
+            return executor.submit(work, *given)
+        except BrokenProcessPool:
+            raise
+        except OSError as error:
+            raise DeviceError(
+                f"no process can be started to compose results ({error.strerror}); the work is "
+                "done again"
+            ) from error
+        except RuntimeError as error:  # it was shut down a moment ago
+            raise Interrupted(_STOPPING) from error
+
+    def _replace(self, broken: ProcessPoolExecutor | None) -> None:
         """New processes, once for all who waited for the old."""
         with self._lock:
-            if self._executor is broken and not self._stopped:
-                self._executor = self._new_executor()
-        broken.shutdown(wait=False)
+            if broken is None or self._executor is not broken:
+                return
+            broken.shutdown(wait=False)
+            try:
+                self._executor = _new_executor(self.count)
+            except OSError:
+                return  # the next ECG tries again
 
-    def _new_executor(self) -> ProcessPoolExecutor:
-        # Not forked: the node has threads, and what they hold would be held for ever.
-        return ProcessPoolExecutor(
-            self.count, mp_context=get_context("spawn"), initializer=_begin_beside
-        )
+
+_STOPPING: Final = "the node is being stopped; the job goes on at the next start"
+
+
+def _new_executor(count: int) -> ProcessPoolExecutor:
+    # Not forked: the node has threads, and what they hold would be held for ever.
+    context = get_context("spawn")
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_begin_beside)
 
 
 def _begin_beside() -> None:
-    """In a new process: the node alone is told to stop, and this one ends when the node has."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_node, daemon=True).start()
+    """In a new process: it ends when the node says so, or has ended.
+
+    A service manager sends SIGTERM to all, a terminal SIGINT: those mean the node. SIGTERM of the
+    node's own is how the executor ends what may hold a lock when another process was killed.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # before there is another thread
+    for ending in (_obey_the_node, _end_with_the_node):
+        threading.Thread(target=ending, daemon=True).start()
     import_module(COMPOSING)
+
+
+def _obey_the_node() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(1)
 
 
 def _end_with_the_node() -> None:

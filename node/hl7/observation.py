@@ -65,9 +65,10 @@ class Observation:
 def components(*values: str) -> str:
     """One field of these components, each escaped, empty ones at the end left out.
 
-    A control character, which ST and its kin do not allow, becomes a space.
+    A control character, which ST and its kin do not allow, becomes a space; spaces alone are empty.
     """
-    return "^".join(escape(_CONTROL.sub(" ", value)) for value in values).rstrip("^")
+    printable = (_CONTROL.sub(" ", value) for value in values)
+    return "^".join("" if value.isspace() else escape(value) for value in printable).rstrip("^")
 
 
 def observations(

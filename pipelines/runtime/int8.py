@@ -46,17 +46,24 @@ def int8(path: Path) -> bytes:
     if not products:
         return path.read_bytes()
     add_pre_process_metadata(model)  # else it warns: exported graphs need no simplification
-    with TemporaryDirectory() as folder:
-        written = Path(folder) / path.name
-        quantize_dynamic(
-            model,
-            written,
-            op_types_to_quantize=[PRODUCT],
-            nodes_to_quantize=products,
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-        )
-        return written.read_bytes()
+    try:
+        with TemporaryDirectory() as folder:
+            written = Path(folder) / path.name
+            quantize_dynamic(
+                model,
+                written,
+                op_types_to_quantize=[PRODUCT],
+                nodes_to_quantize=products,
+                per_channel=True,
+                reduce_range=True,  # 7 bits: sums of 8 overflow on processors without VNNI
+                weight_type=QuantType.QInt8,
+            )
+            return written.read_bytes()
+    except OSError as error:
+        raise DeviceError(
+            f"int8 needs room for {path.name} in the folder for temporary files "
+            f'({error.strerror}); set TMPDIR, or model.precision = "fp32"'
+        ) from error
 
 
 def _products(graph: Any) -> list[str]:

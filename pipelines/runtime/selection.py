@@ -66,9 +66,11 @@ def candidates(wish: Wish) -> Iterator[Candidate]:
     found = [each for each in offered if wish.precision in (AUTO, each[1])]
     if not found:
         names = ", ".join(f"{name} {precision}" for name, precision in offered)
+        others = [name for name, all_of in PRECISIONS.items() if wish.precision in all_of]
         raise ConfigurationError(
             f"model.precision: {wish.precision} is not offered by model.runtime "
-            f"{wish.runtime!r}; it offers {names}"
+            f"{wish.runtime!r}, which offers {names}; {wish.precision} needs model.runtime = "
+            + " or ".join(f'"{name}"' for name in others)
         )
     for name, precision in found:
         yield Candidate(name=name, precision=precision, make=_maker(name, precision, wish))

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from node.dicom.template import load_templates
-from node.domain.errors import BundleError, DeviceError, Interrupted
+from node.domain.errors import BundleError, ConfigurationError, DeviceError, Interrupted
+from node.logs import Journal, set_up_logging
+from node.metrics import Metrics
 from node.side_processes import SideProcesses
 from node.workflow.ports import Run, here
 from node.workflow.process import Answer, answer
@@ -39,8 +46,18 @@ def refuse() -> None:
     raise BundleError("field x has no code; use another bundle")
 
 
+def break_off() -> None:
+    raise KeyError("Doe^Jane")
+
+
 def end_at_once() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def make_much(seconds: float) -> bytes:
+    """More than a pipe holds: whoever writes it waits for a reader."""
+    time.sleep(seconds)
+    return bytes(2_000_000)
 
 
 def _until(true: Callable[[], bool]) -> None:
@@ -70,6 +87,19 @@ def test_what_is_composed_beside_is_the_same_to_the_byte(side: SideProcesses) ->
     assert answered(side).objects == objects
 
 
+def test_the_log_says_where_in_the_other_process_and_not_what(
+    side: SideProcesses, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = Journal(set_up_logging(form="text", level="info"), Metrics())
+    with pytest.raises(KeyError) as raised:
+        side(break_off)
+    journal.event("a fault", error=raised.value)
+    said = capsys.readouterr().err
+    assert f"{Path(__file__).name}" in said
+    assert "break_off" in said
+    assert "Doe" not in said
+
+
 def test_an_error_comes_back_as_what_it_is(side: SideProcesses) -> None:
     with pytest.raises(BundleError) as raised:
         side(refuse)
@@ -87,7 +117,7 @@ def test_a_process_holds_what_composes_and_no_model(main: str, tmp_path: Path) -
     """Whatever started the node: the command's file is imported again in every process."""
     code = (
         "import sys; from node.side_processes import SideProcesses; side = SideProcesses(1); "
-        "print(*side(eval, 'list(__import__(\"sys\").modules)')); side.stop()"
+        "side.start(); print(*side(eval, 'list(__import__(\"sys\").modules)')); side.stop()"
     )
     if main == "-m":  # as `python -m node` and the installed command: by node/__main__.py
         code = f"import node.cli; node.cli.main = lambda: exec({code!r})\n" + (
@@ -101,8 +131,64 @@ def test_a_process_holds_what_composes_and_no_model(main: str, tmp_path: Path) -
     assert not modules & {"onnxruntime", "dbos", "node.app", "node.cli"}
 
 
+def test_when_one_is_killed_those_that_compose_end_too() -> None:
+    processes = SideProcesses(2)
+    processes.start()
+    with ThreadPoolExecutor(1) as thread:
+        composing = thread.submit(processes, make_much, 1.0)
+        others = {processes(os.getpid) for _ in range(2)}  # both have begun
+        with pytest.raises(DeviceError):
+            processes(end_at_once)
+        with pytest.raises(DeviceError):
+            composing.result()
+    assert processes(partial(max, 1), 2) == 2
+    _until(lambda: all(_gone(pid) for pid in others))
+    processes.stop()
+
+
+def test_an_idle_one_that_is_killed_holds_up_no_stop() -> None:
+    """It held the lock on what the others wait for."""
+    processes = SideProcesses(3)
+    processes.start()
+    pids = set()
+    _until(lambda: pids.add(processes(os.getpid)) or len(children()) >= 3)
+    time.sleep(0.5)
+    for pid in children()[:2]:
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(0.2)
+    stopping = threading.Thread(target=processes.stop, daemon=True)
+    stopping.start()
+    stopping.join(PATIENCE_S)
+    assert not stopping.is_alive()
+
+
+def children() -> list[int]:
+    return [child.pid for child in active_children() if child.pid is not None]
+
+
+def test_without_a_process_to_start_the_work_is_done_again() -> None:
+    def no_process(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    processes = SideProcesses(1)
+    processes.start()
+    assert processes._executor is not None
+    with (
+        mock.patch.object(processes._executor, "submit", no_process),
+        pytest.raises(DeviceError, match=r"no process can be started .*Resource temporarily"),
+    ):
+        processes(os.getpid)
+    processes.stop()
+    with (
+        mock.patch("node.side_processes.ProcessPoolExecutor", no_process),
+        pytest.raises(ConfigurationError, match=r"set model\.at_once = 1"),
+    ):
+        SideProcesses(1).start()
+
+
 def test_after_the_end_work_is_interrupted() -> None:
     processes = SideProcesses(1)
+    processes.start()
     processes.stop()
     with pytest.raises(Interrupted):
         processes(os.getpid)
@@ -111,7 +197,7 @@ def test_after_the_end_work_is_interrupted() -> None:
 def test_they_end_with_a_node_that_is_killed() -> None:
     code = (
         "import os, sys; from node.side_processes import SideProcesses; side = SideProcesses(1); "
-        "print(side(os.getpid), flush=True); sys.stdin.read()"
+        "side.start(); print(side(os.getpid), flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
