@@ -83,9 +83,11 @@ class Networks:
         training = artefact_training(self.runs, NAME)
         return training if training.finished(STAGE) else None
 
-    def drawn(self, decoder: Session) -> Session:
-        """The decoder of what the generator of these networks draws."""
-        return decoder if self.artefact is None else self.artefact.in_units(decoder)
+    def drawing(self, head: Session, decoder: Session) -> dict[str, Session]:
+        """Diffusion head and decoder as the artefact draws with them; as they are without it."""
+        if self.artefact is None:
+            return {"head": head, "decoder": decoder}
+        return {"head": self.artefact.bounded(head), "decoder": self.artefact.in_units(decoder)}
 
     @property
     def latent(self) -> tuple[int, int, int, int]:

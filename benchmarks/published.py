@@ -51,7 +51,7 @@ def measure_published(
         runtime.load(graph_file(networks, role), spec.sizes)
         for role in ("trunk", "diffusion-head", "decoder")
     )
-    ours = Sampler(spec=spec, trunk=trunk, head=head, decoder=networks.drawn(decoder))
+    ours = Sampler(spec=spec, trunk=trunk, **networks.drawing(head, decoder))
     peer = replace(torch_pipeline(shipped_bundle(), sessions_of(networks)), sampler=in_torch)
     before, counts = torch.get_num_threads(), sorted({1, threads})
     ways = {

@@ -177,11 +177,11 @@ def _ways(networks: Networks, served: EcgToCmr) -> Mapping[str, Draw]:
     assert isinstance(shipped, LayoutSampler)  # of the shipped bundle
     runtime, size = OnnxRuntime(threads=1), networks.mar_size
     sizes = published_sampler(size).sizes
-    trunk, head, plain = (
+    trunk, head, decoder = (
         runtime.load(graph_file(networks, role), sizes)
         for role in ("trunk", "diffusion-head", "decoder")
     )
-    decoder = networks.drawn(plain)
+    drawing_with = networks.drawing(head, decoder)
     ways: dict[str, Draw] = {
         SHIPPED: lambda condition, subject: shipped.frames(condition, "evaluation", subject)
     }
@@ -189,9 +189,9 @@ def _ways(networks: Networks, served: EcgToCmr) -> Mapping[str, Draw]:
         ways[f"{SHIPPED}, preset {preset}"] = _drawn_by(shipped.with_preset(preset))
     for name, drawing in DRAWINGS.items():
         spec = published_sampler(size, drawing)
-        ways[name] = _drawn_by(Sampler(spec=spec, trunk=trunk, head=head, decoder=decoder))
+        ways[name] = _drawn_by(Sampler(spec=spec, trunk=trunk, **drawing_with))
     unguided = Sampler(
-        spec=published_sampler(size, Drawing(guidance=1.0)), trunk=trunk, head=head, decoder=decoder
+        spec=published_sampler(size, Drawing(guidance=1.0)), trunk=trunk, **drawing_with
     )
     next_only = unguided.spec.model_copy(update={"decoding": "next"})
     fewer_bits = OnnxRuntime(threads=1, precision="int8").load(graph_file(networks, "trunk"), sizes)

@@ -28,8 +28,7 @@ def published_in_torch(networks: Networks) -> Sampler:
     return Sampler(
         spec=published_sampler(networks.mar_size),
         trunk=_session(trunk),
-        head=_session(head),
-        decoder=networks.drawn(_session(networks.decoder())),
+        **networks.drawing(_session(head), _session(networks.decoder())),
     )
 
 
