@@ -50,13 +50,12 @@ from pipelines.sampler import Sampler
 from pipelines.similarity import structural_similarity
 
 FILE: Final = Path(__file__).parent / "quality.json"
-SUBJECTS: Final = 200
+SUBJECTS: Final = 150
 SHIPPED: Final = "shipped"
 WHOLE_PROCEDURE: Final = "published, 16 x 100"
 """How the name of every way of the published procedure begins that takes all its steps."""
 DRAWINGS: Final = {
     f"{WHOLE_PROCEDURE}, guidance 3": Drawing(),
-    f"{WHOLE_PROCEDURE}, guidance 1.5": Drawing(guidance=1.5),
     f"{WHOLE_PROCEDURE}, no guidance": Drawing(guidance=1.0),
     "published, 16 x 25, no guidance": Drawing(guidance=1.0, head_steps=25),
     "published, 4 x 25, no guidance": Drawing(guidance=1.0, ar_steps=4, head_steps=25),
