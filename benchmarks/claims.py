@@ -110,9 +110,10 @@ def _of_throughput(figures: Figures) -> Claim:
 def _of_the_published(figures: Figures) -> Claim:
     found, quality = figures.published, figures.quality
     faster = ratio(found.in_torch.p50_s, found.shipped.p50_s)
-    what, aim = "COST ONLY, equal quality is not shown", ""
+    what, aim, good = "COST ONLY, equal quality is not shown", "", None
     if quality is not None:
-        what = "as good, by SSIM, PSNR and Frechet distance" if quality.is_equal else "NOT AS GOOD"
+        good = quality.as_good
+        what = "NOT AS GOOD" if good is None else f"as good by SSIM, PSNR, Frechet: {good.name}"
         aim = f"at least {OVER_PUBLISHED:g} times, as good within {LOSS:.0%}"
     return Claim(
         what=f"ECG to numbers and cine (median); {what}",
@@ -121,7 +122,7 @@ def _of_the_published(figures: Figures) -> Claim:
         theirs=_s(found.in_torch.p50_s),
         ratio=faster,
         aim=aim,
-        met=None if quality is None else quality.is_equal and faster >= OVER_PUBLISHED,
+        met=None if quality is None else good is not None and faster >= OVER_PUBLISHED,
     )
 
 

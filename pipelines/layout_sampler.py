@@ -31,13 +31,13 @@ class LayoutSampler:
             noise = np.zeros((1, self.spec.components), np.float32)
         else:
             count = 1 if self.spec.shown == "sample" else self.spec.samples
-            noise = seeded_noise(self.spec, *identity)[:count]
+            noise = self._noise(*identity)[:count]
         shown: Array = self.cines(condition, noise, watch).mean(axis=0)
         return shown
 
     def samples(self, condition: Array, *identity: str, watch: Watch = unwatched) -> DrawnCines:
         """As `CineSampler`."""
-        noise = seeded_noise(self.spec, *identity)
+        noise = self._noise(*identity)
         return DrawnCines(samples=self.cines(condition, noise, watch))
 
     def cines(self, condition: Array, noise: Array, watch: Watch = unwatched) -> Array:
@@ -50,6 +50,9 @@ class LayoutSampler:
         told = np.repeat(condition, len(noise), axis=0)
         latents: Array = self.layout.run({"condition": told, "noise": noise})["latent"]
         return latents
+
+    def _noise(self, *identity: str) -> Array:
+        return np.float32(self.spec.temperature) * seeded_noise(self.spec, *identity)
 
     def with_preset(self, name: str) -> LayoutSampler:
         """As `CineSampler`."""

@@ -50,6 +50,7 @@ class Preset(Declaration):
     description: Text
     shown: Literal["sample", "mean", "expected"] | None = None
     samples: Samples | None = None
+    temperature: Annotated[float, Field(gt=0, le=2)] | None = None
     ar_steps: Size | None = None
     """Of a masked autoregressive sampler, as the two that follow."""
     head_steps: Size | None = None
@@ -179,6 +180,8 @@ class LayoutSpec(Declaration):
     samples: Samples
     shown: Literal["sample", "mean", "expected"]
     """The first sample, the mean of all, or the cine of no noise: what the ECG says and no more."""
+    temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Of the noise: less is nearer to the cine of no noise, and less varied than hearts are."""
     presets: Presets = Field(default_factory=dict)
 
     @property
@@ -210,7 +213,11 @@ _Spec = TypeVar("_Spec", SamplerSpec, LayoutSpec)
 def _changed(spec: _Spec, preset: Preset, **changes: object) -> _Spec:
     """A spec checked anew, without presets."""
     stated = spec.model_dump(exclude={"presets"}) | changes
-    stated |= {"shown": preset.shown or spec.shown, "samples": preset.samples or spec.samples}
+    stated |= {
+        "shown": preset.shown or spec.shown,
+        "samples": preset.samples or spec.samples,
+        "temperature": preset.temperature or spec.temperature,
+    }
     return type(spec).model_validate(stated)
 
 

@@ -16,10 +16,16 @@ from benchmarks.machine import Machine
 from benchmarks.page import COST_ONLY, render
 from benchmarks.processes import ServingNode, Started
 from benchmarks.published import PublishedProcedure
-from benchmarks.quality import SHIPPED, WHOLE_PROCEDURE, Quality, Way, read_quality
+from benchmarks.quality import (
+    SHIPPED,
+    WHOLE_PROCEDURE,
+    Quality,
+    Way,
+    read_quality,
+    shipped_graphs,
+)
 from benchmarks.roofline import Placed, Roofline
 from benchmarks.runtimes import RuntimeFigures, Strayed
-from benchmarks.shipped import shipped_bundle
 from benchmarks.stopwatch import FUNCTIONS, PARTS, Stopwatch
 from benchmarks.throughput import Throughput
 from benchmarks.timing import Wall
@@ -144,7 +150,7 @@ def test_faster_counts_where_no_measure_is_worse_by_a_hundredth(
     """Each measure is held against the peer that is best by it."""
     peers = [(f"{WHOLE_PROCEDURE}, guidance 3", 0.6, 0.9), (f"{WHOLE_PROCEDURE}, none", 0.5, 0.5)]
     quality = Quality(
-        bundle_digest=shipped_bundle().digest,
+        graphs=shipped_graphs(),
         subjects=9,
         halves=0.1,
         ways=(
@@ -153,7 +159,7 @@ def test_faster_counts_where_no_measure_is_worse_by_a_hundredth(
             way("published, 4 x 25, no guidance", ssim=0.9, frechet=0.0),  # not all its steps
         ),
     )
-    assert quality.is_equal is equal
+    assert (quality.as_good is not None) is equal
     shown = replace(figures, quality=quality)
     (claim,) = [each for each in claims(shown) if "published procedure" in each.peer]
     assert (claim.ratio, claim.met) == (20.0, equal)
@@ -161,7 +167,7 @@ def test_faster_counts_where_no_measure_is_worse_by_a_hundredth(
     file = tmp_path / "quality.json"
     file.write_text(json.dumps(asdict(quality)), encoding="utf-8")
     assert read_quality(file) == quality
-    file.write_text(json.dumps(asdict(replace(quality, bundle_digest="another"))), encoding="utf-8")
+    file.write_text(json.dumps(asdict(replace(quality, graphs="others"))), encoding="utf-8")
     assert read_quality(file) is None
 
 
