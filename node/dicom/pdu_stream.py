@@ -82,7 +82,7 @@ class PduStream:
             raise ConnectionEnded(self._end_reason) from error
 
     def drain(self, *, within_s: float, at_most_bytes: int) -> None:
-        """Wait for the peer to close.
+        """Send nothing more, and wait for the peer to close.
 
         Closing over bytes that were not read resets the connection, and what was sent last may then
         not reach the peer.
@@ -90,6 +90,7 @@ class PduStream:
         deadline_s = time.monotonic() + within_s
         portion = memoryview(bytearray(_PORTION_BYTES))
         with contextlib.suppress(OSError, ConnectionEnded):
+            self._connection.shutdown(socket.SHUT_WR)
             while at_most_bytes > 0:
                 at_most_bytes -= self._receive(portion, deadline_s)
 
