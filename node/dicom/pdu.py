@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 HEADER: Final = struct.Struct(">BxI")
 """PDU type, reserved, length of what follows."""
@@ -50,8 +49,7 @@ class ProtocolViolation(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataValue:
+class DataValue(NamedTuple):
     """One presentation data value: a fragment of a command set or of a data set."""
 
     context_id: int
@@ -90,22 +88,19 @@ def decode_data(body: memoryview) -> Iterator[DataValue]:
     """
     if not body:
         raise ProtocolViolation(AbortReason.INVALID_PARAMETER, "a P-DATA-TF without a value")
-    while body:
-        if len(body) < _PDV_HEADER.size:
+    start, size = 0, len(body)
+    while start < size:
+        if size - start < _PDV_HEADER.size:
             raise ProtocolViolation(AbortReason.INVALID_PARAMETER, "a PDV without its header")
-        length, context_id, control = _PDV_HEADER.unpack_from(body)
-        end = 4 + length
-        if not _PDV_HEADER.size <= end <= len(body):
+        length, context_id, control = _PDV_HEADER.unpack_from(body, start)
+        end = start + 4 + length
+        if not start + _PDV_HEADER.size <= end <= size:
             raise ProtocolViolation(
                 AbortReason.INVALID_PARAMETER, "the length of a PDV contradicts its PDU's"
             )
-        yield DataValue(
-            context_id=context_id,
-            is_command=bool(control & _COMMAND),
-            is_last=bool(control & _LAST),
-            fragment=body[_PDV_HEADER.size : end],
-        )
-        body = body[end:]
+        fragment = body[start + _PDV_HEADER.size : end]
+        yield DataValue(context_id, bool(control & _COMMAND), bool(control & _LAST), fragment)
+        start = end
 
 
 def encode_command(context_id: int, command_set: bytes, maximum_length: int) -> bytes:

@@ -9,11 +9,9 @@ from typing import Final
 
 from node.dicom.pdu_stream import PduStream
 
-_WITHOUT_ASSOCIATION: Final = 64
+WITHOUT_ASSOCIATION: Final = 64
 _SHARE: Final = 16
 """Connections that have no association yet or no more, and those of them of one address."""
-_SILENT_S: Final = 1.0
-"""An association that waits for less is at work."""
 
 GAVE_WAY: Final = "gave way to a newer connection: this address had the most when all were taken"
 
@@ -39,7 +37,7 @@ class Places:
             held = Counter(each.address for each in self._waiting)
             if held[stream.address] >= _SHARE:
                 self._end_oldest(stream.address)
-            elif len(self._waiting) >= _WITHOUT_ASSOCIATION:
+            elif len(self._waiting) >= WITHOUT_ASSOCIATION:
                 ((most, _),) = held.most_common(1)
                 self._end_oldest(most)
             self._waiting[stream] = None
@@ -84,7 +82,7 @@ class Places:
         most = max(held.values(), default=0)
         if most <= held[newcomer] + 1:
             return None
-        longest, since_s = None, time.monotonic() - _SILENT_S
+        longest, since_s = None, time.monotonic()
         for each in self._associated:
             waiting_since_s = each.waiting_since_s or since_s  # None: at work
             if held[each.address] == most and waiting_since_s < since_s:

@@ -7,13 +7,13 @@ import ipaddress
 import socket
 import time
 from collections.abc import Iterable, Sequence
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Semaphore, Thread
 from typing import Final
 
 from node.dicom.association import Acceptor, Association, ListenerLimits
 from node.dicom.negotiation import Peer
 from node.dicom.pdu_stream import PduStream
-from node.dicom.places import Places
+from node.dicom.places import WITHOUT_ASSOCIATION, Places
 from node.dicom.refusals import Refusals
 from node.dicom.storage_service import Accept, Report
 from node.domain.errors import ConfigurationError
@@ -21,7 +21,9 @@ from node.domain.errors import ConfigurationError
 __all__ = ["Accept", "ListenerLimits", "Peer", "Report", "StorageScp"]
 
 _BACKLOG: Final = 128
-_AFTER_FAILURE_S: Final = 0.1
+_LOOK_AGAIN_S: Final = 0.1
+_SEND_BUFFER_BYTES: Final = 65536
+"""Answers are small; who does not take them is not to have megabytes of them kept."""
 _STOP_WITHIN_S: Final = 0.7
 _CUT_WITHIN_S: Final = 0.2
 
@@ -60,6 +62,7 @@ class StorageScp:
         self._stopping = Event()
         self._lock = Lock()
         self._threads: dict[PduStream, Thread] = {}
+        self._free_threads = Semaphore(limits.maximum_associations + WITHOUT_ASSOCIATION)
 
     @property
     def port(self) -> int:
@@ -116,19 +119,29 @@ class StorageScp:
             except OSError as error:
                 if not self._stopping.is_set():  # no file descriptors left: some will be given back
                     self._refuse("", error.strerror or "the connection failed")
-                    self._stopping.wait(_AFTER_FAILURE_S)
+                    self._stopping.wait(_LOOK_AGAIN_S)
                 continue
             self._take(connection, _plain(address[0]), address[1])
 
     def _take(self, connection: socket.socket, address: str, port: int) -> None:
-        """Start the thread of a connection. A TLS handshake would be that thread's first work."""
+        """Start the thread of a connection. A TLS handshake would be that thread's first work.
+
+        Whoever gave way for it may yet have to end: it waits for that thread, and those that come
+        after it in the backlog.
+        """
         stream = PduStream(connection, address)
         thread = Thread(
             target=self._serve, args=(stream,), name=f"dicom-{address}:{port}", daemon=True
         )
         self._places.enter(stream)
+        while not self._free_threads.acquire(timeout=_LOOK_AGAIN_S):
+            if self._stopping.is_set():
+                self._places.leave(stream)
+                stream.close()
+                return
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
             with self._lock:
                 thread.start()
                 self._threads[stream] = thread
@@ -147,6 +160,7 @@ class StorageScp:
         stream.close()
         with self._lock:
             self._threads.pop(stream, None)
+        self._free_threads.release()
 
     def _refuse(self, address: str, reason: str) -> None:
         self._refusals.tell("connection refused", peer=address, reason=reason)
