@@ -9,9 +9,12 @@ from typing import Final
 
 from node.dicom.pdu_stream import PduStream
 
-WITHOUT_ASSOCIATION: Final = 64
-_SHARE: Final = 16
-"""Connections that have no association yet or no more, and those of them of one address."""
+WITHOUT_ASSOCIATION: Final = 128
+_SHARE: Final = 64
+"""Connections that have no association yet or no more, and those of them of one address.
+
+A gateway may open as many at once as it has modalities behind it: none of those is to give way.
+"""
 
 GAVE_WAY: Final = "gave way to a newer connection: this address had the most when all were taken"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import socket
 import time
 from collections.abc import Iterable, Sequence
@@ -24,8 +23,8 @@ _BACKLOG: Final = 128
 _LOOK_AGAIN_S: Final = 0.1
 _SEND_BUFFER_BYTES: Final = 65536
 """Answers are small; who does not take them is not to have megabytes of them kept."""
-_STOP_WITHIN_S: Final = 0.7
-_CUT_WITHIN_S: Final = 0.2
+_STOP_WITHIN_S: Final = 0.6
+_CUT_WITHIN_S: Final = 0.15
 
 
 class StorageScp:
@@ -121,7 +120,7 @@ class StorageScp:
                     self._refuse("", error.strerror or "the connection failed")
                     self._stopping.wait(_LOOK_AGAIN_S)
                 continue
-            self._take(connection, _plain(address[0]), address[1])
+            self._take(connection, address[0].partition("%")[0], address[1])
 
     def _take(self, connection: socket.socket, address: str, port: int) -> None:
         """Start the thread of a connection. A TLS handshake would be that thread's first work.
@@ -164,13 +163,6 @@ class StorageScp:
 
     def _refuse(self, address: str, reason: str) -> None:
         self._refusals.tell("connection refused", peer=address, reason=reason)
-
-
-def _plain(address: str) -> str:
-    """An address as dicom.peers writes it: without a zone, IPv4 where it comes through IPv6."""
-    host = ipaddress.ip_address(address.partition("%")[0])
-    mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
-    return str(mapped or host)
 
 
 def _join(threads: Iterable[Thread], within_s: float) -> None:

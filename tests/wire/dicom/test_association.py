@@ -208,6 +208,16 @@ def test_when_all_places_are_taken_one_more_is_asked_to_come_later() -> None:
         assert soon(lambda: len(threads()) == 1)
 
 
+def test_a_gateway_may_open_all_its_associations_at_once() -> None:
+    with Listening(maximum_associations=50) as listening:
+        connections = [listening.scu() for _ in range(50)]
+        for each in connections:
+            each.send(associate_request())
+        assert {each.receive()[0] for each in connections} == {0x02}
+        for each in connections:
+            each.socket.close()
+
+
 def test_whoever_releases_has_given_its_place_back_when_it_is_told_so() -> None:
     with Listening(maximum_associations=1) as listening:
         for _ in range(50):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from node.dicom.places import WITHOUT_ASSOCIATION
 from tests.wire.dicom import raw_scu as raw
 from tests.wire.dicom.listening import Listening, dataset, soon, threads
 from tests.wire.dicom.raw_scu import RawScu, associate_request
@@ -309,7 +310,7 @@ def test_a_friend_notices_nothing_of(name: str, listening: Listening, quiet_p95_
     assert len(friend.seconds) >= 10
     assert friend.p95_s < max(3 * quiet_p95_s, FLOOR_S)
     assert rss_bytes() - before_bytes < GROWTH_BYTES
-    assert most <= 1 + 64 + 60
+    assert most <= 1 + WITHOUT_ASSOCIATION + 60
     assert soon(lambda: len(threads()) == 1), threads()
     with listening.associated() as scu:
         assert scu.echo().status == 0
