@@ -26,7 +26,7 @@ _INVALID_SOP_INSTANCE: Final = 0x0117
 _SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 """Source: DICOM PS3.7 §9.1.1.1.9 and annex C."""
 
-_UID: Final = re.compile(rb"[0-9.]{1,64}")
+_UID: Final = re.compile(rb"[0-9](?:[0-9.]{0,62}[0-9])?")
 """Leading zeros and empty components pass: real devices send them, and nothing depends on it."""
 
 
@@ -54,20 +54,21 @@ class StorageService:
 
     def answer(self, request: Request) -> bytes:
         """The response's command set."""
-        command, sop_class_uid = request.command, request.context.abstract_syntax
-        uid = command.affected_sop_instance_uid
-        is_verification = sop_class_uid == dimse.VERIFICATION
-        if command.field is CommandField.C_ECHO and is_verification:
-            return encode_response(command, dimse.SUCCESS, sop_class_uid=sop_class_uid)
-        if command.field is CommandField.C_STORE and not is_verification:
+        command = request.command
+        if command.field is CommandField.C_ECHO:  # on a context of whatever SOP class
+            status = dimse.SUCCESS
+        elif (
+            command.field is CommandField.C_STORE
+            and request.context.abstract_syntax in dimse.ECG_STORAGE
+        ):
             status = self._store(request)
         else:
             status = _UNRECOGNIZED_OPERATION
         return encode_response(
             command,
             status,
-            sop_class_uid=sop_class_uid,
-            sop_instance_uid=uid.decode("ascii") if _UID.fullmatch(uid) else "",
+            sop_class_uid=_repeatable(command.affected_sop_class_uid),
+            sop_instance_uid=_repeatable(command.affected_sop_instance_uid),
         )
 
     def _store(self, request: Request) -> int:
@@ -103,6 +104,11 @@ class StorageService:
             reason=known.message if known else None,
             status=f"0x{status:04X}",
         )
+
+
+def _repeatable(uid: bytes) -> str:
+    """A UID for the response, which repeats the request's; empty when it is none."""
+    return uid.decode("ascii") if _UID.fullmatch(uid) else ""
 
 
 def _objection(request: Request) -> tuple[int, InputError] | None:

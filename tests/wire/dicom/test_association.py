@@ -387,7 +387,7 @@ def test_responses_keep_to_the_length_the_peer_receives(listening: Listening) ->
 
 @pytest.mark.parametrize(
     ("field", "number"),
-    [(0x0020, 1), (0x0010, 1), (0x0021, 1), (0x0030, 1), (0x0001, 3), (0x0110, 3), (0x0130, 1)],
+    [(0x0020, 1), (0x0010, 1), (0x0021, 1), (0x0001, 3), (0x0110, 3), (0x0130, 1)],
 )
 @pytest.mark.parametrize("with_dataset", [True, False])
 def test_an_operation_we_do_not_know_is_said_to_be_unrecognised(
@@ -411,6 +411,7 @@ def test_an_operation_we_do_not_know_is_said_to_be_unrecognised(
         ({"sop_instance": b"1." * 5000}, 0x0117),
         ({"sop_instance": b"../../etc/passwd"}, 0x0117),
         ({"sop_instance": b"1.2.3/4"}, 0x0117),
+        ({"sop_instance": b".."}, 0x0117),
         ({"sop_instance": b"1.2\x003"}, 0x0117),
         ({"sop_instance": b"1.2.\xff"}, 0x0117),
         ({"sop_instance": b""}, 0x0117),
@@ -425,12 +426,35 @@ def test_an_instance_whose_names_are_wrong_is_refused_before_it_is_kept(
         response = scu.store(b"data", **options)
         assert response.status == status
         assert len(response.uid(0x1000)) <= 64
+        assert response.uid(0x0002) == str(options.get("sop_class", TWELVE_LEAD_ECG)).encode()
         assert b"/" not in response.uid(0x1000)
         assert scu.store(b"data").status == 0
     (refusal,) = listening.said("instance refused")
     assert refusal["status"] == f"0x{status:04X}"
     assert refusal["reason"]
     assert len(listening.accepted) == 1
+
+
+def test_names_that_recorders_send_are_taken(listening: Listening) -> None:
+    with listening.associated() as scu:
+        for uid in (b"1.2.826.0.1.34471.2.44.6.20021122091000..1", b"1.02.3", b"2." + b"5" * 62):
+            response = scu.store(b"data", sop_instance=uid)
+            assert (response.status, response.uid(0x1000)) == (0, uid)
+
+
+@pytest.mark.parametrize("with_dataset", [True, False])
+@pytest.mark.parametrize("number", [raw.ECG_CONTEXT, raw.ECHO_CONTEXT])
+def test_an_echo_is_answered_on_every_context(
+    listening: Listening, number: int, with_dataset: bool
+) -> None:
+    with listening.associated() as scu:
+        asked = command(0x30, with_dataset=with_dataset, sop_class=VERIFICATION)
+        scu.send(raw.data(value(number, asked, is_command=True)))
+        if with_dataset:
+            scu.send(raw.data(value(number, bytes(100), is_command=False)))
+        response = scu.response()
+        assert (response.context_id, response.field, response.status) == (number, 0x8030, 0)
+        assert response.uid(0x0002) == VERIFICATION.encode()
 
 
 def test_a_store_without_a_data_set_is_not_understood(listening: Listening) -> None:
