@@ -126,27 +126,25 @@ class StorageScp:
         """Start the thread of a connection. A TLS handshake would be that thread's first work.
 
         Whoever gave way for it may yet have to end: it waits for that thread, and those that come
-        after it in the backlog.
+        after it wait in the backlog.
         """
         stream = PduStream(connection, address)
         thread = Thread(
             target=self._serve, args=(stream,), name=f"dicom-{address}:{port}", daemon=True
         )
         self._places.enter(stream)
-        while not self._free_threads.acquire(timeout=_LOOK_AGAIN_S):
-            if self._stopping.is_set():
-                self._places.leave(stream)
-                stream.close()
-                return
+        self._free_threads.acquire()  # whoever gave way ends within two seconds, when stopping too
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
             with self._lock:
-                thread.start()
-                self._threads[stream] = thread
+                if not self._stopping.is_set():
+                    thread.start()
+                    self._threads[stream] = thread
+                    return
         except (OSError, RuntimeError):
             self._refuse(address, "it has ended, or no thread can be started for it")
-            self._forget(stream)
+        self._forget(stream)
 
     def _serve(self, stream: PduStream) -> None:
         try:
