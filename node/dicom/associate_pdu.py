@@ -151,7 +151,7 @@ def encode_accept(
         _item(_USER_INFORMATION, b"".join(user_information)),
     ]
     fixed = struct.pack(">HH", 1, 0) + request.repeated
-    return encode_pdu(PduType.ASSOCIATE_ACCEPT, fixed + b"".join(items))
+    return encode_pdu(PduType.A_ASSOCIATE_AC, fixed + b"".join(items))
 
 
 def _item(kind: int, value: bytes) -> bytes:

@@ -116,10 +116,10 @@ class Association:
     def _negotiate(self) -> tuple[AssociateRequest, Agreement, Origin] | None:
         """The association that was agreed on; None when there is none."""
         kind, body = self._stream.read(
-            {PduType.ASSOCIATE_REQUEST: _LARGEST_REQUEST_BYTES, PduType.ABORT: 4},
+            {PduType.A_ASSOCIATE_RQ: _LARGEST_REQUEST_BYTES, PduType.A_ABORT: 4},
             begin_by_s=self._stream.opened_at_s + self._limits.acse_timeout_s,
         )
-        if kind is PduType.ABORT:
+        if kind is PduType.A_ABORT:
             return None
         request = decode_request(body)
         origin = Origin(
@@ -150,9 +150,9 @@ class Association:
             origin=origin, accept=self._acceptor.accept, report=self._acceptor.report
         )
         largest = {
-            PduType.DATA: limits.maximum_pdu_bytes + _SLACK_BYTES,
-            PduType.RELEASE_REQUEST: 4,
-            PduType.ABORT: 4,
+            PduType.P_DATA_TF: limits.maximum_pdu_bytes + _SLACK_BYTES,
+            PduType.A_RELEASE_RQ: 4,
+            PduType.A_ABORT: 4,
         }
         while True:
             patience_s = limits.dimse_timeout_s if assembler.is_inside else limits.network_timeout_s
@@ -161,10 +161,10 @@ class Association:
                 begin_by_s=time.monotonic() + patience_s,
                 complete_within_s=limits.dimse_timeout_s,
             )
-            if kind is PduType.ABORT:
+            if kind is PduType.A_ABORT:
                 self._broken("the peer aborted it", None)
                 return
-            if kind is PduType.RELEASE_REQUEST:
+            if kind is PduType.A_RELEASE_RQ:
                 self._part(encode_release_response())
                 return
             for value in decode_data(body):

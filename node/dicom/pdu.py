@@ -20,13 +20,16 @@ _LAST: Final = 0x02
 
 
 class PduType(IntEnum):
-    ASSOCIATE_REQUEST = 0x01
-    ASSOCIATE_ACCEPT = 0x02
-    ASSOCIATE_REJECT = 0x03
-    DATA = 0x04
-    RELEASE_REQUEST = 0x05
-    RELEASE_RESPONSE = 0x06
-    ABORT = 0x07
+    A_ASSOCIATE_RQ = 0x01
+    A_ASSOCIATE_AC = 0x02
+    A_ASSOCIATE_RJ = 0x03
+    P_DATA_TF = 0x04
+    A_RELEASE_RQ = 0x05
+    A_RELEASE_RP = 0x06
+    A_ABORT = 0x07
+
+    def __str__(self) -> str:
+        return self.name.replace("_", "-")
 
 
 class AbortReason(IntEnum):
@@ -64,11 +67,11 @@ def encode_pdu(kind: PduType, body: bytes) -> bytes:
 
 def encode_reject(result: int, source: int, reason: int) -> bytes:
     """Source: DICOM PS3.8 §9.3.4."""
-    return encode_pdu(PduType.ASSOCIATE_REJECT, bytes((0, result, source, reason)))
+    return encode_pdu(PduType.A_ASSOCIATE_RJ, bytes((0, result, source, reason)))
 
 
 def encode_release_response() -> bytes:
-    return encode_pdu(PduType.RELEASE_RESPONSE, bytes(4))
+    return encode_pdu(PduType.A_RELEASE_RP, bytes(4))
 
 
 def encode_abort(reason: AbortReason | None) -> bytes:
@@ -77,7 +80,7 @@ def encode_abort(reason: AbortReason | None) -> bytes:
     Source: DICOM PS3.8 §9.3.8.
     """
     answer = (0, 0) if reason is None else (2, reason)
-    return encode_pdu(PduType.ABORT, bytes((0, 0, *answer)))
+    return encode_pdu(PduType.A_ABORT, bytes((0, 0, *answer)))
 
 
 def decode_data(body: memoryview) -> Iterator[DataValue]:
@@ -117,7 +120,7 @@ def encode_command(context_id: int, command_set: bytes, maximum_length: int) -> 
         fragment = command_set[start : start + portion]
         control = _COMMAND | (_LAST if start + portion >= len(command_set) else 0)
         value = _PDV_HEADER.pack(2 + len(fragment), context_id, control) + fragment
-        pdus.append(encode_pdu(PduType.DATA, value))
+        pdus.append(encode_pdu(PduType.P_DATA_TF, value))
     return b"".join(pdus)
 
 

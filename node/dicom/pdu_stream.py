@@ -132,9 +132,7 @@ def _checked(header: bytearray, largest: Mapping[PduType, int]) -> tuple[PduType
             AbortReason.UNRECOGNIZED_PDU, "a PDU of a type that there is not"
         ) from error
     if kind not in largest:
-        raise ProtocolViolation(AbortReason.UNEXPECTED_PDU, f"an unexpected {kind.name} PDU")
+        raise ProtocolViolation(AbortReason.UNEXPECTED_PDU, f"an unexpected {kind}")
     if length > largest[kind]:
-        raise ProtocolViolation(
-            AbortReason.INVALID_PARAMETER, f"a {kind.name} PDU longer than may be sent"
-        )
+        raise ProtocolViolation(AbortReason.INVALID_PARAMETER, f"{kind} longer than may be sent")
     return kind, length

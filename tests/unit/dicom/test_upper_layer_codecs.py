@@ -179,6 +179,7 @@ def test_pynetdicom_reads_our_response_whatever_length_it_takes(
     assert (read.CommandField, read.CommandDataSetType) == (0x8001, 0x0101)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_garbage_is_a_violation_and_nothing_else(garbage: bytes) -> None:
     with contextlib.suppress(ProtocolViolation):
@@ -191,6 +192,7 @@ def test_garbage_is_a_violation_and_nothing_else(garbage: bytes) -> None:
         decode_command(garbage)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_whatever_is_shown_can_be_printed_and_is_short(raw: bytes) -> None:
     shown = printable(raw)
