@@ -167,15 +167,25 @@ class Association:
             if kind is PduType.A_RELEASE_RQ:
                 self._part(encode_release_response())
                 return
-            for value in decode_data(body):
-                message = assembler.take(value)
-                if message is not None:
-                    response = service.answer(message)
-                    del message  # its data set, before the next one comes
-                    self._stream.send(
-                        encode_command(value.context_id, response, request.maximum_length),
-                        within_s=limits.dimse_timeout_s,
-                    )
+            self._answer(body, assembler, service, request.maximum_length)
+            del body  # not to be held while the peer is silent
+
+    def _answer(
+        self,
+        body: memoryview,
+        assembler: RequestAssembler,
+        service: StorageService,
+        maximum_length: int,
+    ) -> None:
+        """Answer each request that a P-DATA-TF completes."""
+        for value in decode_data(body):
+            request = assembler.take(value)
+            if request is not None:
+                response = service.answer(request)
+                self._stream.send(
+                    encode_command(value.context_id, response, maximum_length),
+                    within_s=self._limits.dimse_timeout_s,
+                )
 
     def _reject(self, rejection: Rejection, origin: Origin) -> None:
         self._acceptor.refusals.tell(

@@ -49,18 +49,19 @@ class PduStream:
         ConnectionEnded.
         """
         header = bytearray(HEADER.size)
+        deadline_s = begin_by_s
         try:
             self.waiting_since_s = time.monotonic()
             if self._end_reason is not None:
                 raise ConnectionEnded(self._end_reason)
-            begun = self._receive(memoryview(header), begin_by_s)
+            begun = self._receive(memoryview(header), deadline_s)
             self.waiting_since_s = None
             if complete_within_s is not None:
-                begin_by_s = time.monotonic() + complete_within_s
-            self._fill(memoryview(header)[begun:], begin_by_s)
+                deadline_s = time.monotonic() + complete_within_s
+            self._fill(memoryview(header)[begun:], deadline_s)
             kind, length = _checked(header, largest)
             body = memoryview(bytearray(length))
-            self._fill(body, begin_by_s)
+            self._fill(body, deadline_s)
         except TimeoutError:
             raise TimeoutError(
                 "a PDU was begun and not ended in time"

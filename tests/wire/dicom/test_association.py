@@ -318,6 +318,22 @@ def test_a_release_is_answered_even_within_a_request(listening: Listening) -> No
     assert listening.accepted == listening.said("association aborted") == []
 
 
+def test_a_fault_of_ours_ends_the_association_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_request: object) -> None:
+        raise RuntimeError("a fault")
+
+    with Listening() as listening:
+        with monkeypatch.context() as faulty, listening.scu() as scu:
+            faulty.setattr("node.dicom.association.agree", fail)
+            scu.send(associate_request())
+            assert scu.receive() == aborted(USER, 0)
+        assert isinstance(listening.said_soon("association failed")["error"], RuntimeError)
+        with listening.associated() as scu:
+            assert scu.echo().status == 0
+
+
 # ------------------------------------------------------------------------------ requests
 
 
