@@ -16,6 +16,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from node.dicom.associate_pdu import AssociateRequest, decode_request, encode_accept
@@ -27,7 +28,6 @@ from node.dicom.negotiation import (
     ae_title,
     agree,
     objection,
-    why_refused,
 )
 from node.dicom.pdu import (
     PduType,
@@ -204,13 +204,13 @@ class Association:
             called_ae=origin.called_ae,
             peer=origin.peer,
         )
-        for sop_class_uid in agreement.refused[:_CONTEXTS_NAMED]:
+        for sop_class_uid, reason in islice(agreement.refused.items(), _CONTEXTS_NAMED):
             self._acceptor.report(
                 "presentation context refused",
                 calling_ae=origin.calling_ae,
                 peer=origin.peer,
                 sop_class_uid=sop_class_uid,
-                reason=why_refused(sop_class_uid),
+                reason=reason,
             )
         more = len(agreement.refused) - _CONTEXTS_NAMED
         if more > 0:

@@ -38,6 +38,15 @@ _ROLE_REFUSED: Final = 1
 _NO_ABSTRACT_SYNTAX: Final = 3
 _NO_TRANSFER_SYNTAX: Final = 4
 """Source: DICOM PS3.8 table 9-18."""
+_WHY: Final = {
+    _ROLE_REFUSED: "the caller asks to be the SCP; this node stores by associations of its own",
+    _NO_ABSTRACT_SYNTAX: (
+        "this node takes ECG waveform storage and verification, not this SOP class"
+    ),
+    _NO_TRANSFER_SYNTAX: (
+        "none of the offered transfer syntaxes is read here; offer Explicit VR Little Endian"
+    ),
+}
 
 
 class Rejection(Enum):
@@ -84,8 +93,8 @@ class Agreement:
 
     accepted: Mapping[int, ProposedContext]
     """By presentation context ID, each with the one transfer syntax that was chosen."""
-    refused: tuple[str, ...]
-    """Abstract syntaxes, each once."""
+    refused: Mapping[str, str]
+    """Abstract syntaxes, each with its reason in an administrator's words."""
     results: tuple[ResultContext, ...]
     roles: Mapping[str, Roles]
 
@@ -124,7 +133,7 @@ def agree(request: AssociateRequest) -> Agreement:
     """
     results = []
     accepted: dict[int, ProposedContext] = {}
-    refused: dict[str, None] = {}
+    refused: dict[str, str] = {}
     roles: dict[str, Roles] = {}
     for context in request.contexts:
         result, transfer_syntax = _judge(context, request.roles.get(context.abstract_syntax))
@@ -134,7 +143,7 @@ def agree(request: AssociateRequest) -> Agreement:
             )
         )
         if result != _ACCEPTED:
-            refused[context.abstract_syntax] = None
+            refused.setdefault(context.abstract_syntax, _WHY[result])
             continue
         accepted[context.context_id] = ProposedContext(
             context_id=context.context_id,
@@ -143,14 +152,7 @@ def agree(request: AssociateRequest) -> Agreement:
         )
         if context.abstract_syntax in request.roles:
             roles[context.abstract_syntax] = Roles(scu=True, scp=False)
-    return Agreement(accepted=accepted, refused=tuple(refused), results=tuple(results), roles=roles)
-
-
-def why_refused(abstract_syntax: str) -> str:
-    """For the log, in an administrator's words."""
-    if abstract_syntax in dimse.ECG_STORAGE:
-        return "none of the offered transfer syntaxes is read here; offer Explicit VR Little Endian"
-    return "this node takes ECG waveform storage and verification, not this SOP class"
+    return Agreement(accepted=accepted, refused=refused, results=tuple(results), roles=roles)
 
 
 def _judge(context: ProposedContext, proposed: Roles | None) -> tuple[int, str]:

@@ -119,6 +119,7 @@ def test_we_take_the_role_of_the_scp_alone(listening: Listening) -> None:
         proposed = role(TWELVE_LEAD_ECG, 0, 1)
         acceptance = scu.associate(associate_request(user_items=proposed))
         assert results(acceptance)[1][0] == 1
+        assert "SCP" in listening.said("presentation context refused")[0]["reason"]
         assert 0x54 not in user_items(acceptance)
 
 
@@ -154,6 +155,19 @@ def test_a_rejection_says_why(
         assert said in rejection["reason"]
         assert rejection["calling_ae"].isprintable()
         assert len(rejection["calling_ae"]) <= 64
+
+
+def test_of_very_many_refused_contexts_the_log_names_some_and_counts_the_rest(
+    listening: Listening,
+) -> None:
+    many = b"".join(context(number, f"1.2.{number}", EXPLICIT) for number in range(1, 256, 2))
+    with listening.scu() as scu:
+        found = results(scu.associate(associate_request(contexts=many)))
+    assert {result for result, _ in found.values()} == {3}
+    assert len(found) == 128
+    lines = listening.said("presentation context refused")
+    assert len(lines) == 17
+    assert lines[-1]["count"] == 112
 
 
 def test_ae_titles_padded_with_nul_are_known(listening: Listening) -> None:
