@@ -245,6 +245,7 @@ class Node:
                 acse_timeout_s=dicom.acse_timeout_s,
                 dimse_timeout_s=dicom.dimse_timeout_s,
                 network_timeout_s=dicom.network_timeout_s,
+                maximum_instance_bytes=dicom.maximum_instance_mb * 1_000_000,
             ),
             accept=self._intake.accept,
             report=self.journal.event,

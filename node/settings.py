@@ -37,6 +37,7 @@ class DicomSettings(_Table):
     port: Port
     maximum_associations: Annotated[int, Field(ge=1, le=1000)]
     maximum_pdu_bytes: Annotated[int, Field(ge=4096, le=1048576)]
+    maximum_instance_mb: Annotated[int, Field(ge=1, le=2000)]
     acse_timeout_s: Seconds
     dimse_timeout_s: Seconds
     network_timeout_s: Seconds

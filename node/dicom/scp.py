@@ -2,72 +2,36 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from io import BytesIO
-from typing import Protocol, cast
+import contextlib
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from threading import Event, Lock, Semaphore, Thread
+from typing import Final
 
-from pynetdicom import AE, evt
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.events import EventHandlerType
-from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.transport import ThreadedAssociationServer
+from node.dicom.association import Acceptor, Association, ListenerLimits
+from node.dicom.negotiation import Peer
+from node.dicom.pdu_stream import PduStream
+from node.dicom.places import WITHOUT_ASSOCIATION, Places
+from node.dicom.refusals import Refusals
+from node.dicom.storage_service import Accept, Report
+from node.domain.errors import ConfigurationError
 
-from node.dicom import dimse
-from node.domain.errors import CardioNodeError, ConfigurationError
-from node.domain.instance import Origin
+__all__ = ["Accept", "ListenerLimits", "Peer", "Report", "StorageScp"]
 
-Report = Callable[..., None]
-"""Gets (message, **fields) for each thing worth a log line; never patient data."""
-
-_CALLING_NOT_RECOGNISED = (0x01, 0x01, 0x03)
-_CALLED_NOT_RECOGNISED = (0x01, 0x01, 0x07)
-"""Result permanent, source service user, reason. Source: DICOM PS3.8 table 9-21."""
-
-
-class Accept(Protocol):
-    """Keeps one instance; returns when it is durable, raises CardioNodeError when it is not."""
-
-    def __call__(
-        self,
-        dataset_bytes: bytes,
-        *,
-        sop_class_uid: str,
-        sop_instance_uid: str,
-        transfer_syntax_uid: str,
-        origin: Origin,
-    ) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """A caller that may associate: AE title pattern (fnmatch) and the networks it may come from."""
-
-    ae_title: str
-    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
-
-    def admits(self, calling_ae: str, address: str) -> bool:
-        host = ipaddress.ip_address(address)
-        return fnmatchcase(calling_ae, self.ae_title) and any(
-            host in network for network in self.networks
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerLimits:
-    """Bounds on what peers may take up."""
-
-    maximum_associations: int
-    maximum_pdu_bytes: int
-    acse_timeout_s: float
-    dimse_timeout_s: float
-    network_timeout_s: float
+_BACKLOG: Final = 128
+_LOOK_AGAIN_S: Final = 0.1
+_SEND_BUFFER_BYTES: Final = 65536
+"""Answers are small; who does not take them is not to have megabytes of them kept."""
+_STOP_WITHIN_S: Final = 0.6
+_CUT_WITHIN_S: Final = 0.15
 
 
 class StorageScp:
-    """Listens, admits peers, and answers C-STORE with success only after `accept` returned."""
+    """Listens, admits peers, and answers C-STORE with success only after `accept` returned.
+
+    A thread takes connections; each has one of its own, which sleeps while its peer is silent.
+    """
 
     def __init__(
         self,
@@ -80,148 +44,126 @@ class StorageScp:
         accept: Accept,
         report: Report,
     ) -> None:
-        self._ae_titles = tuple(ae_titles)
         self._address = (host, port)
-        self._peers = tuple(peers)
-        self._accept = accept
-        self._report = report
-        self._server: ThreadedAssociationServer | None = None
-        self._ae = AE(ae_title=self._ae_titles[0])
-        self._ae.maximum_associations = limits.maximum_associations
-        self._ae.maximum_pdu_size = limits.maximum_pdu_bytes
-        self._ae.acse_timeout = limits.acse_timeout_s
-        self._ae.dimse_timeout = limits.dimse_timeout_s
-        self._ae.network_timeout = limits.network_timeout_s
-        self._ae.add_supported_context(dimse.VERIFICATION)
-        for sop_class_uid in dimse.ECG_STORAGE:
-            self._ae.add_supported_context(sop_class_uid, dimse.RECEIVED_TRANSFER_SYNTAXES)
+        self._refusals = Refusals(report)
+        self._places = Places(limits.maximum_associations)
+        self._acceptor = Acceptor(
+            ae_titles=tuple(ae_titles),
+            peers=tuple(peers),
+            limits=limits,
+            accept=accept,
+            report=report,
+            refusals=self._refusals,
+            places=self._places,
+        )
+        self._listening: socket.socket | None = None
+        self._listener: Thread | None = None
+        self._stopping = Event()
+        self._lock = Lock()
+        self._threads: dict[PduStream, Thread] = {}
+        self._free_threads = Semaphore(limits.maximum_associations + WITHOUT_ASSOCIATION)
 
     @property
     def port(self) -> int:
         """The port it listens on; the one given, or the one chosen for 0."""
-        if self._server is None:
+        if self._listening is None:
             return self._address[1]
-        return int(self._server.server_address[1])
+        return int(self._listening.getsockname()[1])
 
     def start(self) -> None:
         """Listen. Raises ConfigurationError when the address cannot be had."""
-        handlers: list[EventHandlerType] = [
-            (evt.EVT_REQUESTED, self._on_requested),
-            (evt.EVT_ACCEPTED, self._on_accepted),
-            (evt.EVT_ABORTED, self._on_aborted),
-            (evt.EVT_C_ECHO, self._on_echo),
-            (evt.EVT_C_STORE, self._on_store),
-        ]
+        host, port = self._address
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._server = self._ae.start_server(self._address, block=False, evt_handlers=handlers)
+            listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         except OSError as error:
             raise ConfigurationError(
-                f"cannot listen for DICOM on {self._address[0]}:{self._address[1]}: "
+                f"cannot listen for DICOM on {host}:{port}: "
                 f"{error.strerror}; choose another dicom.port or stop what holds it"
             ) from error
+        self._listening = listening
+        self._stopping.clear()
+        self._listener = Thread(
+            target=self._listen, args=(listening,), name="dicom-listener", daemon=True
+        )
+        self._listener.start()
 
     def stop(self) -> None:
-        """Take no new association and end the open ones."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._ae.shutdown()
-            self._server = None
+        """Take no new association and end the open ones, within a second.
 
-    def _on_requested(self, event: evt.Event) -> None:
-        """Admit or reject before anything is negotiated; every rejection says why."""
-        caller = event.assoc.requestor
-        request = cast(A_ASSOCIATE, caller.primitive)
-        calling_ae = str(request.calling_ae_title).strip()
-        called_ae = str(request.called_ae_title).strip()
-        if called_ae not in self._ae_titles:
-            self._reject(event, calling_ae, called_ae, _CALLED_NOT_RECOGNISED)
-        elif not any(peer.admits(calling_ae, caller.address) for peer in self._peers):
-            self._reject(event, calling_ae, called_ae, _CALLING_NOT_RECOGNISED)
+        A request that is being answered is answered, if that takes no longer.
+        """
+        if self._listening is None or self._listener is None:
+            return
+        self._stopping.set()
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes accept
+        self._listening.close()
+        self._listener.join(_CUT_WITHIN_S)
+        self._listening = self._listener = None
+        with self._lock:
+            open_now = dict(self._threads)
+        for stream in open_now:
+            stream.end("the node is stopping")
+        _join(open_now.values(), _STOP_WITHIN_S)
+        for stream, thread in open_now.items():
+            if thread.is_alive():
+                stream.cut()
+        _join(open_now.values(), _CUT_WITHIN_S)
 
-    def _reject(
-        self, event: evt.Event, calling_ae: str, called_ae: str, answer: tuple[int, int, int]
-    ) -> None:
-        reason = (
-            "no AE title of this node is called that; see dicom.ae_titles"
-            if answer is _CALLED_NOT_RECOGNISED
-            else "no entry of dicom.peers admits this calling AE title from this address"
+    def _listen(self, listening: socket.socket) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, address = listening.accept()
+            except OSError as error:
+                if not self._stopping.is_set():  # no file descriptors left: some will be given back
+                    self._refuse("", error.strerror or "the connection failed")
+                    self._stopping.wait(_LOOK_AGAIN_S)
+                continue
+            self._take(connection, address[0].partition("%")[0], address[1])
+
+    def _take(self, connection: socket.socket, address: str, port: int) -> None:
+        """Start the thread of a connection. A TLS handshake would be that thread's first work.
+
+        Whoever gave way for it may yet have to end: it waits for that thread, and those that come
+        after it wait in the backlog.
+        """
+        stream = PduStream(connection, address)
+        thread = Thread(
+            target=self._serve, args=(stream,), name=f"dicom-{address}:{port}", daemon=True
         )
-        self._report(
-            "association rejected",
-            calling_ae=calling_ae,
-            called_ae=called_ae,
-            peer=event.assoc.requestor.address,
-            reason=reason,
-        )
-        event.assoc.acse.send_reject(*answer)
-        # Returns once the answer is out; the socket would be closed under it otherwise.
-        event.assoc.kill()
-
-    def _on_accepted(self, event: evt.Event) -> None:
-        origin = _origin(event)
-        refused = [str(context.abstract_syntax) for context in event.assoc.rejected_contexts]
-        self._report(
-            "association accepted",
-            calling_ae=origin.calling_ae,
-            called_ae=origin.called_ae,
-            peer=origin.peer,
-        )
-        for sop_class_uid in dict.fromkeys(refused):
-            self._report(
-                "presentation context refused",
-                calling_ae=origin.calling_ae,
-                peer=origin.peer,
-                sop_class_uid=sop_class_uid,
-                reason=_why_refused(sop_class_uid),
-            )
-
-    def _on_aborted(self, event: evt.Event) -> None:
-        self._report("association aborted", peer=event.assoc.requestor.address)
-
-    def _on_echo(self, _event: evt.Event) -> int:
-        return dimse.SUCCESS
-
-    def _on_store(self, event: evt.Event) -> int:
-        request = cast(C_STORE, event.request)
-        origin = _origin(event)
-        sop_class_uid = str(request.AffectedSOPClassUID)
-        sop_instance_uid = str(request.AffectedSOPInstanceUID)
+        self._places.enter(stream)
+        self._free_threads.acquire()  # whoever gave way ends within two seconds, when stopping too
         try:
-            self._accept(
-                (request.DataSet or BytesIO()).getvalue(),
-                sop_class_uid=sop_class_uid,
-                sop_instance_uid=sop_instance_uid,
-                transfer_syntax_uid=str(event.context.transfer_syntax),
-                origin=origin,
-            )
-        except Exception as error:  # the association's boundary: nothing may pass as success
-            status = dimse.status_of(error)
-            known = isinstance(error, CardioNodeError)
-            self._report(
-                "instance refused",
-                error=None if known else error,
-                calling_ae=origin.calling_ae,
-                called_ae=origin.called_ae,
-                peer=origin.peer,
-                sop_class_uid=sop_class_uid,
-                error_code=error.code if isinstance(error, CardioNodeError) else "internal",
-                reason=error.message if isinstance(error, CardioNodeError) else None,
-                status=f"0x{status:04X}",
-            )
-            return status
-        return dimse.SUCCESS
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+            with self._lock:
+                if not self._stopping.is_set():
+                    thread.start()
+                    self._threads[stream] = thread
+                    return
+        except (OSError, RuntimeError):
+            self._refuse(address, "it has ended, or no thread can be started for it")
+        self._forget(stream)
+
+    def _serve(self, stream: PduStream) -> None:
+        try:
+            Association(stream, self._acceptor).run()
+        finally:
+            self._forget(stream)
+
+    def _forget(self, stream: PduStream) -> None:
+        self._places.leave(stream)
+        stream.close()
+        with self._lock:
+            self._threads.pop(stream, None)
+        self._free_threads.release()
+
+    def _refuse(self, address: str, reason: str) -> None:
+        self._refusals.tell("connection refused", peer=address, reason=reason)
 
 
-def _origin(event: evt.Event) -> Origin:
-    requestor = event.assoc.requestor
-    return Origin(
-        calling_ae=str(requestor.ae_title).strip(),
-        called_ae=str(cast(A_ASSOCIATE, requestor.primitive).called_ae_title).strip(),
-        peer=str(requestor.address),
-    )
-
-
-def _why_refused(sop_class_uid: str) -> str:
-    if sop_class_uid in dimse.ECG_STORAGE:
-        return "none of the offered transfer syntaxes is read here; offer Explicit VR Little Endian"
-    return "this node takes ECG waveform storage and verification, not this SOP class"
+def _join(threads: Iterable[Thread], within_s: float) -> None:
+    deadline_s = time.monotonic() + within_s
+    for thread in threads:
+        thread.join(max(0.0, deadline_s - time.monotonic()))

@@ -1,0 +1,168 @@
+"""Who may associate, and what an association is agreed to carry."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Final
+
+from node.dicom import dimse
+from node.dicom.associate_pdu import (
+    APPLICATION_CONTEXT_NAME,
+    AssociateRequest,
+    ProposedContext,
+    ResultContext,
+    Roles,
+)
+from node.dicom.pdu import printable
+
+_IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
+_VERIFIED_IN: Final = (
+    _IMPLICIT_LITTLE,
+    "1.2.840.10008.1.2.1",
+    "1.2.840.10008.1.2.1.99",
+    "1.2.840.10008.1.2.2",
+)
+"""Any will do: Verification has no data set."""
+SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {
+    dimse.VERIFICATION: _VERIFIED_IN,
+    **dict.fromkeys(dimse.ECG_STORAGE, dimse.RECEIVED_TRANSFER_SYNTAXES),
+}
+"""Transfer syntaxes by abstract syntax, most preferred first."""
+
+_ACCEPTED: Final = 0
+_ROLE_REFUSED: Final = 1
+_NO_ABSTRACT_SYNTAX: Final = 3
+_NO_TRANSFER_SYNTAX: Final = 4
+"""Source: DICOM PS3.8 table 9-18."""
+_WHY: Final = {
+    _ROLE_REFUSED: "the caller asks to be the SCP; this node stores by associations of its own",
+    _NO_ABSTRACT_SYNTAX: (
+        "this node takes ECG waveform storage and verification, not this SOP class"
+    ),
+    _NO_TRANSFER_SYNTAX: (
+        "none of the offered transfer syntaxes is read here; offer Explicit VR Little Endian"
+    ),
+}
+
+
+class Rejection(Enum):
+    """Result, source and reason, and what the log says. Source: DICOM PS3.8 table 9-21."""
+
+    PROTOCOL_VERSION = (1, 2, 2, "the caller speaks another version of the protocol")
+    APPLICATION_CONTEXT = (1, 1, 2, "the caller asks for another application than DICOM")
+    CALLED_AE = (1, 1, 7, "no AE title of this node is called that; see dicom.ae_titles")
+    CALLING_AE = (
+        1, 1, 3, "no entry of dicom.peers admits this calling AE title from this address",
+    )  # fmt: skip
+    NOT_AN_AE_TITLE = (
+        1, 1, 3, "the calling AE title holds characters that none may hold; change it there",
+    )  # fmt: skip
+    FULL = (2, 3, 2, "dicom.maximum_associations are open")
+
+    @property
+    def answer(self) -> tuple[int, int, int]:
+        result, source, reason, _ = self.value
+        return result, source, reason
+
+    @property
+    def explanation(self) -> str:
+        return self.value[3]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A caller that may associate: AE title pattern (fnmatch) and the networks it may come from."""
+
+    ae_title: str
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+    def admits(self, calling_ae: str, address: str) -> bool:
+        host = ipaddress.ip_address(address)
+        return fnmatchcase(calling_ae, self.ae_title) and any(
+            host in network for network in self.networks
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """What an association carries."""
+
+    accepted: Mapping[int, ProposedContext]
+    """By presentation context ID, each with the one transfer syntax that was chosen."""
+    refused: Mapping[str, str]
+    """Abstract syntaxes, each with its reason in an administrator's words."""
+    results: tuple[ResultContext, ...]
+    roles: Mapping[str, Roles]
+
+
+def ae_title(raw: bytes) -> str:
+    """An AE title for matching and showing: no padding, nothing unprintable.
+
+    Some devices pad with NUL instead of blanks.
+    """
+    return printable(raw.strip(b"\0 "))
+
+
+def objection(
+    request: AssociateRequest, address: str, ae_titles: Sequence[str], peers: Sequence[Peer]
+) -> Rejection | None:
+    """Why a request is rejected, or None."""
+    calling_ae = ae_title(request.calling_ae)
+    if not request.protocol_version & 1:
+        return Rejection.PROTOCOL_VERSION
+    if request.application_context_name != APPLICATION_CONTEXT_NAME:
+        return Rejection.APPLICATION_CONTEXT
+    if ae_title(request.called_ae) not in ae_titles:
+        return Rejection.CALLED_AE
+    if not any(peer.admits(calling_ae, address) for peer in peers):
+        return Rejection.CALLING_AE
+    if calling_ae != request.calling_ae.strip(b"\0 ").decode("ascii", "replace"):
+        return Rejection.NOT_AN_AE_TITLE
+    return None
+
+
+def agree(request: AssociateRequest) -> Agreement:
+    """Judge each presentation context: of the transfer syntaxes offered, the first of our order.
+
+    We take the SCP's role alone, so a requestor that asks for no other than that one is refused it.
+    Source: DICOM PS3.8 §9.3.3.2, PS3.7 D.3.3.4.
+    """
+    results = []
+    accepted: dict[int, ProposedContext] = {}
+    refused: dict[str, str] = {}
+    roles: dict[str, Roles] = {}
+    for context in request.contexts:
+        result, transfer_syntax = _judge(context, request.roles.get(context.abstract_syntax))
+        results.append(
+            ResultContext(
+                context_id=context.context_id, result=result, transfer_syntax=transfer_syntax
+            )
+        )
+        if result != _ACCEPTED:
+            refused.setdefault(context.abstract_syntax, _WHY[result])
+            continue
+        accepted[context.context_id] = ProposedContext(
+            context_id=context.context_id,
+            abstract_syntax=context.abstract_syntax,
+            transfer_syntaxes=(transfer_syntax,),
+        )
+        if context.abstract_syntax in request.roles:
+            roles[context.abstract_syntax] = Roles(scu=True, scp=False)
+    return Agreement(accepted=accepted, refused=refused, results=tuple(results), roles=roles)
+
+
+def _judge(context: ProposedContext, proposed: Roles | None) -> tuple[int, str]:
+    """Result, and the transfer syntax, which means nothing unless the result is acceptance."""
+    supported = SUPPORTED.get(context.abstract_syntax)
+    if supported is None:
+        return _NO_ABSTRACT_SYNTAX, _IMPLICIT_LITTLE
+    if proposed is not None and not proposed.scu:
+        return _ROLE_REFUSED, _IMPLICIT_LITTLE
+    for transfer_syntax in supported:
+        if transfer_syntax in context.transfer_syntaxes:
+            return _ACCEPTED, transfer_syntax
+    return _NO_TRANSFER_SYNTAX, _IMPLICIT_LITTLE

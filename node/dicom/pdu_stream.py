@@ -1,0 +1,139 @@
+"""PDUs on a connection: none longer than allowed is read, and nothing is waited for without end."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from node.dicom.pdu import HEADER, AbortReason, PduType, ProtocolViolation
+
+_PORTION_BYTES: Final = 65536
+
+
+class ConnectionEnded(Exception):
+    """Nothing more will be read. `reason` is ours when we ended it, None when the peer did."""
+
+    def __init__(self, reason: str | None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class PduStream:
+    """One connection, read and written by one thread; `end` and `cut` are for the others."""
+
+    def __init__(self, connection: socket.socket, address: str) -> None:
+        """connection: connected, TLS or not; it is closed with the stream."""
+        self._connection = connection
+        self._end_reason: str | None = None
+        self.address = address
+        self.opened_at_s = time.monotonic()
+        self.waiting_since_s: float | None = None
+        """On the monotonic clock, while the peer has begun no PDU; None while there is work."""
+
+    def read(
+        self,
+        largest: Mapping[PduType, int],
+        *,
+        begin_by_s: float,
+        complete_within_s: float | None = None,
+    ) -> tuple[PduType, memoryview]:
+        """The next PDU, without its header.
+
+        largest: the PDUs that may come now, and the most bytes that may follow their header.
+        begin_by_s: on the monotonic clock. complete_within_s: from its first byte on; None asks for
+        all of it by begin_by_s.
+        Raises ProtocolViolation (another PDU, or a longer one: its body is not read), TimeoutError,
+        ConnectionEnded.
+        """
+        header = bytearray(HEADER.size)
+        deadline_s = begin_by_s
+        try:
+            self.waiting_since_s = time.monotonic()
+            if self._end_reason is not None:
+                raise ConnectionEnded(self._end_reason)
+            begun = self._receive(memoryview(header), deadline_s)
+            self.waiting_since_s = None
+            if complete_within_s is not None:
+                deadline_s = time.monotonic() + complete_within_s
+            self._fill(memoryview(header)[begun:], deadline_s)
+            kind, length = _checked(header, largest)
+            body = memoryview(bytearray(length))
+            self._fill(body, deadline_s)
+        except TimeoutError:
+            raise TimeoutError(
+                "a PDU was begun and not ended in time"
+                if self.waiting_since_s is None
+                else "nothing was sent in time"
+            ) from None
+        except OSError as error:
+            raise ConnectionEnded(self._end_reason) from error
+        return kind, body
+
+    def send(self, pdu: bytes, *, within_s: float) -> None:
+        """Raises TimeoutError, ConnectionEnded."""
+        try:
+            self._connection.settimeout(within_s)
+            self._connection.sendall(pdu)
+        except TimeoutError:
+            raise TimeoutError("an answer was not taken in time") from None
+        except OSError as error:
+            raise ConnectionEnded(self._end_reason) from error
+
+    def drain(self, *, within_s: float, at_most_bytes: int) -> None:
+        """Send nothing more, and wait for the peer to close.
+
+        Closing over bytes that were not read resets the connection, and what was sent last may then
+        not reach the peer.
+        """
+        deadline_s = time.monotonic() + within_s
+        portion = memoryview(bytearray(_PORTION_BYTES))
+        with contextlib.suppress(OSError, ConnectionEnded):
+            self._connection.shutdown(socket.SHUT_WR)
+            while at_most_bytes > 0:
+                at_most_bytes -= self._receive(portion, deadline_s)
+
+    def end(self, reason: str) -> None:
+        """Have the reading thread find the connection ended; it can still answer."""
+        self._end_reason = reason
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RD)
+
+    def cut(self) -> None:
+        """End reading and writing at once."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _fill(self, view: memoryview, deadline_s: float) -> None:
+        while view:
+            view = view[self._receive(view, deadline_s) :]
+
+    def _receive(self, view: memoryview, deadline_s: float) -> int:
+        remaining_s = deadline_s - time.monotonic()
+        if remaining_s <= 0:
+            raise TimeoutError
+        self._connection.settimeout(remaining_s)
+        count = self._connection.recv_into(view)
+        if not count:
+            raise ConnectionEnded(self._end_reason)
+        return count
+
+
+def _checked(header: bytearray, largest: Mapping[PduType, int]) -> tuple[PduType, int]:
+    number, length = HEADER.unpack(header)
+    try:
+        kind = PduType(number)
+    except ValueError as error:
+        raise ProtocolViolation(
+            AbortReason.UNRECOGNIZED_PDU, "a PDU of a type that there is not"
+        ) from error
+    if kind not in largest:
+        raise ProtocolViolation(AbortReason.UNEXPECTED_PDU, f"an unexpected {kind}")
+    if length > largest[kind]:
+        raise ProtocolViolation(AbortReason.INVALID_PARAMETER, f"{kind} longer than may be sent")
+    return kind, length

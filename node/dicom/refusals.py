@@ -1,0 +1,50 @@
+"""Log lines about connections that were turned away: whoever knocks without end fills no log."""
+
+from __future__ import annotations
+
+import time
+from threading import Lock
+from typing import Final
+
+from node.dicom.storage_service import Report
+
+_EVERY_S: Final = 1.0
+_REMEMBERED: Final = 1024
+
+
+class Refusals:
+    """Reports at most one line a second for each address and reason, with a count of those before.
+
+    The count stands on the next line. When a thousand addresses knock within a second, further
+    ones are not named.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._lock = Lock()
+        self._told: dict[tuple[str, str, str], tuple[float, int]] = {}
+        """When, and how many since then; from the oldest to the newest."""
+
+    def tell(self, message: str, *, peer: str, reason: str, **fields: str) -> None:
+        """Report a refusal, or count it."""
+        count = self._due((message, peer, reason))
+        if count:
+            shown = count if count > 1 else None
+            self._report(message, peer=peer, reason=reason, count=shown, **fields)
+
+    def _due(self, key: tuple[str, str, str]) -> int:
+        """How many are to be told of now; 0 for none."""
+        now_s = time.monotonic()
+        with self._lock:
+            told_at_s, since = self._told.get(key, (float("-inf"), 0))
+            if now_s - told_at_s < _EVERY_S:
+                self._told[key] = (told_at_s, since + 1)
+                return 0
+            self._told.pop(key, None)
+            if len(self._told) >= _REMEMBERED:
+                oldest = next(iter(self._told))
+                if now_s - self._told[oldest][0] < _EVERY_S:
+                    return 0
+                del self._told[oldest]
+            self._told[key] = (now_s, 0)
+            return since + 1
