@@ -10,6 +10,7 @@ import resource
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,15 @@ def test_the_share_that_is_done_rises_to_the_whole(rtx: TensorRtLibrary, bundle:
     assert shares == sorted(shares) and 0.0 < shares[0] < 0.5 and shares[-1] == 1.0
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell that starts something in the background has it ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_the_building(rtx: TensorRtLibrary, bundle: Bundle) -> None:
     """A signal of its own: raised without one, it would wait for the building to end."""
     graph = (bundle.folder / bundle.manifest.graphs.ecg.file).read_bytes()
