@@ -29,20 +29,20 @@ from benchmarks.shipped import NAME, Served, shipped_bundle
 from node.domain.identifiers import digest_of, sha256
 from pipelines.cardionets.published_bundle import Drawing, published_sampler
 from pipelines.cli.console import progress_bar
-from pipelines.datasets.training_set import SUBJECT_VALUES, TrainingSet
 from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.evaluation.bootstrap import Measured, resamples
+from pipelines.evaluation.cine import region_of_hearts
 from pipelines.evaluation.cine_measures import (
     WHOLE,
     Cine,
     Region,
     crop,
-    heart_region,
+    diversity,
     peak_signal_to_noise_db,
     sharpness,
 )
 from pipelines.evaluation.comparison import mean_of
-from pipelines.evaluation.drawings import reconstruct, true_cine
+from pipelines.evaluation.drawings import answer_to_ecg, reconstruct, true_cine
 from pipelines.evaluation.frechet import cine_features, frechet_distance
 from pipelines.layout_sampler import LayoutSampler
 from pipelines.runtime import Array
@@ -66,7 +66,7 @@ DRAWINGS: Final = {
 LOSS: Final = 0.01
 """Of quality, that counts as none."""
 SEED: Final = 1
-REGION_FROM: Final = 400
+VARIED: Final = 40
 
 Draw = Callable[[Array, str], Array]
 """A condition (1, C) and whose it is -> a cine (frames, rows, columns) in [0, 1]."""
@@ -88,6 +88,8 @@ class Way:
     """Squared distance from the true cines."""
     sharpness: float
     """Over that of the true cines as the autoencoder draws them."""
+    diversity: float
+    """Root mean square distance of two drawings for an ECG, mean of the first `VARIED` subjects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +131,10 @@ def measure_quality(runs: Path, subjects: int, progress: Progress) -> Quality:
     training, served = artefact_training(runs, NAME), Served.with_threads(1).pipeline
     data = training.data
     rows = data.cines_of(data.statement.test_part)[:subjects]
-    conditions = [_condition(served, data, row) for row in rows]
+    subjects_of_rows = [int(data.cine_subject[row]) for row in rows]
+    conditions = [answer_to_ecg(served, data, each)["condition"] for each in subjects_of_rows]
     true = [true_cine(data, row) for row in rows]
-    region = heart_region(data.cine[data.cines_of(data.statement.train_part)[:REGION_FROM]])
+    region = region_of_hearts(data)
     features = np.stack([cine_features(cine) for cine in true])
     again = [reconstruct(training.autoencoder(), cine[np.newaxis])[0] for cine in true]
     sharp = float(np.mean([sharpness(cine) for cine in again]))
@@ -140,11 +143,14 @@ def measure_quality(runs: Path, subjects: int, progress: Progress) -> Quality:
     for name, draw in _ways(Networks.read(NAME, runs=runs), served).items():
         task = progress.add_task(name, total=len(rows))
         cines, taken = [], []
-        for place, (condition, row) in enumerate(zip(conditions, rows, strict=True)):
+        for place, (condition, subject) in enumerate(
+            zip(conditions, subjects_of_rows, strict=True)
+        ):
             began = time.perf_counter()
-            cines.append(draw(condition, str(int(data.cine_subject[row]))))
+            cines.append(draw(condition, str(subject)))
             taken.append(time.perf_counter() - began)
             progress.update(task, completed=place + 1)
+        others = [draw(condition, "another") for condition in conditions[:VARIED]]
         score = partial(_score, cines, true, weights)
         found.append(
             Way(
@@ -156,6 +162,14 @@ def measure_quality(runs: Path, subjects: int, progress: Progress) -> Quality:
                 heart_psnr_db=score(peak_signal_to_noise_db, region),
                 frechet=frechet_distance(features, np.stack([cine_features(x) for x in cines])),
                 sharpness=float(np.mean([sharpness(cine) for cine in cines])) / sharp,
+                diversity=float(
+                    np.mean(
+                        [
+                            diversity(np.stack(two))
+                            for two in zip(cines[:VARIED], others, strict=True)
+                        ]
+                    )
+                ),
             )
         )
     return Quality(
@@ -207,13 +221,6 @@ def _ways(networks: Networks, served: EcgToCmr) -> Mapping[str, Draw]:
 
 def _drawn_by(sampler: LayoutSampler | Sampler) -> Draw:
     return lambda condition, subject: sampler.frames(condition, "evaluation", subject)
-
-
-def _condition(served: EcgToCmr, data: TrainingSet, row: int) -> NDArray[np.float32]:
-    """(1, C) of an ECG alone: nobody's age, sex or size is told."""
-    ecg = data.ecg[int(data.cine_subject[row])][np.newaxis].astype(np.float32)
-    unknown = np.zeros((1, SUBJECT_VALUES), np.float32)
-    return served.ecg.run({"ecg": ecg, "subject": unknown})["condition"]
 
 
 def shipped_graphs() -> str:

@@ -8,14 +8,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from importlib import import_module
 from multiprocessing import get_context, parent_process
 from typing import Final, TypeVar
 
 from node.domain.errors import ConfigurationError, DeviceError, Interrupted
 
 Made = TypeVar("Made")
-COMPOSING: Final = "node.workflow.compose"
 
 
 class SideProcesses:
@@ -118,7 +116,7 @@ def _begin_beside() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # before there is another thread
     for ending in (_obey_the_node, _end_with_the_node):
         threading.Thread(target=ending, daemon=True).start()
-    import_module(COMPOSING)
+    import node.workflow.compose  # noqa: F401  what takes longest, before the first ECG
 
 
 def _obey_the_node() -> None:

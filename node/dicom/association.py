@@ -66,7 +66,7 @@ class ListenerLimits:
     """For the rest of a PDU, for the next PDU within a message, and for taking an answer."""
     network_timeout_s: float
     """Between messages."""
-    maximum_instance_bytes: int = 64_000_000
+    maximum_instance_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -153,7 +153,7 @@ def evaluate_cines(
             data, population, rows, training.autoencoder(), samples=sampling.samples, bank=bank,
             each=lambda: tick(drawing),
         )  # fmt: skip
-    region = _heart(data)
+    region = region_of_hearts(data)
     sources = _sources(training, rows, again, model, ideal)
     scoring = 0.4 / (len(rows) * len(sources))
     scored = {
@@ -196,7 +196,8 @@ def evaluate_cines(
     return figures, gallery
 
 
-def _heart(data: TrainingSet) -> Region:
+def region_of_hearts(data: TrainingSet) -> Region:
+    """Where hearts move, in the training cines."""
     train = data.cines_of(data.statement.train_part)
     return heart_region(data.cine[train[:REGION_FROM]])
 

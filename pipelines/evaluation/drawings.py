@@ -80,9 +80,7 @@ def draw_by_model(
     ids = pipeline.manifest.field_ids
     for row in rows:
         subject = int(data.cine_subject[row])
-        ecg = data.ecg[subject][np.newaxis].astype(np.float32)
-        unknown = np.zeros((1, SUBJECT_VALUES), np.float32)
-        answer = pipeline.ecg.run({"ecg": ecg, "subject": unknown})
+        answer = answer_to_ecg(pipeline, data, subject)
         cines = pipeline.sampler.samples(answer["condition"], "evaluation", str(subject))
         drawn.append(_one(cines, cines.independent[:PAIRED]))
         if meter is not None:  # the set is simulated: every phenotype is there
@@ -95,6 +93,15 @@ def draw_by_model(
         end_volumes_ml=np.reshape(volumes, (-1, len(END_VOLUMES))),
         sample_volumes=measured,
     )
+
+
+def answer_to_ecg(
+    pipeline: EcgToCmr, data: TrainingSet, subject: int
+) -> dict[str, NDArray[np.float32]]:
+    """What the ECG graph says of a subject's ECG alone: no age, sex or size is told."""
+    ecg = data.ecg[subject][np.newaxis].astype(np.float32)
+    unknown = np.zeros((1, SUBJECT_VALUES), np.float32)
+    return pipeline.ecg.run({"ecg": ecg, "subject": unknown})
 
 
 def draw_ideally(

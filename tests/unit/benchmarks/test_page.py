@@ -137,7 +137,7 @@ def way(name: str, *, ssim: float, frechet: float) -> Way:
 
     return Way(
         name=name, seconds=0.1, ssim=mean(ssim), psnr_db=mean(17.0), heart_ssim=mean(ssim),
-        heart_psnr_db=mean(16.0), frechet=frechet, sharpness=1.0,
+        heart_psnr_db=mean(16.0), frechet=frechet, sharpness=1.0, diversity=0.1,
     )  # fmt: skip
 
 

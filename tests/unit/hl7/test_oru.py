@@ -247,6 +247,11 @@ def test_hl7apy_finds_nothing_wrong_when_it_parses_the_bytes_again(version: str)
     assert read_header(message).version == version
 
 
+def test_spaces_alone_are_no_number_of_an_order() -> None:
+    message = oru(order=Order(placer_order_number="\x01 ", accession_number="A-2"))
+    assert b"\rORC|RE\r" in message
+
+
 def test_what_the_structure_does_not_allow_never_leaves() -> None:
     """OBX-11 is required; only a profile that nothing validated leaves it out."""
     without_status = Profile().model_copy(update={"result_status": ""})

@@ -31,6 +31,7 @@ LIMITS = ListenerLimits(
     acse_timeout_s=5,
     dimse_timeout_s=5,
     network_timeout_s=5,
+    maximum_instance_bytes=64_000_000,
 )
 STORESCU = "/usr/bin/storescu"
 
