@@ -19,7 +19,19 @@ LIMITS = ListenerLimits(
     acse_timeout_s=5,
     dimse_timeout_s=5,
     network_timeout_s=5,
+    maximum_instance_bytes=64_000_000,
 )
+
+
+USER, PROVIDER = 0, 2
+"""Who aborts. Source: DICOM PS3.8 table 9-26."""
+UNRECOGNIZED, UNEXPECTED, UNEXPECTED_PARAMETER, INVALID = 1, 2, 5, 6
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+def aborted(source: int, reason: int) -> tuple[int, bytes]:
+    """What a caller then receives."""
+    return 0x07, bytes((0, 0, source, reason))
 
 
 class Listening:

@@ -211,3 +211,9 @@ def items_of(body: bytes) -> Iterable[tuple[int, bytes]]:
         kind, length = struct.unpack_from(">BxH", body)
         yield kind, body[4 : 4 + length]
         body = body[4 + length :]
+
+
+def mid_dataset(then: bytes) -> bytes:
+    """A C-STORE request whose data set is due, and then this."""
+    asked = command(1, with_dataset=True, sop_class=TWELVE_LEAD_ECG, sop_instance=b"1.2")
+    return data(value(1, asked, is_command=True)) + then
