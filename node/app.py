@@ -6,10 +6,12 @@ import fcntl
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from node.dicom.part10 import MAX_INFLATED_BYTES
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
 from node.dicom.scu import StorageScu
 from node.dicom.template import load_templates
@@ -34,6 +36,7 @@ from node.workflow.deliver import Postman, RetryPolicy
 from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
+from node.workflow.refused import RefusalBook
 from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.catalog import Served
 
@@ -79,6 +82,8 @@ def build_peers(settings: Settings) -> tuple[Peer, ...]:
         Peer(
             ae_title=peer.ae_title,
             networks=tuple(ip_network(str(network)) for network in peer.networks),
+            called_ae=peer.called_ae,
+            may=frozenset(peer.may),
         )
         for peer in settings.dicom.peers
     )
@@ -131,8 +136,13 @@ class Node:
         self._work = EngineUnitOfWork(self._database)
         self._senders = {name: build_sender(settings, name) for name in settings.destinations}
         self._intake = Intake(
-            spool=self._spool, work=self._work, telemetry=self.journal, clock=utc_now
+            spool=self._spool,
+            work=self._work,
+            telemetry=self.journal,
+            clock=utc_now,
+            maximum_bytes=min(settings.dicom.maximum_instance_mb * 1_000_000, MAX_INFLATED_BYTES),
         )
+        self._refused = RefusalBook(work=self._work, telemetry=self.journal, clock=utc_now)
         at_once = settings.model.at_once
         self._side = SideProcesses(min(at_once, available_cores())) if at_once > 1 else None
         self._runner = self._build_runner()
@@ -163,6 +173,7 @@ class Node:
             if self._side is not None:
                 self._start("side processes", self._side.start, self._side.stop)
             self._start("engine", self._runner.start, self._runner.stop)
+            self._start("refused callers", self._refused.start, self._refused.stop)
             self._start("dicom", self._scp.start, self._scp.stop)
             self._start("hl7", self._listener.start, self._listener.stop)
             self.ports["web"] = self._web.start()
@@ -249,6 +260,8 @@ class Node:
             ),
             accept=self._intake.accept,
             report=self.journal.event,
+            warn=partial(self.journal.event, level=Level.WARNING),
+            note=self._refused.note,
         )
 
     def _report_choice(self, served: Served) -> None:

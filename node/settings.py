@@ -12,10 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from node.domain.caller import Permission
 from node.domain.errors import ConfigurationError
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
 """1 to 16 characters, no backslash, no control characters. Source: DICOM PS3.5 table 6.2-1."""
+AETitlePattern = Annotated[str, Field(min_length=1, max_length=64)]
+"""An AE title with the wildcards "*", "?" and "[...]"; "[*]" is the character itself."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 BundleChoice = Annotated[str, Field(pattern=r"^[^/]+(/[^/]+)?$")]
 """A bundle's name, and after a slash one of its presets."""
@@ -27,8 +30,10 @@ class _Table(BaseModel):
 
 
 class PeerSettings(_Table):
-    ae_title: Annotated[str, Field(min_length=1, max_length=16)]
+    ae_title: AETitlePattern
     networks: tuple[IPv4Network | IPv6Network, ...] = Field(min_length=1)
+    called_ae: AETitlePattern = "*"
+    may: tuple[Permission, ...] = Field(default=tuple(Permission), min_length=1)
 
 
 class DicomSettings(_Table):

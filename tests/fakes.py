@@ -16,6 +16,7 @@ from node.store import tables
 from node.store.messages import Messages
 from node.store.outbox import Outbox
 from node.store.received import Jobs
+from node.store.refused import RefusedCallers
 from node.workflow.ports import Level
 
 
@@ -57,6 +58,7 @@ class MemoryTransaction:
         self.jobs = Jobs(connection)
         self.outbox = Outbox(connection)
         self.messages = Messages(connection)
+        self.refused = RefusedCallers(connection)
         self._queue = queue
 
     def enqueue_job(self, job_id: int, *, run: int) -> None:
@@ -75,7 +77,9 @@ class MemoryUnitOfWork:
     """`ports.UnitOfWork` over SQLite in memory; what a failed block queued is forgotten."""
 
     def __init__(self) -> None:
-        self._engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+        self._engine = sa.create_engine(
+            "sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False}
+        )
         tables.metadata.create_all(self._engine)
         self.queue: list[tuple[Any, ...]] = []
 

@@ -28,6 +28,7 @@ from node.dicom.negotiation import (
     ae_title,
     agree,
     objection,
+    permissions,
 )
 from node.dicom.pdu import (
     PduType,
@@ -42,6 +43,7 @@ from node.dicom.pdu_stream import ConnectionEnded, PduStream
 from node.dicom.places import Places
 from node.dicom.refusals import Refusals
 from node.dicom.storage_service import Accept, Report, StorageService
+from node.domain.caller import Permission
 from node.domain.instance import Origin
 
 _LARGEST_REQUEST_BYTES: Final = 65536
@@ -52,6 +54,11 @@ _PART_WITHIN_S: Final = 1.0
 _PART_BYTES: Final = 1 << 20
 """What is read and thrown away of a peer that has been told to go."""
 _CONTEXTS_NAMED: Final = 16
+_DENIED: Final = {
+    permission: f"no entry of dicom.peers that admits this caller lets it {permission.value}; add "
+    f'"{permission.value}" to its may'
+    for permission in Permission
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +85,8 @@ class Acceptor:
     limits: ListenerLimits
     accept: Accept
     report: Report
+    warn: Report
+    """Like `report`, of what somebody should look at."""
     refusals: Refusals
     places: Places
 
@@ -110,7 +119,7 @@ class Association:
             elif self._origin is not None:
                 self._broken("the peer closed the connection without a release", None)
         except Exception as error:  # the association's boundary: failing closed
-            self._acceptor.report("association failed", error=error, peer=self._stream.address)
+            self._acceptor.warn("association failed", error=error, peer=self._stream.address)
             self._part(encode_abort(None))
 
     def _negotiate(self) -> tuple[AssociateRequest, Agreement, Origin] | None:
@@ -127,14 +136,15 @@ class Association:
             called_ae=ae_title(request.called_ae),
             peer=self._stream.address,
         )
-        rejection = objection(request, origin.peer, self._acceptor.ae_titles, self._acceptor.peers)
+        peers = self._acceptor.peers
+        rejection = objection(request, origin, self._acceptor.ae_titles, peers)
         if rejection is None and not self._acceptor.places.associate(self._stream):
             rejection = Rejection.FULL
         if rejection is not None:
             self._reject(rejection, origin)
             return None
         self._origin = origin
-        agreement = agree(request)
+        agreement = agree(request, permissions(peers, origin))
         self._report_agreement(agreement, origin)
         answer = encode_accept(
             request, agreement.results, agreement.roles, self._limits.maximum_pdu_bytes
@@ -147,7 +157,10 @@ class Association:
         limits = self._limits
         assembler = RequestAssembler(agreement.accepted, limits.maximum_instance_bytes)
         service = StorageService(
-            origin=origin, accept=self._acceptor.accept, report=self._acceptor.report
+            origin=origin,
+            may=agreement.may,
+            accept=self._acceptor.accept,
+            report=self._acceptor.warn,
         )
         largest = {
             PduType.P_DATA_TF: limits.maximum_pdu_bytes + _SLACK_BYTES,
@@ -204,6 +217,14 @@ class Association:
             called_ae=origin.called_ae,
             peer=origin.peer,
         )
+        for permission in agreement.denied:
+            self._acceptor.refusals.tell(
+                "permission refused",
+                calling_ae=origin.calling_ae,
+                called_ae=origin.called_ae,
+                peer=origin.peer,
+                reason=_DENIED[permission],
+            )
         for sop_class_uid, reason in islice(agreement.refused.items(), _CONTEXTS_NAMED):
             self._acceptor.report(
                 "presentation context refused",

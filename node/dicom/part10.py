@@ -21,7 +21,7 @@ from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag
 from pydicom.values import convert_SQ, convert_string
 
-from node.domain.errors import MalformedInstance, UnsupportedInstance
+from node.domain.errors import MalformedInstance, OversizedInstance, UnsupportedInstance
 from node.domain.identifiers import derived_uid
 
 # pydicom's warnings and log lines quote values, which may be the patient's. Values are checked by
@@ -93,12 +93,14 @@ def encode_part10(
     return PREAMBLE + group_length + elements + dataset_bytes
 
 
-def read_part10(content: bytes) -> Dataset:
+def read_part10(content: bytes, *, maximum_bytes: int = MAX_INFLATED_BYTES) -> Dataset:
     """The data set of a PS3.10 file; values are decoded when they are looked at.
 
+    maximum_bytes: what a deflated data set may inflate to.
     Raises MalformedInstance (not DICOM, no transfer syntax, cut short, nothing in it, cannot be
-    parsed) and UnsupportedInstance (big endian or compressed). The instance named by the file meta
-    information is not compared with the data set's: cath lab systems write another one.
+    parsed), OversizedInstance and UnsupportedInstance (big endian or compressed). The instance
+    named by the file meta information is not compared with the data set's: cath lab systems write
+    another one.
     Source: DICOM PS3.10 §7, PS3.5 §7 and A.5.
     """
     if content[128:132] != b"DICM":
@@ -107,7 +109,7 @@ def read_part10(content: bytes) -> Dataset:
     transfer_syntax_uid = _uid(meta.get(0x00020010))
     if not transfer_syntax_uid:
         raise MalformedInstance("the file meta information names no transfer syntax; send it again")
-    encoded = _little_endian(rest, transfer_syntax_uid, MAX_INFLATED_BYTES)
+    encoded = _little_endian(rest, transfer_syntax_uid, maximum_bytes)
     return _parse(encoded, transfer_syntax_uid)
 
 
@@ -209,7 +211,10 @@ def _little_endian(
     if head_only or inflater.eof:
         return inflated
     if inflater.unconsumed_tail:
-        raise MalformedInstance(f"the data set inflates to more than {limit_bytes} bytes")
+        raise OversizedInstance(
+            f"the data set inflates to more than {limit_bytes} bytes; send less, or raise "
+            "dicom.maximum_instance_mb"
+        )
     raise MalformedInstance("the deflated data set is cut short; send the instance again")
 
 

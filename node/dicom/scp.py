@@ -13,11 +13,11 @@ from node.dicom.association import Acceptor, Association, ListenerLimits
 from node.dicom.negotiation import Peer
 from node.dicom.pdu_stream import PduStream
 from node.dicom.places import WITHOUT_ASSOCIATION, Places
-from node.dicom.refusals import Refusals
+from node.dicom.refusals import Note, Refusals
 from node.dicom.storage_service import Accept, Report
 from node.domain.errors import ConfigurationError
 
-__all__ = ["Accept", "ListenerLimits", "Peer", "Report", "StorageScp"]
+__all__ = ["Accept", "ListenerLimits", "Note", "Peer", "Report", "StorageScp"]
 
 _BACKLOG: Final = 128
 _LOOK_AGAIN_S: Final = 0.1
@@ -43,9 +43,12 @@ class StorageScp:
         limits: ListenerLimits,
         accept: Accept,
         report: Report,
+        warn: Report,
+        note: Note,
     ) -> None:
+        """report: of what happens; warn: of what somebody should look at; note: of refusals."""
         self._address = (host, port)
-        self._refusals = Refusals(report)
+        self._refusals = Refusals(warn, note)
         self._places = Places(limits.maximum_associations)
         self._acceptor = Acceptor(
             ae_titles=tuple(ae_titles),
@@ -53,6 +56,7 @@ class StorageScp:
             limits=limits,
             accept=accept,
             report=report,
+            warn=warn,
             refusals=self._refusals,
             places=self._places,
         )

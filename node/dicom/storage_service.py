@@ -10,10 +10,12 @@ from node.dicom import dimse
 from node.dicom.command_set import CommandField, encode_response
 from node.dicom.message import Request
 from node.dicom.pdu import printable
+from node.domain.caller import Permission
 from node.domain.errors import (
     CardioNodeError,
     InputError,
     MalformedInstance,
+    OversizedInstance,
     UnsupportedInstance,
 )
 from node.domain.instance import Origin
@@ -47,8 +49,11 @@ class Accept(Protocol):
 class StorageService:
     """Answers requests of one association, a C-STORE with success only after `accept` returned."""
 
-    def __init__(self, *, origin: Origin, accept: Accept, report: Report) -> None:
+    def __init__(
+        self, *, origin: Origin, may: frozenset[Permission], accept: Accept, report: Report
+    ) -> None:
         self._origin = origin
+        self._may = may
         self._accept = accept
         self._report = report
 
@@ -56,7 +61,7 @@ class StorageService:
         """The response's command set."""
         command = request.command
         if command.field is CommandField.C_ECHO:  # on a context of whatever SOP class
-            status = dimse.SUCCESS
+            status = dimse.SUCCESS if Permission.ECHO in self._may else dimse.NOT_AUTHORISED
         elif (
             command.field is CommandField.C_STORE
             and request.context.abstract_syntax in dimse.ECG_STORAGE
@@ -127,7 +132,7 @@ def _objection(request: Request) -> tuple[int, InputError] | None:
             "the SOP Instance UID is missing or is no UID; check the sender"
         )
     if request.is_oversized:
-        return dimse.OUT_OF_RESOURCES, UnsupportedInstance(
+        return dimse.OUT_OF_RESOURCES, OversizedInstance(
             "the data set is larger than dicom.maximum_instance_mb; raise it, or send less"
         )
     if not request.dataset_bytes:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.dicom.part10 import check_storable, encode_part10, read_part10, source_digest
+from node.dicom.part10 import (
+    MAX_INFLATED_BYTES,
+    check_storable,
+    encode_part10,
+    read_part10,
+    source_digest,
+)
 from node.domain.errors import InputError
 from node.domain.instance import Origin, ReceivedInstance
 from node.hl7.listener import acknowledge
@@ -21,6 +27,8 @@ class Intake:
     work: UnitOfWork
     telemetry: Telemetry
     clock: Clock
+    maximum_bytes: int = MAX_INFLATED_BYTES
+    """Of a data set once it is inflated."""
 
     def accept(
         self,
@@ -35,7 +43,8 @@ class Intake:
 
         The same instance again changes nothing. Another content under a known SOP Instance UID is
         kept beside it and flagged, never processed.
-        Raises MalformedInstance (nothing was kept: the sender still has it), StorageError.
+        Raises MalformedInstance, UnsupportedInstance (nothing was kept: the sender still has it),
+        StorageError.
         """
         check_storable(
             dataset_bytes,
@@ -50,7 +59,7 @@ class Intake:
             transfer_syntax_uid=transfer_syntax_uid,
         )
         # Read whole, so that one cut short on its way is refused while the sender still has it.
-        read_part10(content)
+        read_part10(content, maximum_bytes=self.maximum_bytes)
         instance = ReceivedInstance(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
+from node.domain.caller import Refusal
 from tests.ecg_instances import instances
 from tests.wire.dicom.raw_scu import RawScu
 
@@ -26,6 +27,7 @@ LIMITS = ListenerLimits(
 USER, PROVIDER = 0, 2
 """Who aborts. Source: DICOM PS3.8 table 9-26."""
 UNRECOGNIZED, UNEXPECTED, UNEXPECTED_PARAMETER, INVALID = 1, 2, 5, 6
+LOOPBACK = (ip_network("127.0.0.0/8"),)
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
 
@@ -37,18 +39,23 @@ def aborted(source: int, reason: int) -> tuple[int, bytes]:
 class Listening:
     """A listener for CARDIONODE that admits everybody of this machine."""
 
-    def __init__(self, *, calling_ae: str = "*", **limits: float) -> None:
+    def __init__(
+        self, *, calling_ae: str = "*", peers: Sequence[Peer] | None = None, **limits: float
+    ) -> None:
         self.accepted: list[dict[str, Any]] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
+        self.refusals: list[Refusal] = []
         self.before_accepting: Callable[[], None] = lambda: None
         self.scp = StorageScp(
             ae_titles=["CARDIONODE", "SECOND"],
             host="127.0.0.1",
             port=0,
-            peers=[Peer(ae_title=calling_ae, networks=(ip_network("127.0.0.0/8"),))],
+            peers=peers or [Peer(ae_title=calling_ae, networks=LOOPBACK)],
             limits=replace(LIMITS, **limits),  # type: ignore[arg-type]
             accept=self._accept,
-            report=lambda message, **fields: self.reports.append((message, fields)),
+            report=self._report,
+            warn=self._report,
+            note=self.refusals.append,
         )
 
     def __enter__(self) -> Listening:
@@ -61,6 +68,9 @@ class Listening:
     def _accept(self, dataset_bytes: bytes, **fields: Any) -> None:
         self.before_accepting()
         self.accepted.append({"bytes": dataset_bytes, **fields})
+
+    def _report(self, message: str, **fields: Any) -> None:
+        self.reports.append((message, fields))
 
     def scu(self, **options: Any) -> RawScu:
         return RawScu(self.scp.port, **options)
