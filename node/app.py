@@ -296,7 +296,7 @@ class Node:
         running = {name for name, _ in self._started}
         if not running >= {"engine", "dicom", "hl7", "web"}:
             problems.append("the node is starting or stopping")
-        if self._spool.free_bytes() < self._settings.storage.minimum_free_mb * 1_000_000:
+        if not self._spool.has_room():
             problems.append("the disk of the spool is nearly full: new instances are refused")
         return problems
 
