@@ -39,6 +39,7 @@ class MemorySpool:
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
         self.error: StorageError | None = None
+        self.read = 0
 
     def put(self, content: bytes) -> str:
         if self.error is not None:
@@ -48,6 +49,7 @@ class MemorySpool:
         return digest
 
     def get(self, digest: str) -> bytes:
+        self.read += 1
         return self.kept[digest]
 
 

@@ -87,8 +87,12 @@ class Intake:
     def _enter(self, transaction: Transaction, instance: ReceivedInstance) -> tuple[int, str]:
         earlier = transaction.jobs.of_instance(instance.sop_instance_uid)
         for job in earlier:
-            if self._is_same(job, instance):
+            if job.content_digest == instance.content_digest:
                 return job.job_id, DUPLICATE
+        # The first alone is compared in depth: however many contents come under one UID, the next
+        # one costs the same, and others wait for this transaction.
+        if earlier and self._is_same(earlier[0], instance):
+            return earlier[0].job_id, DUPLICATE
         if earlier:
             first = earlier[0].job_id
             reason = f"job {first} holds another content under this SOP Instance UID"
@@ -98,9 +102,7 @@ class Intake:
         return job_id, ACCEPTED
 
     def _is_same(self, job: Job, instance: ReceivedInstance) -> bool:
-        """Whether the job's bytes are this ECG, be it in another encoding."""
-        if job.content_digest == instance.content_digest:
-            return True
+        """Whether the job's bytes are this ECG in another encoding."""
         try:
             kept = source_digest(read_part10(self.spool.get(job.content_digest)))
             return kept == source_digest(read_part10(instance.content))
