@@ -15,6 +15,7 @@ from pydicom import config, datadict
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import data_element_generator
 from pydicom.filewriter import write_data_element
@@ -60,6 +61,7 @@ BINARY_VRS: Final = frozenset(
 ) | {"OB or OW", "US or SS", "US or OW", "US or SS or OW"}
 _UNREADABLE = (  # what pydicom raises on bytes that are not a data set
     AttributeError,
+    BytesLengthException,
     EOFError,
     LookupError,
     NotImplementedError,
