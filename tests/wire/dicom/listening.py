@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
-from node.dicom.scp import ListenerLimits, Peer, StorageScp
+from node.dicom.scp import Accept, ListenerLimits, Peer, StorageScp
 from node.domain.caller import Refusal
 from tests.ecg_instances import instances
 from tests.wire.dicom.raw_scu import RawScu
@@ -40,7 +40,12 @@ class Listening:
     """A listener for CARDIONODE that admits everybody of this machine."""
 
     def __init__(
-        self, *, calling_ae: str = "*", peers: Sequence[Peer] | None = None, **limits: float
+        self,
+        *,
+        calling_ae: str = "*",
+        peers: Sequence[Peer] | None = None,
+        accept: Accept | None = None,
+        **limits: float,
     ) -> None:
         self.accepted: list[dict[str, Any]] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
@@ -52,7 +57,7 @@ class Listening:
             port=0,
             peers=peers or [Peer(ae_title=calling_ae, networks=LOOPBACK)],
             limits=replace(LIMITS, **limits),  # type: ignore[arg-type]
-            accept=self._accept,
+            accept=accept or self._accept,
             report=self._report,
             warn=self._report,
             note=self.refusals.append,
