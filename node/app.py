@@ -15,6 +15,7 @@ from node.dicom.scu import StorageScu
 from node.dicom.template import load_templates
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import CardioNodeError, ConfigurationError
+from node.domain.form import DEFAULT_FORM
 from node.engine.runner import Runner
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.listener import MllpListener
@@ -91,6 +92,7 @@ def build_routing(settings: Settings) -> Routing:
             name=name,
             kind=DestinationKind(each.kind),
             profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
+            form=each.form if isinstance(each, DicomDestinationSettings) else DEFAULT_FORM,
         )
         for name, each in settings.destinations.items()
     }

@@ -31,11 +31,7 @@ class PacsStandIn:
         ae = AE(ae_title=self.ae_title)
         ae.maximum_associations = 50
         ae.add_supported_context(dimse.VERIFICATION)
-        for sop_class_uid in (
-            *dimse.ECG_STORAGE,
-            dimse.MULTI_FRAME_GRAYSCALE_BYTE_SC,
-            dimse.COMPREHENSIVE_3D_SR,
-        ):
+        for sop_class_uid in (*dimse.ECG_STORAGE, *dimse.RESULT_STORAGE):
             ae.add_supported_context(sop_class_uid, dimse.RECEIVED_TRANSFER_SYNTAXES)
         handlers: list[EventHandlerType] = [(evt.EVT_C_STORE, self._on_store)]
         self._server = ae.start_server(self._address, block=False, evt_handlers=handlers)

@@ -15,9 +15,8 @@ RIS = Destination(name="RIS", kind=DestinationKind.HL7)
 
 def owed(*rules: RoutingRule) -> list[tuple[str, str]]:
     routing = Routing(rules=rules, destinations={"PACS": PACS, "VNA": VNA, "RIS": RIS})
-    return [
-        (receiver.name, kind.value) for receiver, kind in routing.receivers(ORIGIN, ECG, ResultKind)
-    ]
+    decided = routing.decide(ORIGIN, ECG)
+    return [(receiver.name, kind.value) for receiver, kind in decided.receivers(ResultKind)]
 
 
 def test_a_destination_gets_what_its_protocol_carries() -> None:

@@ -70,7 +70,7 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 def results(source: Dataset, folder: Path) -> dict[str, Path]:
     """The three kinds of object, written."""
     cine = CineReference(
-        sop_class_uid=CINE_CLASS, sop_instance_uid="2.25.11", series_instance_uid="2.25.12"
+        sop_class_uid=CINE_CLASS, sop_instance_uids=("2.25.11",), series_instance_uid="2.25.12"
     )
     contents = {
         "cine": build_cine(
