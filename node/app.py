@@ -10,8 +10,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from node.dicom.scp import ListenerLimits, Peer, StorageScp
-from node.dicom.scu import StorageScu
+from node.dicom.scp import ListenerLimits, Peer, Report, StorageScp
+from node.dicom.scu import StorageScu, keep_quiet
 from node.dicom.template import load_templates
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import CardioNodeError, ConfigurationError
@@ -61,8 +61,10 @@ def profile_of(destination: Hl7DestinationSettings) -> Profile:
         ) from error
 
 
-def build_sender(settings: Settings, name: str) -> StorageScu | Hl7Sender:
-    """What carries results to a destination."""
+def build_sender(
+    settings: Settings, name: str, report: Report = keep_quiet
+) -> StorageScu | Hl7Sender:
+    """What carries results to a destination. Raises ConfigurationError."""
     destination = settings.destinations[name]
     if isinstance(destination, DicomDestinationSettings):
         return StorageScu(
@@ -70,6 +72,8 @@ def build_sender(settings: Settings, name: str) -> StorageScu | Hl7Sender:
             called_ae=destination.ae_title,
             host=destination.host,
             port=destination.port,
+            compression=destination.compression,
+            report=report,
         )
     return Hl7Sender(destination.host, destination.port)
 
@@ -131,7 +135,9 @@ class Node:
         self._database = open_database(settings, home)
         self._database.prepare()
         self._work = EngineUnitOfWork(self._database)
-        self._senders = {name: build_sender(settings, name) for name in settings.destinations}
+        self._senders = {
+            name: build_sender(settings, name, self.journal.event) for name in settings.destinations
+        }
         self._intake = Intake(
             spool=self._spool, work=self._work, telemetry=self.journal, clock=utc_now
         )
