@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from node.dicom.cine import build_cine, build_frames
 from node.dicom.structured_report import REPORT_CLASSES, build_no_result_report, build_report
 from node.dicom.template import Templates
+from node.dicom.validation import check_results
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.ecg import Finding
 from node.domain.form import CineForm, ReportForm, ResultForm
@@ -20,12 +21,17 @@ from node.workflow.naming import FIRST_REVISION, Naming, Source
 def compose_objects(
     prediction: Prediction, source: Source, templates: Templates, form: ResultForm
 ) -> tuple[ResultObject, ...]:
-    """The DICOM results of a prediction: the cine where the bundle offers one, and the report."""
+    """The DICOM results of a prediction: the cine where the bundle offers one, and the report.
+
+    Raises InvalidResult: nothing that breaks the standard leaves.
+    """
     naming = Naming(source, prediction.model, templates, form)
-    return (
+    objects = (
         *_cine(prediction, source, templates, form, naming),
         *_report(prediction, source, templates, form, naming),
     )
+    check_results(objects, source.dataset, source.study, naming.filing)
+    return objects
 
 
 def compose_no_result(
@@ -50,7 +56,9 @@ def compose_no_result(
         form=form.report,
         filing=naming.filing,
     )
-    return (_object(ResultKind.REPORT, REPORT_CLASSES[form.report], uid, content),)
+    objects = (_object(ResultKind.REPORT, REPORT_CLASSES[form.report], uid, content),)
+    check_results(objects, source.dataset, source.study, naming.filing)
+    return objects
 
 
 def compose_message(
