@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -12,9 +13,10 @@ from node.dicom.study import read_study
 from node.dicom.template import load_templates
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm, StudyForm
+from node.domain.prediction import Prediction
 from node.workflow.compose import compose_objects
 from node.workflow.naming import Source
-from tests.result_phantom import ecg_head, prediction
+from tests.result_phantom import DISEASES, ESTIMATES, ecg_head, prediction
 
 TEMPLATES = load_templates()
 FORMS = [
@@ -22,6 +24,11 @@ FORMS = [
     for cine, report, study in product(CineForm, ReportForm, StudyForm)
 ]
 """All but for the character sets."""
+
+
+def brief() -> Prediction:
+    """A prediction with one of each: judges that are slow take it as well as a long one."""
+    return replace(prediction(), estimates=ESTIMATES[-2:-1], diseases=DISEASES[:1])
 
 
 def source_of(dataset: Dataset) -> Source:
