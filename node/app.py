@@ -10,11 +10,12 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from node.dicom.scp import ListenerLimits, Peer, StorageScp
-from node.dicom.scu import StorageScu
+from node.dicom.scp import ListenerLimits, Peer, Report, StorageScp
+from node.dicom.scu import StorageScu, keep_quiet
 from node.dicom.template import load_templates
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import CardioNodeError, ConfigurationError
+from node.domain.form import DEFAULT_FORM
 from node.engine.runner import Runner
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.listener import MllpListener
@@ -60,8 +61,10 @@ def profile_of(destination: Hl7DestinationSettings) -> Profile:
         ) from error
 
 
-def build_sender(settings: Settings, name: str) -> StorageScu | Hl7Sender:
-    """What carries results to a destination."""
+def build_sender(
+    settings: Settings, name: str, report: Report = keep_quiet
+) -> StorageScu | Hl7Sender:
+    """What carries results to a destination. Raises ConfigurationError."""
     destination = settings.destinations[name]
     if isinstance(destination, DicomDestinationSettings):
         return StorageScu(
@@ -69,6 +72,8 @@ def build_sender(settings: Settings, name: str) -> StorageScu | Hl7Sender:
             called_ae=destination.ae_title,
             host=destination.host,
             port=destination.port,
+            compression=destination.compression,
+            report=report,
         )
     return Hl7Sender(destination.host, destination.port)
 
@@ -91,6 +96,7 @@ def build_routing(settings: Settings) -> Routing:
             name=name,
             kind=DestinationKind(each.kind),
             profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
+            form=each.form if isinstance(each, DicomDestinationSettings) else DEFAULT_FORM,
         )
         for name, each in settings.destinations.items()
     }
@@ -129,7 +135,9 @@ class Node:
         self._database = open_database(settings, home)
         self._database.prepare()
         self._work = EngineUnitOfWork(self._database)
-        self._senders = {name: build_sender(settings, name) for name in settings.destinations}
+        self._senders = {
+            name: build_sender(settings, name, self.journal.event) for name in settings.destinations
+        }
         self._intake = Intake(
             spool=self._spool, work=self._work, telemetry=self.journal, clock=utc_now
         )

@@ -13,6 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from node.domain.errors import ConfigurationError
+from node.domain.form import (
+    CharacterSet,
+    CineForm,
+    Compression,
+    ReportForm,
+    ResultForm,
+    StudyForm,
+)
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
 """1 to 16 characters, no backslash, no control characters. Source: DICOM PS3.5 table 6.2-1."""
@@ -96,6 +104,21 @@ class DicomDestinationSettings(_DestinationSettings):
     kind: Literal["dicom"]
     ae_title: AETitle
     calling_ae: AETitle | None = None
+    cine: CineForm = CineForm.GRAYSCALE
+    report: ReportForm = ReportForm.COMPREHENSIVE_3D
+    study: StudyForm = StudyForm.SAME
+    character_set: CharacterSet = CharacterSet.UTF_8
+    compression: Compression = Compression.NONE
+
+    @property
+    def form(self) -> ResultForm:
+        """How its results are composed."""
+        return ResultForm(
+            cine=self.cine,
+            report=self.report,
+            study=self.study,
+            character_set=self.character_set,
+        )
 
 
 class Hl7DestinationSettings(_DestinationSettings):

@@ -80,7 +80,7 @@ def demo(
         log = (Path(folder) / "node.log").read_text(encoding="utf-8")
     results = _collect(deliveries, stored, messages)
     record = read_ecg(read_part10(content)) if job.state is JobState.COMPLETED else None
-    write_results(out, results, record)
+    write_results(out, {kind: [content] for kind, content in results.items()}, record)
     (out / "node.log").write_text(log, encoding="utf-8")
     _show(console, job, deliveries, results, out)
     delivered = {each.kind for each in deliveries if each.state is DeliveryState.DELIVERED}

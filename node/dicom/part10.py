@@ -111,6 +111,11 @@ def read_part10(content: bytes) -> Dataset:
     return _parse(encoded, transfer_syntax_uid)
 
 
+def dataset_bytes(content: bytes) -> bytes:
+    """The data set of a PS3.10 file as it is encoded. Raises MalformedInstance."""
+    return _split_file_meta(content)[1]
+
+
 def check_storable(
     dataset_bytes: bytes, *, transfer_syntax_uid: str, sop_class_uid: str, sop_instance_uid: str
 ) -> None:

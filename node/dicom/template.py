@@ -56,6 +56,8 @@ class ReportTexts:
 class ReportTemplate:
     """report.toml."""
 
+    study_description: str
+    """Of a study of its own, where results are not filed in the ECG's."""
     series_description: str
     series_number: int
     instance_number: int
@@ -307,6 +309,7 @@ def _unit(entry: _Table, units: _Table) -> Code:
 def _report(table: _Table) -> ReportTemplate:
     texts = table.table("text")
     return ReportTemplate(
+        study_description=table.text("study_description", LONG_STRING),
         series_description=table.text("series_description", LONG_STRING),
         series_number=table.number("series_number"),
         instance_number=table.number("instance_number"),

@@ -10,6 +10,7 @@
     ├── ConfigurationError         permanent   the administrator has to change a setting
     ├── BundleError                permanent   a model bundle that must not be served
     ├── PredictionError            permanent   the model gave something that is not an answer
+    ├── InvalidResult              permanent   a finished object breaks the standard: it is held
     ├── DeviceError                transient   a runtime or its device is missing or has failed
     ├── Interrupted                transient   the node stops; work goes on at the next start
     ├── StorageError               transient   spool or database did not take the bytes
@@ -85,6 +86,10 @@ class BundleError(CardioNodeError):
 
 class PredictionError(CardioNodeError):
     code = "prediction"
+
+
+class InvalidResult(CardioNodeError):
+    code = "invalid-result"
 
 
 class DeviceError(CardioNodeError):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with each change of a table; a node refuses a database newer than itself."""
 
 
@@ -87,7 +87,7 @@ delivery = sa.Table(
     sa.Column("settled_at", UtcDateTime),
     sa.Column("error_code", sa.String(64)),
     sa.Column("error_message", sa.String(1024)),
-    sa.UniqueConstraint("job_id", "kind", "destination"),
+    sa.UniqueConstraint("job_id", "identifier", "destination"),
     sqlite_autoincrement=True,
 )
 

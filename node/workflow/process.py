@@ -17,10 +17,12 @@ from node.dicom.waveform import read_ecg, read_subject
 from node.domain.delivery import JobState, ResultKind, ResultObject
 from node.domain.ecg import ECGRecord, Finding, QualityReport, Severity
 from node.domain.errors import CardioNodeError, InputError, Kind, MalformedInstance
+from node.domain.form import ResultForm
 from node.domain.prediction import ModelIdentity, Prediction
 from node.ecg.conditioning import trim_calibration_pulse
 from node.ecg.quality import assess
-from node.workflow.compose import Source, compose_message, compose_no_result, compose_objects
+from node.workflow.compose import compose_message, compose_no_result, compose_objects
+from node.workflow.naming import Source
 from node.workflow.ports import Clock, Level, ObjectStore, Run, Telemetry, UnitOfWork, here
 from node.workflow.reconcile import reconcile
 from node.workflow.route import Destination, Routing
@@ -41,28 +43,26 @@ class Answer:
     """None when the waveform could not be read."""
     quality: QualityReport
     prediction: Prediction | None
-    objects: tuple[ResultObject, ...]
-    """The DICOM results."""
 
     @property
-    def identifiers(self) -> Mapping[ResultKind, str]:
-        """SOP Instance UIDs of the DICOM results."""
-        return {made.kind: made.identifier for made in self.objects}
+    def kinds(self) -> tuple[ResultKind, ...]:
+        """The results that can be made of it."""
+        if self.prediction is None:
+            return (ResultKind.REPORT,)
+        return results_of_a_prediction(with_cine=self.prediction.cine is not None)
 
 
-def answer(
-    content: bytes,
-    *,
-    pipeline: Pipeline,
-    templates: Templates,
-    watch: Watch = unwatched,
-    run: Run = here,
-) -> Answer:
-    """Read, judge, predict and compose one ECG. Pure: no state is kept and no clock is asked.
+def results_of_a_prediction(*, with_cine: bool) -> tuple[ResultKind, ...]:
+    """The results that follow from a prediction, in the order they are delivered."""
+    return (*([ResultKind.CINE] if with_cine else []), ResultKind.REPORT, ResultKind.ORU)
 
-    content: a PS3.10 file. run: composes, elsewhere if it likes.
+
+def answer(content: bytes, *, pipeline: Pipeline, watch: Watch = unwatched) -> Answer:
+    """Read, judge and predict one ECG. Pure: no state is kept and no clock is asked.
+
+    content: a PS3.10 file.
     Raises MalformedInstance, UnsupportedInstance (not even a study to report to), PredictionError,
-    DeviceError, what `watch` and `run` raise.
+    DeviceError, what `watch` raises.
     """
     dataset = read_part10(content)
     study = read_study(dataset)
@@ -71,14 +71,12 @@ def answer(
     )
     record, quality = judge(dataset, pipeline.input_spec.minimum_duration_s)
     if record is None or not quality.accepted:
-        objects = compose_no_result(quality.findings, source, pipeline.identity, templates)
         return Answer(
             source=source,
             model=pipeline.identity,
             record=record,
             quality=quality,
             prediction=None,
-            objects=objects,
         )
     prediction = pipeline.predict(
         record,
@@ -93,8 +91,22 @@ def answer(
         record=record,
         quality=quality,
         prediction=prediction,
-        objects=run(compose_objects, prediction, source, templates),
     )
+
+
+def compose(
+    found: Answer, templates: Templates, form: ResultForm, run: Run = here
+) -> tuple[ResultObject, ...]:
+    """The DICOM results of an answer in one form. Pure, as `answer` is.
+
+    run: composes, elsewhere if it likes.
+    Raises ConfigurationError (the form's character set cannot write them), BundleError,
+    PredictionError, what `run` raises.
+    """
+    if found.prediction is None:
+        given = (found.quality.findings, found.source, found.model, templates, form)
+        return run(compose_no_result, *given)
+    return run(compose_objects, found.prediction, found.source, templates, form)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +138,7 @@ class Processing:
         try:
             content = self.spool.get(job.content_digest)
             pipeline = self.pipeline_for(job.origin.called_ae)
-            found = answer(
-                content, pipeline=pipeline, templates=self.templates, watch=watch, run=self.run
-            )
+            found = answer(content, pipeline=pipeline, watch=watch)
             owed = self._owed(job, found)
         except CardioNodeError as error:
             if error.kind is Kind.TRANSIENT:
@@ -147,16 +157,21 @@ class Processing:
         )
 
     def _owed(self, job: Job, found: Answer) -> list[tuple[Destination, ResultObject]]:
-        """Each result object with the destination it is owed to."""
-        made = {result.kind: result for result in found.objects}
-        kinds = [*made, *([ResultKind.ORU] if found.prediction else [])]
-        receivers = self.routing.receivers(job.origin, job.sop_class_uid, kinds)
-        return [
-            (receiver, made[kind] if kind in made else self._message(found, receiver))
-            for receiver, kind in receivers
-        ]
+        """Each result object with the destination it is owed to; each form is composed once."""
+        decided = self.routing.decide(job.origin, job.sop_class_uid)
+        made: dict[ResultForm, tuple[ResultObject, ...]] = {}
+        owed: list[tuple[Destination, ResultObject]] = []
+        for receiver, kind in decided.receivers(found.kinds):
+            form = decided.form_for(receiver)
+            if kind is ResultKind.ORU:
+                owed.append((receiver, self._message(found, form, receiver)))
+                continue
+            if form not in made:
+                made[form] = compose(found, self.templates, form, self.run)
+            owed += [(receiver, each) for each in made[form] if each.kind is kind]
+        return owed
 
-    def _message(self, found: Answer, receiver: Destination) -> ResultObject:
+    def _message(self, found: Answer, form: ResultForm, receiver: Destination) -> ResultObject:
         if found.prediction is None or receiver.profile is None:
             raise AssertionError("only a prediction is sent to an HL7 destination with a profile")
         compose = partial(
@@ -165,7 +180,7 @@ class Processing:
             profile=receiver.profile,
             templates=self.templates,
         )
-        return self.run(compose, found.prediction, found.source, found.identifiers)
+        return self.run(compose, found.prediction, found.source, form)
 
     def _settle(
         self, job: Job, found: Answer, owed: Sequence[tuple[Destination, ResultObject]]
