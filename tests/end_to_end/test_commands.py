@@ -85,7 +85,7 @@ def test_a_person_sees_retries_and_cancels_a_job(tmp_path: Path) -> None:
         for _, content in instances(2):
             scu.send(content)
         node.wait_for_jobs(
-            # A destination is sent to by a few at one time, and they wait: the rest is not tried yet.
+            # A few are sent to a destination at one time; while they wait the rest is not tried.
             lambda jobs: all(
                 len(job["deliveries"]) == 4 and any(each["attempts"] for each in job["deliveries"])
                 for job in jobs
