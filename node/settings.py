@@ -136,7 +136,12 @@ class RuleSettings(_Table):
     calling_ae: str = "*"
     called_ae: str = "*"
     sop_class_uid: str = "*"
-    results: tuple[Literal["cine", "report", "oru"], ...] = ("cine", "report", "oru")
+    results: tuple[Literal["cine", "summary", "pdf", "report", "oru"], ...] = (
+        "cine",
+        "summary",
+        "report",
+        "oru",
+    )
     destinations: tuple[str, ...] = Field(min_length=1)
 
 

@@ -103,9 +103,13 @@ def _as(destination: Destination, kind: ResultKind, settings: Settings) -> str:
         return ""
     form = destination.form
     chosen = [f"{form.study.value} study", form.character_set.value]
-    if kind is ResultKind.CINE:
-        return ", ".join([form.cine.value, *chosen, f"compression {configured.compression.value}"])
-    return ", ".join([form.report.value, *chosen])
+    compression = f"compression {configured.compression.value}"
+    said = {
+        ResultKind.CINE: [form.cine.value, *chosen, compression],
+        ResultKind.SUMMARY: [*chosen, compression],
+        ResultKind.REPORT: [form.report.value, *chosen],
+    }
+    return ", ".join(said.get(kind, chosen))
 
 
 def _show(

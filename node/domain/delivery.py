@@ -12,10 +12,18 @@ class ResultKind(Enum):
 
     CINE = "cine"
     """Multi-frame secondary capture."""
+    SUMMARY = "summary"
+    """One page of numbers and pictures as secondary capture."""
+    PDF = "pdf"
+    """The same page as a document."""
     REPORT = "report"
     """Structured report, with numbers or with the reason why there are none."""
     ORU = "oru"
     """HL7 v2 ORU^R01."""
+
+
+USUAL_RESULTS = frozenset(ResultKind) - {ResultKind.PDF}
+"""What goes to a destination where no rule says otherwise."""
 
 
 class DestinationKind(Enum):

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from node.domain.delivery import DestinationKind, ResultKind
+from node.domain.delivery import USUAL_RESULTS, DestinationKind, ResultKind
 from node.domain.form import DEFAULT_FORM, ReportForm, ResultForm
 from node.domain.instance import Origin
 from node.hl7.profile import Profile
 
 _CARRIES = {
     ResultKind.CINE: DestinationKind.DICOM,
+    ResultKind.SUMMARY: DestinationKind.DICOM,
+    ResultKind.PDF: DestinationKind.DICOM,
     ResultKind.REPORT: DestinationKind.DICOM,
     ResultKind.ORU: DestinationKind.HL7,
 }
@@ -43,7 +45,7 @@ class RoutingRule:
     calling_ae: str = "*"
     called_ae: str = "*"
     sop_class_uid: str = "*"
-    results: frozenset[ResultKind] = frozenset(ResultKind)
+    results: frozenset[ResultKind] = USUAL_RESULTS
     destinations: tuple[str, ...] = ()
 
     def misfits(self, origin: Origin, sop_class_uid: str) -> tuple[str, ...]:

@@ -24,7 +24,17 @@ def owed(*rules: RoutingRule) -> list[tuple[str, str]]:
 
 def test_a_destination_gets_what_its_protocol_carries() -> None:
     rule = RoutingRule(name="all", destinations=("PACS", "RIS"))
-    assert owed(rule) == [("PACS", "cine"), ("PACS", "report"), ("RIS", "oru")]
+    assert owed(rule) == [
+        ("PACS", "cine"),
+        ("PACS", "summary"),
+        ("PACS", "report"),
+        ("RIS", "oru"),
+    ]
+
+
+def test_a_document_is_sent_only_where_a_rule_names_it() -> None:
+    rule = RoutingRule(name="r", results=frozenset({ResultKind.PDF}), destinations=("PACS", "RIS"))
+    assert owed(rule) == [("PACS", "pdf")]
 
 
 def test_the_first_rule_that_matches_decides() -> None:
