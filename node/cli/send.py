@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from node.cli.options import Config, Overrides
 from node.domain.errors import CardioNodeError
+from node.settings import read_settings
 
 _PEER = re.compile(r"(?P<ae_title>[^@]{1,16})@(?P<host>[^@]+):(?P<port>\d{1,5})")
 
@@ -19,19 +21,32 @@ def send(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="DICOM files.")],
     to: Annotated[str, typer.Option("--to", help="The peer: AETITLE@host:port.")],
     calling_ae: Annotated[str, typer.Option("--from", help="Our AE title.")] = "CARDIONODE",
+    tls: Annotated[bool, typer.Option("--tls", help="With [tls] of the configuration.")] = False,
+    server_name: Annotated[
+        str | None,
+        typer.Option(help="The name in the peer's certificate, where it is not the host."),
+    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
 ) -> None:
     """Send DICOM files with C-STORE; exit status 0 only if each was acknowledged."""
+    from node.app import build_credentials
     from node.dicom.scu import StorageScu
 
     console = Console(highlight=False, soft_wrap=True)
     peer = _PEER.fullmatch(to)
     if peer is None:
         raise typer.BadParameter("write it as AETITLE@host:port", param_hint="--to")
+    credentials = build_credentials(read_settings(config, overrides or ())) if tls else None
+    if tls and credentials is None:
+        raise typer.BadParameter("the configuration has no [tls]", param_hint="--tls")
     scu = StorageScu(
         calling_ae=calling_ae,
         called_ae=peer["ae_title"],
         host=peer["host"],
         port=int(peer["port"]),
+        tls=credentials.client if credentials is not None else None,
+        server_name=server_name,
     )
     failures: list[tuple[Path, str]] = []
     for file in track(files, description="sending", console=console, transient=True):
