@@ -51,20 +51,21 @@ class Authority:
         )
         self.file.write_bytes(certificate.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str, *, host: str | None = HOST, days: float = 90) -> Files:
+    def issue(
+        self, name: str, *, host: str = HOST, days: float = 90, key_bits: int = 2048
+    ) -> Files:
         """A certificate with the common name, and the host as alternative name."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        key = rsa.generate_private_key(public_exponent=65537, key_size=key_bits)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         expires = datetime.now(UTC) + timedelta(days=days)
-        builder = _builder(subject, self._name, key, expires)
-        if host is not None:
-            alternative: x509.GeneralName = (
-                x509.IPAddress(ip_address(host)) if host[0].isdigit() else x509.DNSName(host)
-            )
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([alternative]), critical=False
-            )
-        certificate = builder.sign(self._key, hashes.SHA256())
+        alternative: x509.GeneralName = (
+            x509.IPAddress(ip_address(host)) if host[0].isdigit() else x509.DNSName(host)
+        )
+        certificate = (
+            _builder(subject, self._name, key, expires)
+            .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
         files = Files(self._folder / f"{name}.pem", self._folder / f"{name}.key", self.file)
         files.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
         files.key.write_bytes(
