@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -30,22 +32,18 @@ def send(
     overrides: Overrides = None,
 ) -> None:
     """Send DICOM files with C-STORE; exit status 0 only if each was acknowledged."""
-    from node.app import build_credentials
     from node.dicom.scu import StorageScu
 
     console = Console(highlight=False, soft_wrap=True)
     peer = _PEER.fullmatch(to)
     if peer is None:
         raise typer.BadParameter("write it as AETITLE@host:port", param_hint="--to")
-    credentials = build_credentials(read_settings(config, overrides or ())) if tls else None
-    if tls and credentials is None:
-        raise typer.BadParameter("the configuration has no [tls]", param_hint="--tls")
     scu = StorageScu(
         calling_ae=calling_ae,
         called_ae=peer["ae_title"],
         host=peer["host"],
         port=int(peer["port"]),
-        tls=credentials.client if credentials is not None else None,
+        tls=_tls(config, overrides) if tls else None,
         server_name=server_name,
     )
     failures: list[tuple[Path, str]] = []
@@ -59,3 +57,14 @@ def send(
     console.print(f"{len(files) - len(failures)} of {len(files)} acknowledged by {to}")
     if failures:
         raise typer.Exit(1)
+
+
+def _tls(config: Config, overrides: Overrides) -> Callable[[], ssl.SSLContext]:
+    from node.app import build_credentials
+
+    credentials = build_credentials(read_settings(config, overrides or ()))
+    if credentials is None:
+        raise typer.BadParameter(
+            "the configuration has no [tls]: name one with --config", param_hint="--tls"
+        )
+    return credentials.client
