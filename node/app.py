@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import ssl
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from node.dicom.credentials import Credentials
 from node.dicom.scp import ListenerLimits, Peer, Report, StorageScp
 from node.dicom.scu import StorageScu, keep_quiet
 from node.dicom.template import load_templates
+from node.dicom.tls import CredentialFiles
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import CardioNodeError, ConfigurationError
 from node.domain.form import DEFAULT_FORM
+from node.engine.certificate_watch import CertificateWatch
 from node.engine.runner import Runner
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.listener import MllpListener
@@ -61,8 +65,23 @@ def profile_of(destination: Hl7DestinationSettings) -> Profile:
         ) from error
 
 
+def build_credentials(settings: Settings) -> Credentials | None:
+    """The node's certificate and whom it trusts; None without [tls]. Raises ConfigurationError."""
+    tls = settings.tls
+    if tls is None:
+        return None
+    return Credentials(
+        CredentialFiles(
+            certificate=tls.certificate,
+            key=tls.key,
+            authorities=tls.authorities,
+            minimum_version=ssl.TLSVersion["TLSv" + tls.minimum_version.replace(".", "_")],
+        )
+    )
+
+
 def build_sender(
-    settings: Settings, name: str, report: Report = keep_quiet
+    settings: Settings, name: str, credentials: Credentials | None, report: Report = keep_quiet
 ) -> StorageScu | Hl7Sender:
     """What carries results to a destination. Raises ConfigurationError."""
     destination = settings.destinations[name]
@@ -74,6 +93,8 @@ def build_sender(
             port=destination.port,
             compression=destination.compression,
             report=report,
+            tls=credentials.client if credentials is not None and destination.tls else None,
+            server_name=destination.server_name,
         )
     return Hl7Sender(destination.host, destination.port)
 
@@ -84,6 +105,7 @@ def build_peers(settings: Settings) -> tuple[Peer, ...]:
         Peer(
             ae_title=peer.ae_title,
             networks=tuple(ip_network(str(network)) for network in peer.networks),
+            certificate=peer.certificate,
         )
         for peer in settings.dicom.peers
     )
@@ -125,6 +147,7 @@ class Node:
         logger = set_up_logging(form=settings.log.form, level=settings.log.level)
         self.journal = Journal(logger, self._metrics)
         self._lock = _lock_home(home)
+        self._credentials = build_credentials(settings)
         self._templates = load_templates()
         self._models = load_models(settings.model, self._templates, self._report_runtime)
         for served in self._models.served.values():
@@ -136,7 +159,8 @@ class Node:
         self._database.prepare()
         self._work = EngineUnitOfWork(self._database)
         self._senders = {
-            name: build_sender(settings, name, self.journal.event) for name in settings.destinations
+            name: build_sender(settings, name, self._credentials, self.journal.event)
+            for name in settings.destinations
         }
         self._intake = Intake(
             spool=self._spool, work=self._work, telemetry=self.journal, clock=utc_now
@@ -168,6 +192,11 @@ class Node:
     def start(self) -> None:
         """Start from the inside out: work first, then what brings work. Raises CardioNodeError."""
         try:
+            if self._credentials is not None:
+                watch = CertificateWatch(
+                    credentials=self._credentials, telemetry=self.journal, clock=utc_now
+                )
+                self._start("certificates", watch.start, watch.stop)
             if self._side is not None:
                 self._start("side processes", self._side.start, self._side.stop)
             self._start("engine", self._runner.start, self._runner.stop)
@@ -178,7 +207,10 @@ class Node:
         except CardioNodeError:
             self.stop()
             raise
-        self.ports |= {"dicom": self._scp.port, "hl7": self._listener.port}
+        self.ports["hl7"] = self._listener.port
+        for name, port in (("dicom", self._scp.port), ("dicom-tls", self._scp.tls_port)):
+            if port is not None:
+                self.ports[name] = port
         self.journal.event(
             "node ready",
             address=" ".join(f"{name}:{port}" for name, port in sorted(self.ports.items())),
@@ -257,6 +289,8 @@ class Node:
             ),
             accept=self._intake.accept,
             report=self.journal.event,
+            tls_port=dicom.tls_port,
+            tls=self._credentials.server if self._credentials is not None else None,
         )
 
     def _report_choice(self, served: Served) -> None:
@@ -304,6 +338,9 @@ class Node:
         for (name, delivery_state), count in deliveries.items():
             labels = {"destination": name, "state": delivery_state.value}
             yield "cardionode_deliveries", "Deliveries by destination and state", labels, count
+        for expiry in self._credentials.expiries if self._credentials is not None else ():
+            labels, days = {"path": str(expiry.file)}, expiry.days_left(utc_now())
+            yield "cardionode_certificate_days_left", "Days until it expires", labels, days
         free = float(self._spool.free_bytes())
         yield "cardionode_spool_free_bytes", "Free disk where the spool lies", {}, free
 

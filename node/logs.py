@@ -22,6 +22,7 @@ KEYS = frozenset(
         "bundle",
         "called_ae",
         "calling_ae",
+        "certificate",
         "count",
         "delivery_id",
         "destination",

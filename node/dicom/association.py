@@ -2,8 +2,9 @@
 
 The states of PS3.8 §9.2 are places in this file:
 
-    Sta2    `_negotiate`: waits for the request; what is none ends in A-ABORT (AA-1) or, when the
-            time is over, in closing the connection (AA-2)
+    Sta2    shakes hands, where the port is one with TLS; then `_negotiate`: waits for the request;
+            what is none ends in A-ABORT (AA-1) or, when the time is over, in closing the
+            connection (AA-2)
     Sta3    `_negotiate`: judges it; A-ASSOCIATE-RJ (AE-8) or -AC (AE-7)
     Sta6    `_serve`: requests and responses, until A-RELEASE-RQ (AR-2, AR-4), A-ABORT (AA-3) or
             what may not come (AA-8)
@@ -37,6 +38,7 @@ from node.dicom.pdu import (
     encode_command,
     encode_reject,
     encode_release_response,
+    printable,
 )
 from node.dicom.pdu_stream import ConnectionEnded, PduStream
 from node.dicom.places import Places
@@ -91,10 +93,15 @@ class Association:
         self._limits = acceptor.limits
         self._origin: Origin | None = None
         """Whose association it is, once it is one."""
+        self._names: tuple[str, ...] = ()
+        """Those in the peer's certificate."""
 
     def run(self) -> None:
         """From the first PDU to the last. Raises nothing."""
         try:
+            self._names = self._stream.handshake(
+                by_s=self._stream.opened_at_s + self._limits.acse_timeout_s
+            )
             request = self._negotiate()
             if request is not None:
                 self._serve(*request)
@@ -127,7 +134,9 @@ class Association:
             called_ae=ae_title(request.called_ae),
             peer=self._stream.address,
         )
-        rejection = objection(request, origin.peer, self._acceptor.ae_titles, self._acceptor.peers)
+        rejection = objection(
+            request, origin.peer, self._names, self._acceptor.ae_titles, self._acceptor.peers
+        )
         if rejection is None and not self._acceptor.places.associate(self._stream):
             rejection = Rejection.FULL
         if rejection is not None:
@@ -187,12 +196,18 @@ class Association:
                     within_s=self._limits.dimse_timeout_s,
                 )
 
+    @property
+    def _shown_names(self) -> str | None:
+        """Of the certificate, for the log; None without TLS."""
+        return printable(" ".join(self._names).encode("utf-8")) or None
+
     def _reject(self, rejection: Rejection, origin: Origin) -> None:
         self._acceptor.refusals.tell(
             "association rejected",
             calling_ae=origin.calling_ae,
             called_ae=origin.called_ae,
             peer=origin.peer,
+            certificate=self._shown_names,
             reason=rejection.explanation,
         )
         self._part(encode_reject(*rejection.answer))
@@ -203,6 +218,7 @@ class Association:
             calling_ae=origin.calling_ae,
             called_ae=origin.called_ae,
             peer=origin.peer,
+            certificate=self._shown_names,
         )
         for sop_class_uid, reason in islice(agreement.refused.items(), _CONTEXTS_NAMED):
             self._acceptor.report(

@@ -58,6 +58,10 @@ class Rejection(Enum):
     CALLING_AE = (
         1, 1, 3, "no entry of dicom.peers admits this calling AE title from this address",
     )  # fmt: skip
+    CERTIFICATE = (
+        1, 1, 3, "dicom.peers admits this caller with another certificate only; see `certificate` "
+        "there, and the names in the one it has shown",
+    )  # fmt: skip
     NOT_AN_AE_TITLE = (
         1, 1, 3, "the calling AE title holds characters that none may hold; change it there",
     )  # fmt: skip
@@ -75,15 +79,25 @@ class Rejection(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """A caller that may associate: AE title pattern (fnmatch) and the networks it may come from."""
+    """A caller that may associate: AE title pattern (fnmatch) and the networks it may come from.
+
+    certificate: a pattern too, for one of the names in the certificate that it has to show.
+    """
 
     ae_title: str
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    certificate: str | None = None
 
     def admits(self, calling_ae: str, address: str) -> bool:
         host = ipaddress.ip_address(address)
         return fnmatchcase(calling_ae, self.ae_title) and any(
             host in network for network in self.networks
+        )
+
+    def knows(self, names: Sequence[str]) -> bool:
+        """names: those in the certificate that was shown; none without TLS."""
+        return self.certificate is None or any(
+            fnmatchcase(name.lower(), self.certificate.lower()) for name in names
         )
 
 
@@ -108,9 +122,16 @@ def ae_title(raw: bytes) -> str:
 
 
 def objection(
-    request: AssociateRequest, address: str, ae_titles: Sequence[str], peers: Sequence[Peer]
+    request: AssociateRequest,
+    address: str,
+    names: Sequence[str],
+    ae_titles: Sequence[str],
+    peers: Sequence[Peer],
 ) -> Rejection | None:
-    """Why a request is rejected, or None."""
+    """Why a request is rejected, or None.
+
+    names: those in the caller's certificate.
+    """
     calling_ae = ae_title(request.calling_ae)
     if not request.protocol_version & 1:
         return Rejection.PROTOCOL_VERSION
@@ -118,8 +139,9 @@ def objection(
         return Rejection.APPLICATION_CONTEXT
     if ae_title(request.called_ae) not in ae_titles:
         return Rejection.CALLED_AE
-    if not any(peer.admits(calling_ae, address) for peer in peers):
-        return Rejection.CALLING_AE
+    admitting = [peer for peer in peers if peer.admits(calling_ae, address)]
+    if not any(peer.knows(names) for peer in admitting):
+        return Rejection.CERTIFICATE if admitting else Rejection.CALLING_AE
     if calling_ae != request.calling_ae.strip(b"\0 ").decode("ascii", "replace"):
         return Rejection.NOT_AN_AE_TITLE
     return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import ssl
+from collections.abc import Callable
 
 from pydicom import Dataset, dcmread
 from pynetdicom import AE
@@ -11,6 +13,7 @@ from pynetdicom.association import Association
 from node.dicom import dimse
 from node.dicom.compression import TRANSFER_SYNTAXES, check_encoder, compress
 from node.dicom.storage_service import Report
+from node.dicom.tls import try_handshake
 from node.domain.errors import Refused, TemporarilyRefused, Unanswered, Unreachable
 from node.domain.form import Compression
 
@@ -38,8 +41,14 @@ class StorageScu:
         report: Report = keep_quiet,
         connect_timeout_s: float = 10.0,
         answer_timeout_s: float = 60.0,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        server_name: str | None = None,
     ) -> None:
-        """Raises ConfigurationError (the compression cannot be written here)."""
+        """tls: gives the context for the next connection; None is without TLS.
+
+        server_name: the one in the peer's certificate, where it is not the host.
+        Raises ConfigurationError (the compression cannot be written here).
+        """
         check_encoder(compression)
         self._calling_ae = calling_ae
         self._called_ae = called_ae
@@ -49,6 +58,8 @@ class StorageScu:
         self._report = report
         self._connect_timeout_s = connect_timeout_s
         self._answer_timeout_s = answer_timeout_s
+        self._tls = tls
+        self._server_name = server_name or host
 
     def send(self, content: bytes) -> None:
         """Send one PS3.10 file; returns when the peer has acknowledged it."""
@@ -106,7 +117,13 @@ class StorageScu:
         ae.network_timeout = self._answer_timeout_s
         for transfer_syntax_uid in transfer_syntax_uids:  # a context each: the peer takes or leaves
             ae.add_requested_context(sop_class_uid, transfer_syntax_uid)
-        association = ae.associate(self._host, self._port, ae_title=self._called_ae)
+        context = self._tls() if self._tls is not None else None
+        association = ae.associate(
+            self._host,
+            self._port,
+            ae_title=self._called_ae,
+            tls_args=(context, self._server_name) if context is not None else None,
+        )
         if association.is_established:
             return association
         where = f"{self._called_ae} at {self._host}:{self._port}"
@@ -120,7 +137,21 @@ class StorageScu:
                 f"{where} does not take SOP class {sop_class_uid} in transfer syntax "
                 f"{' or '.join(transfer_syntax_uids)}; enable it there"
             )
+        if context is not None:
+            self._explain(context, where)
         raise Unreachable(f"no association with {where}: is it running, and the address right?")
+
+    def _explain(self, context: ssl.SSLContext, where: str) -> None:
+        """pynetdicom tells its own log alone why TLS failed: find out by another handshake."""
+        reason = try_handshake(
+            context,
+            self._host,
+            self._port,
+            server_name=self._server_name,
+            within_s=self._connect_timeout_s,
+        )
+        if reason is not None:
+            raise Unreachable(f"no TLS with {where}: {reason}")
 
 
 def _end(association: Association) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -35,9 +36,19 @@ def aborted(source: int, reason: int) -> tuple[int, bytes]:
 
 
 class Listening:
-    """A listener for CARDIONODE that admits everybody of this machine."""
+    """A listener for CARDIONODE that admits everybody of this machine.
 
-    def __init__(self, *, calling_ae: str = "*", **limits: float) -> None:
+    tls: the context of its port with TLS. certificate: what its peers are bound to.
+    """
+
+    def __init__(
+        self,
+        *,
+        calling_ae: str = "*",
+        certificate: str | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        **limits: float,
+    ) -> None:
         self.accepted: list[dict[str, Any]] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.before_accepting: Callable[[], None] = lambda: None
@@ -45,10 +56,18 @@ class Listening:
             ae_titles=["CARDIONODE", "SECOND"],
             host="127.0.0.1",
             port=0,
-            peers=[Peer(ae_title=calling_ae, networks=(ip_network("127.0.0.0/8"),))],
+            peers=[
+                Peer(
+                    ae_title=calling_ae,
+                    networks=(ip_network("127.0.0.0/8"),),
+                    certificate=certificate,
+                )
+            ],
             limits=replace(LIMITS, **limits),  # type: ignore[arg-type]
             accept=self._accept,
             report=lambda message, **fields: self.reports.append((message, fields)),
+            tls_port=0 if tls else None,
+            tls=tls,
         )
 
     def __enter__(self) -> Listening:
