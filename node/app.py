@@ -10,6 +10,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from node.dicom.commitment import CommitmentScu
+from node.dicom.commitment_service import CommitmentService
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
 from node.dicom.scu import StorageScu
 from node.dicom.template import load_templates
@@ -30,10 +32,13 @@ from node.store.outbox import Outbox
 from node.store.received import Jobs
 from node.store.spool import Spool
 from node.web.server import WebServer
-from node.workflow.deliver import Postman, RetryPolicy
+from node.workflow.commit import Committing
+from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
+from node.workflow.deliver import Postman
 from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
+from node.workflow.retry import RetryPolicy
 from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.catalog import Served
 
@@ -64,13 +69,18 @@ def build_sender(settings: Settings, name: str) -> StorageScu | Hl7Sender:
     """What carries results to a destination."""
     destination = settings.destinations[name]
     if isinstance(destination, DicomDestinationSettings):
-        return StorageScu(
-            calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
-            called_ae=destination.ae_title,
-            host=destination.host,
-            port=destination.port,
-        )
+        return build_scu(settings, destination)
     return Hl7Sender(destination.host, destination.port)
+
+
+def build_scu(settings: Settings, destination: DicomDestinationSettings) -> StorageScu:
+    """What opens associations with a DICOM destination."""
+    return StorageScu(
+        calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
+        called_ae=destination.ae_title,
+        host=destination.host,
+        port=destination.port,
+    )
 
 
 def build_peers(settings: Settings) -> tuple[Peer, ...]:
@@ -91,6 +101,9 @@ def build_routing(settings: Settings) -> Routing:
             name=name,
             kind=DestinationKind(each.kind),
             profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
+            after_committed=(
+                each.after_committed if isinstance(each, Hl7DestinationSettings) else None
+            ),
         )
         for name, each in settings.destinations.items()
     }
@@ -135,6 +148,15 @@ class Node:
         )
         at_once = settings.model.at_once
         self._side = SideProcesses(min(at_once, available_cores())) if at_once > 1 else None
+        self._retries = {
+            name: RetryPolicy(
+                initial_s=each.retry_initial_s,
+                maximum_s=each.retry_maximum_s,
+                give_up_after_s=each.give_up_after_s,
+            )
+            for name, each in settings.destinations.items()
+        }
+        self._committing, self._commitment_service = self._build_committing()
         self._runner = self._build_runner()
         self._scp = self._build_scp()
         self._listener = MllpListener(
@@ -214,23 +236,56 @@ class Node:
                 spool=self._spool,
                 work=self._work,
                 senders=senders,
-                policies={
-                    name: RetryPolicy(
-                        initial_s=each.retry_initial_s,
-                        maximum_s=each.retry_maximum_s,
-                        give_up_after_s=each.give_up_after_s,
-                    )
-                    for name, each in settings.destinations.items()
-                },
+                policies=self._retries,
+                committing=self._committing,
                 telemetry=self.journal,
                 clock=utc_now,
             ),
+            committing=self._committing,
             telemetry=self.journal,
             clock=utc_now,
             executor_id="node",
             processing_at_once=settings.model.at_once,
             finished_days=settings.storage.finished_days,
         )
+
+    def _build_committing(self) -> tuple[Committing, CommitmentService]:
+        """What asks for commitment, and what takes its reports on any association."""
+        wanted = {
+            name: each
+            for name, each in self._settings.destinations.items()
+            if isinstance(each, DicomDestinationSettings) and each.commitment
+        }
+        policies = {
+            name: CommitmentPolicy(wait_s=each.commitment_wait_s, requests=each.commitment_requests)
+            for name, each in wanted.items()
+        }
+        after = {
+            name: each.after_committed
+            for name, each in self._settings.destinations.items()
+            if isinstance(each, Hl7DestinationSettings) and each.after_committed is not None
+        }
+        reports = CommitmentReports(
+            work=self._work,
+            policies=policies,
+            after=after,
+            telemetry=self.journal,
+            clock=utc_now,
+        )
+        service = CommitmentService(take=reports.take, report=self.journal.event)
+        committing = Committing(
+            work=self._work,
+            requesters={
+                name: CommitmentScu(build_scu(self._settings, each), service)
+                for name, each in wanted.items()
+            },
+            policies=policies,
+            retries=self._retries,
+            after=after,
+            telemetry=self.journal,
+            clock=utc_now,
+        )
+        return committing, service
 
     def _build_scp(self) -> StorageScp:
         dicom = self._settings.dicom
@@ -248,6 +303,7 @@ class Node:
                 maximum_instance_bytes=dicom.maximum_instance_mb * 1_000_000,
             ),
             accept=self._intake.accept,
+            commitment=self._commitment_service,
             report=self.journal.event,
         )
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.dicom.template import load_templates
 from node.models import load_models
-from node.settings import Settings, read_settings
+from node.settings import DicomDestinationSettings, Settings, read_settings
 from node.workflow.connection_test import Check, check_disk, check_port, try_it
 from pipelines.catalog import Served
 
@@ -67,12 +67,17 @@ def _profiles(settings: Settings) -> str:
 
 def _reach(settings: Settings, name: str) -> str:
     from node.app import build_sender
+    from node.dicom.commitment import offers_commitment
     from node.dicom.scu import StorageScu
 
     destination = settings.destinations[name]
     sender = build_sender(settings, name)
     if isinstance(sender, StorageScu):
         sender.echo()
-        return f"C-ECHO answered by {destination.host}:{destination.port}"
+        echoed = f"C-ECHO answered by {destination.host}:{destination.port}"
+        if isinstance(destination, DicomDestinationSettings) and destination.commitment:
+            offers_commitment(sender)
+            return f"{echoed}, Storage Commitment offered"
+        return echoed
     sender.probe()
     return f"MLLP connection taken by {destination.host}:{destination.port}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 from pydicom import dcmread
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.events import EventHandlerType
 
 from node.dicom import dimse
 from node.domain.errors import Refused, TemporarilyRefused, Unanswered, Unreachable
@@ -29,9 +31,9 @@ class StorageScu:
         connect_timeout_s: float = 10.0,
         answer_timeout_s: float = 60.0,
     ) -> None:
-        self._calling_ae = calling_ae
-        self._called_ae = called_ae
-        self._host = host
+        self.calling_ae = calling_ae
+        self.called_ae = called_ae
+        self.host = host
         self._port = port
         self._connect_timeout_s = connect_timeout_s
         self._answer_timeout_s = answer_timeout_s
@@ -41,7 +43,7 @@ class StorageScu:
         dataset = dcmread(io.BytesIO(content))
         sop_class_uid = str(dataset.file_meta.MediaStorageSOPClassUID)
         transfer_syntax_uid = str(dataset.file_meta.TransferSyntaxUID)
-        association = self._associate(sop_class_uid, transfer_syntax_uid)
+        association = self.associate(sop_class_uid, transfer_syntax_uid)
         try:
             answer = association.send_c_store(dataset)
         finally:
@@ -54,7 +56,7 @@ class StorageScu:
 
     def echo(self) -> None:
         """Verify the peer with C-ECHO."""
-        association = self._associate(dimse.VERIFICATION, dimse.RECEIVED_TRANSFER_SYNTAXES[0])
+        association = self.associate(dimse.VERIFICATION, dimse.RECEIVED_TRANSFER_SYNTAXES[0])
         try:
             answer = association.send_c_echo()
         finally:
@@ -62,26 +64,39 @@ class StorageScu:
         if "Status" not in answer or int(answer.Status) != dimse.SUCCESS:
             raise TemporarilyRefused("the peer associates but does not answer C-ECHO with success")
 
-    def _associate(self, sop_class_uid: str, transfer_syntax_uid: str) -> Association:
-        ae = AE(ae_title=self._calling_ae)
+    @property
+    def where(self) -> str:
+        """The peer, for a message."""
+        return f"{self.called_ae} at {self.host}:{self._port}"
+
+    def associate(
+        self,
+        sop_class_uid: str,
+        *transfer_syntax_uids: str,
+        handlers: Sequence[EventHandlerType] = (),
+    ) -> Association:
+        """An association for one SOP class; Refused where the peer does not take it."""
+        ae = AE(ae_title=self.calling_ae)
         ae.connection_timeout = self._connect_timeout_s
         ae.acse_timeout = self._answer_timeout_s
         ae.dimse_timeout = self._answer_timeout_s
         ae.network_timeout = self._answer_timeout_s
-        ae.add_requested_context(sop_class_uid, transfer_syntax_uid)
-        association = ae.associate(self._host, self._port, ae_title=self._called_ae)
+        ae.add_requested_context(sop_class_uid, list(transfer_syntax_uids))
+        association = ae.associate(
+            self.host, self._port, ae_title=self.called_ae, evt_handlers=list(handlers)
+        )
         if association.is_established:
             return association
-        where = f"{self._called_ae} at {self._host}:{self._port}"
+        where = self.where
         if association.is_rejected:
             raise TemporarilyRefused(
                 f"{where} rejected the association; does it know the calling AE title "
-                f"{self._calling_ae}, and is {self._called_ae} its own AE title?"
+                f"{self.calling_ae}, and is {self.called_ae} its own AE title?"
             )
         if association.rejected_contexts:
             raise Refused(
                 f"{where} does not take SOP class {sop_class_uid} in transfer syntax "
-                f"{transfer_syntax_uid}; enable it there"
+                f"{' or '.join(transfer_syntax_uids)}; enable it there"
             )
         raise Unreachable(f"no association with {where}: is it running, and the address right?")
 

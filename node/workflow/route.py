@@ -25,6 +25,8 @@ class Destination:
     kind: DestinationKind
     profile: Profile | None = None
     """How an HL7 destination wants its messages."""
+    after_committed: str | None = None
+    """The destination that has to commit itself to the results of a job first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
