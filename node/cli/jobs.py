@@ -98,8 +98,8 @@ def show(
                 str(tried["error_message"] or ""),
             )
     console.print(table)
-    if commitments:
-        console.print(_requests(commitments))
+    for asked in commitments:
+        console.print(_request(asked), markup=False)
 
 
 @app.command("retry")
@@ -164,19 +164,14 @@ def _row(job: Job, deliveries: list[Delivery]) -> list[str]:
     ]
 
 
-def _requests(commitments: list[Commitment]) -> Table:
-    """Requests for Storage Commitment, under the UIDs that the PACS's log shows."""
-    table = Table("commitment of", "request", "transaction", "state", "due (UTC)", "reason")
-    for each in commitments:
-        table.add_row(
-            each.destination,
-            str(each.number),
-            each.transaction_uid,
-            each.state.value,
-            f"{each.due_at:%Y-%m-%d %H:%M:%S}" if each.due_at else "",
-            each.error_message or "",
-        )
-    return table
+def _request(asked: Commitment) -> str:
+    """A request for Storage Commitment, under the UID that the PACS's log shows; one line."""
+    due = f", due {asked.due_at:%Y-%m-%d %H:%M:%S}" if asked.due_at else ""
+    reason = f": {asked.error_message}" if asked.error_message else ""
+    return (
+        f"commitment of {asked.destination}, request {asked.number} "
+        f"({asked.transaction_uid}): {asked.state.value}{due}{reason}"
+    )
 
 
 def _describe(job: Job, deliveries: list[Delivery]) -> dict[str, list[dict[str, object]]]:
