@@ -11,6 +11,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from node.dicom.commitment import CommitmentScu
+from node.dicom.commitment_service import CommitmentService
 from node.dicom.credentials import Credentials
 from node.dicom.scp import ListenerLimits, Peer, Report, StorageScp
 from node.dicom.scu import StorageScu, keep_quiet
@@ -35,10 +37,13 @@ from node.store.outbox import Outbox
 from node.store.received import Jobs
 from node.store.spool import Spool
 from node.web.server import WebServer
-from node.workflow.deliver import Postman, RetryPolicy
+from node.workflow.commit import Committing
+from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
+from node.workflow.deliver import Postman
 from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
+from node.workflow.retry import RetryPolicy
 from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.catalog import Served
 
@@ -86,17 +91,27 @@ def build_sender(
     """What carries results to a destination. Raises ConfigurationError."""
     destination = settings.destinations[name]
     if isinstance(destination, DicomDestinationSettings):
-        return StorageScu(
-            calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
-            called_ae=destination.ae_title,
-            host=destination.host,
-            port=destination.port,
-            compression=destination.compression,
-            report=report,
-            tls=credentials.client if credentials is not None and destination.tls else None,
-            server_name=destination.server_name,
-        )
+        return build_scu(settings, destination, credentials, report)
     return Hl7Sender(destination.host, destination.port)
+
+
+def build_scu(
+    settings: Settings,
+    destination: DicomDestinationSettings,
+    credentials: Credentials | None,
+    report: Report = keep_quiet,
+) -> StorageScu:
+    """What opens associations with a DICOM destination. Raises ConfigurationError."""
+    return StorageScu(
+        calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
+        called_ae=destination.ae_title,
+        host=destination.host,
+        port=destination.port,
+        compression=destination.compression,
+        report=report,
+        tls=credentials.client if credentials is not None and destination.tls else None,
+        server_name=destination.server_name,
+    )
 
 
 def build_peers(settings: Settings) -> tuple[Peer, ...]:
@@ -119,6 +134,9 @@ def build_routing(settings: Settings) -> Routing:
             kind=DestinationKind(each.kind),
             profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
             form=each.form if isinstance(each, DicomDestinationSettings) else DEFAULT_FORM,
+            after_committed=(
+                each.after_committed if isinstance(each, Hl7DestinationSettings) else None
+            ),
         )
         for name, each in settings.destinations.items()
     }
@@ -167,6 +185,15 @@ class Node:
         )
         at_once = settings.model.at_once
         self._side = SideProcesses(min(at_once, available_cores())) if at_once > 1 else None
+        self._retries = {
+            name: RetryPolicy(
+                initial_s=each.retry_initial_s,
+                maximum_s=each.retry_maximum_s,
+                give_up_after_s=each.give_up_after_s,
+            )
+            for name, each in settings.destinations.items()
+        }
+        self._committing, self._commitment_service = self._build_committing()
         self._runner = self._build_runner()
         self._scp = self._build_scp()
         self._listener = MllpListener(
@@ -254,23 +281,56 @@ class Node:
                 spool=self._spool,
                 work=self._work,
                 senders=senders,
-                policies={
-                    name: RetryPolicy(
-                        initial_s=each.retry_initial_s,
-                        maximum_s=each.retry_maximum_s,
-                        give_up_after_s=each.give_up_after_s,
-                    )
-                    for name, each in settings.destinations.items()
-                },
+                policies=self._retries,
+                committing=self._committing,
                 telemetry=self.journal,
                 clock=utc_now,
             ),
+            committing=self._committing,
             telemetry=self.journal,
             clock=utc_now,
             executor_id="node",
             processing_at_once=settings.model.at_once,
             finished_days=settings.storage.finished_days,
         )
+
+    def _build_committing(self) -> tuple[Committing, CommitmentService]:
+        """What asks for commitment, and what takes its reports on any association."""
+        wanted = {
+            name: each
+            for name, each in self._settings.destinations.items()
+            if isinstance(each, DicomDestinationSettings) and each.commitment
+        }
+        policies = {
+            name: CommitmentPolicy(wait_s=each.commitment_wait_s, requests=each.commitment_requests)
+            for name, each in wanted.items()
+        }
+        after = {
+            name: each.after_committed
+            for name, each in self._settings.destinations.items()
+            if isinstance(each, Hl7DestinationSettings) and each.after_committed is not None
+        }
+        reports = CommitmentReports(
+            work=self._work,
+            policies=policies,
+            after=after,
+            telemetry=self.journal,
+            clock=utc_now,
+        )
+        service = CommitmentService(take=reports.take, report=self.journal.event)
+        committing = Committing(
+            work=self._work,
+            requesters={
+                name: CommitmentScu(build_scu(self._settings, each, self._credentials), service)
+                for name, each in wanted.items()
+            },
+            policies=policies,
+            retries=self._retries,
+            after=after,
+            telemetry=self.journal,
+            clock=utc_now,
+        )
+        return committing, service
 
     def _build_scp(self) -> StorageScp:
         dicom = self._settings.dicom
@@ -288,6 +348,7 @@ class Node:
                 maximum_instance_bytes=dicom.maximum_instance_mb * 1_000_000,
             ),
             accept=self._intake.accept,
+            commitment=self._commitment_service,
             report=self.journal.event,
             tls_port=dicom.tls_port,
             tls=self._credentials.server if self._credentials is not None else None,

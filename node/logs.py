@@ -43,6 +43,7 @@ KEYS = frozenset(
         "sop_instance_uid",
         "state",
         "status",
+        "transaction_uid",
         "version",
     }
 )

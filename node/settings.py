@@ -142,6 +142,9 @@ class DicomDestinationSettings(_DestinationSettings):
     study: StudyForm = StudyForm.SAME
     character_set: CharacterSet = CharacterSet.UTF_8
     compression: Compression = Compression.NONE
+    commitment: bool = False
+    commitment_wait_s: Seconds = 600.0
+    commitment_requests: Annotated[int, Field(ge=1, le=100)] = 3
 
     @model_validator(mode="after")
     def _a_name_is_checked_with_tls_only(self) -> DicomDestinationSettings:
@@ -163,6 +166,7 @@ class DicomDestinationSettings(_DestinationSettings):
 class Hl7DestinationSettings(_DestinationSettings):
     kind: Literal["hl7"]
     profile: str = "default"
+    after_committed: str | None = None
 
 
 DestinationSettings = Annotated[
@@ -247,6 +251,19 @@ class Settings(_Table):
                         f"rule {rule.name!r} names destination {name!r}, "
                         f"but there is no [destinations.{name}]"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _commitment_is_waited_for_where_it_is_asked_for(self) -> Settings:
+        for name, each in self.destinations.items():
+            if not isinstance(each, Hl7DestinationSettings) or each.after_committed is None:
+                continue
+            first = self.destinations.get(each.after_committed)
+            if not isinstance(first, DicomDestinationSettings) or not first.commitment:
+                raise ValueError(
+                    f"destinations.{name}.after_committed names {each.after_committed!r}, "
+                    "which is not a DICOM destination with commitment = true"
+                )
         return self
 
 

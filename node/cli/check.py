@@ -13,7 +13,7 @@ from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.dicom.template import load_templates
 from node.domain.errors import ConfigurationError
 from node.models import load_models
-from node.settings import Settings, read_settings
+from node.settings import DicomDestinationSettings, Settings, read_settings
 from node.workflow.connection_test import Check, check_disk, check_port, try_it
 from pipelines.catalog import Served
 
@@ -87,6 +87,7 @@ def _profiles(settings: Settings) -> str:
 
 def _reach(settings: Settings, name: str) -> str:
     from node.app import build_credentials, build_sender
+    from node.dicom.commitment import offers_commitment
     from node.dicom.scu import StorageScu
 
     destination = settings.destinations[name]
@@ -94,6 +95,10 @@ def _reach(settings: Settings, name: str) -> str:
     if isinstance(sender, StorageScu):
         sender.echo()
         over = " over TLS" if getattr(destination, "tls", False) else ""
-        return f"C-ECHO answered by {destination.host}:{destination.port}{over}"
+        echoed = f"C-ECHO answered by {destination.host}:{destination.port}{over}"
+        if isinstance(destination, DicomDestinationSettings) and destination.commitment:
+            offers_commitment(sender)
+            return f"{echoed}, Storage Commitment offered"
+        return echoed
     sender.probe()
     return f"MLLP connection taken by {destination.host}:{destination.port}"

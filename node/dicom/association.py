@@ -43,7 +43,7 @@ from node.dicom.pdu import (
 from node.dicom.pdu_stream import ConnectionEnded, PduStream
 from node.dicom.places import Places
 from node.dicom.refusals import Refusals
-from node.dicom.storage_service import Accept, Report, StorageService
+from node.dicom.service import Report, Services, answer
 from node.domain.instance import Origin
 
 _LARGEST_REQUEST_BYTES: Final = 65536
@@ -78,7 +78,7 @@ class Acceptor:
     ae_titles: Sequence[str]
     peers: Sequence[Peer]
     limits: ListenerLimits
-    accept: Accept
+    services: Services
     report: Report
     refusals: Refusals
     places: Places
@@ -155,9 +155,6 @@ class Association:
         """Answer requests until the association ends."""
         limits = self._limits
         assembler = RequestAssembler(agreement.accepted, limits.maximum_instance_bytes)
-        service = StorageService(
-            origin=origin, accept=self._acceptor.accept, report=self._acceptor.report
-        )
         largest = {
             PduType.P_DATA_TF: limits.maximum_pdu_bytes + _SLACK_BYTES,
             PduType.A_RELEASE_RQ: 4,
@@ -176,21 +173,21 @@ class Association:
             if kind is PduType.A_RELEASE_RQ:
                 self._part(encode_release_response())
                 return
-            self._answer(body, assembler, service, request.maximum_length)
+            self._answer(body, assembler, origin, request.maximum_length)
             del body  # not to be held while the peer is silent
 
     def _answer(
         self,
         body: memoryview,
         assembler: RequestAssembler,
-        service: StorageService,
+        origin: Origin,
         maximum_length: int,
     ) -> None:
         """Answer each request that a P-DATA-TF completes."""
         for value in decode_data(body):
             request = assembler.take(value)
             if request is not None:
-                response = service.answer(request)
+                response = answer(request, self._acceptor.services, origin)
                 self._stream.send(
                     encode_command(value.context_id, response, maximum_length),
                     within_s=self._limits.dimse_timeout_s,

@@ -30,8 +30,11 @@ _VERIFIED_IN: Final = (
 SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {
     dimse.VERIFICATION: _VERIFIED_IN,
     **dict.fromkeys(dimse.ECG_STORAGE, dimse.RECEIVED_TRANSFER_SYNTAXES),
+    dimse.STORAGE_COMMITMENT: dimse.RECEIVED_TRANSFER_SYNTAXES[:2],
 }
 """Transfer syntaxes by abstract syntax, most preferred first."""
+_AS_SCU: Final = frozenset({dimse.STORAGE_COMMITMENT})
+"""Of these we are the SCU, whom the SCP calls with its reports; of all others the SCP."""
 
 _ACCEPTED: Final = 0
 _ROLE_REFUSED: Final = 1
@@ -39,9 +42,12 @@ _NO_ABSTRACT_SYNTAX: Final = 3
 _NO_TRANSFER_SYNTAX: Final = 4
 """Source: DICOM PS3.8 table 9-18."""
 _WHY: Final = {
-    _ROLE_REFUSED: "the caller asks to be the SCP; this node stores by associations of its own",
+    _ROLE_REFUSED: (
+        "the caller asks for the role this node takes: SCP of storage, SCU of storage commitment"
+    ),
     _NO_ABSTRACT_SYNTAX: (
-        "this node takes ECG waveform storage and verification, not this SOP class"
+        "this node takes ECG waveform storage, commitment reports and verification, "
+        "not this SOP class"
     ),
     _NO_TRANSFER_SYNTAX: (
         "none of the offered transfer syntaxes is read here; offer Explicit VR Little Endian"
@@ -150,7 +156,8 @@ def objection(
 def agree(request: AssociateRequest) -> Agreement:
     """Judge each presentation context: of the transfer syntaxes offered, the first of our order.
 
-    We take the SCP's role alone, so a requestor that asks for no other than that one is refused it.
+    We take one role alone, so a requestor that asks for no other than that one is refused it. One
+    that selects none is taken as what it has to be: many send commitment reports that way.
     Source: DICOM PS3.8 §9.3.3.2, PS3.7 D.3.3.4.
     """
     results = []
@@ -173,7 +180,8 @@ def agree(request: AssociateRequest) -> Agreement:
             transfer_syntaxes=(transfer_syntax,),
         )
         if context.abstract_syntax in request.roles:
-            roles[context.abstract_syntax] = Roles(scu=True, scp=False)
+            we_are_scu = context.abstract_syntax in _AS_SCU
+            roles[context.abstract_syntax] = Roles(scu=not we_are_scu, scp=we_are_scu)
     return Agreement(accepted=accepted, refused=refused, results=tuple(results), roles=roles)
 
 
@@ -182,7 +190,8 @@ def _judge(context: ProposedContext, proposed: Roles | None) -> tuple[int, str]:
     supported = SUPPORTED.get(context.abstract_syntax)
     if supported is None:
         return _NO_ABSTRACT_SYNTAX, _IMPLICIT_LITTLE
-    if proposed is not None and not proposed.scu:
+    we_are_scu = context.abstract_syntax in _AS_SCU
+    if proposed is not None and not (proposed.scp if we_are_scu else proposed.scu):
         return _ROLE_REFUSED, _IMPLICIT_LITTLE
     for transfer_syntax in supported:
         if transfer_syntax in context.transfer_syntaxes:

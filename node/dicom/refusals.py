@@ -6,7 +6,7 @@ import time
 from threading import Lock
 from typing import Final
 
-from node.dicom.storage_service import Report
+from node.dicom.service import Report
 
 _EVERY_S: Final = 1.0
 _REMEMBERED: Final = 1024

@@ -1,4 +1,4 @@
-"""The DICOM listener: Verification, and Storage of ECG waveforms."""
+"""The DICOM listener: Verification, Storage of ECG waveforms, reports of Storage Commitment."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from threading import Event, Lock, Semaphore, Thread
 from typing import Final
 
+from node.dicom import dimse
 from node.dicom.association import Acceptor, Association, ListenerLimits
+from node.dicom.commitment_service import CommitmentService
 from node.dicom.negotiation import Peer
 from node.dicom.pdu_stream import PduStream
 from node.dicom.places import WITHOUT_ASSOCIATION, Places
 from node.dicom.refusals import Refusals
-from node.dicom.storage_service import Accept, Report
+from node.dicom.service import Report, Service
+from node.dicom.storage_service import Accept, StorageService
 from node.domain.errors import ConfigurationError
 
 __all__ = ["Accept", "ListenerLimits", "Peer", "Report", "StorageScp"]
@@ -57,6 +60,7 @@ class StorageScp:
         peers: Sequence[Peer],
         limits: ListenerLimits,
         accept: Accept,
+        commitment: CommitmentService,
         report: Report,
         tls_port: int | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
@@ -65,6 +69,9 @@ class StorageScp:
 
         tls: gives the context for the next connection to tls_port.
         """
+        storage = StorageService(accept=accept, report=report)
+        services: dict[str, Service] = dict.fromkeys(dimse.ECG_STORAGE, storage)
+        services[dimse.STORAGE_COMMITMENT] = commitment
         self._host = host
         self._entrances: list[_Entrance] = []
         if port is not None:
@@ -77,7 +84,7 @@ class StorageScp:
             ae_titles=tuple(ae_titles),
             peers=tuple(peers),
             limits=limits,
-            accept=accept,
+            services=services,
             report=report,
             refusals=self._refusals,
             places=self._places,

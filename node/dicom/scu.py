@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydicom import Dataset, dcmread
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.events import EventHandlerType
 
 from node.dicom import dimse
 from node.dicom.compression import TRANSFER_SYNTAXES, check_encoder, compress
@@ -50,9 +51,9 @@ class StorageScu:
         Raises ConfigurationError (the compression cannot be written here).
         """
         check_encoder(compression)
-        self._calling_ae = calling_ae
-        self._called_ae = called_ae
-        self._host = host
+        self.calling_ae = calling_ae
+        self.called_ae = called_ae
+        self.host = host
         self._port = port
         self._compression = compression
         self._report = report
@@ -67,7 +68,7 @@ class StorageScu:
         sop_class_uid = str(dataset.file_meta.MediaStorageSOPClassUID)
         as_it_is = dataset.file_meta.TransferSyntaxUID
         wanted = self._syntax_for(dataset)
-        association = self._associate(sop_class_uid, *dict.fromkeys([wanted, as_it_is]))
+        association = self.associate(sop_class_uid, *dict.fromkeys([wanted, as_it_is]))
         try:
             if wanted != as_it_is:
                 self._compress_if_taken(dataset, wanted, association)
@@ -82,7 +83,7 @@ class StorageScu:
 
     def echo(self) -> None:
         """Verify the peer with C-ECHO."""
-        association = self._associate(dimse.VERIFICATION, dimse.RECEIVED_TRANSFER_SYNTAXES[0])
+        association = self.associate(dimse.VERIFICATION, dimse.RECEIVED_TRANSFER_SYNTAXES[0])
         try:
             answer = association.send_c_echo()
         finally:
@@ -104,13 +105,24 @@ class StorageScu:
             return
         self._report(
             "image sent uncompressed",
-            called_ae=self._called_ae,
+            called_ae=self.called_ae,
             sop_instance_uid=str(dataset.SOPInstanceUID),
             reason=f"the peer does not take {self._compression.value}",
         )
 
-    def _associate(self, sop_class_uid: str, *transfer_syntax_uids: str) -> Association:
-        ae = AE(ae_title=self._calling_ae)
+    @property
+    def where(self) -> str:
+        """The peer, for a message."""
+        return f"{self.called_ae} at {self.host}:{self._port}"
+
+    def associate(
+        self,
+        sop_class_uid: str,
+        *transfer_syntax_uids: str,
+        handlers: Sequence[EventHandlerType] = (),
+    ) -> Association:
+        """An association for one SOP class; Refused where the peer does not take it."""
+        ae = AE(ae_title=self.calling_ae)
         ae.connection_timeout = self._connect_timeout_s
         ae.acse_timeout = self._answer_timeout_s
         ae.dimse_timeout = self._answer_timeout_s
@@ -119,39 +131,39 @@ class StorageScu:
             ae.add_requested_context(sop_class_uid, transfer_syntax_uid)
         context = self._tls() if self._tls is not None else None
         association = ae.associate(
-            self._host,
+            self.host,
             self._port,
-            ae_title=self._called_ae,
+            ae_title=self.called_ae,
+            evt_handlers=list(handlers),
             tls_args=(context, self._server_name) if context is not None else None,
         )
         if association.is_established:
             return association
-        where = f"{self._called_ae} at {self._host}:{self._port}"
         if association.is_rejected:
             raise TemporarilyRefused(
-                f"{where} rejected the association; does it know the calling AE title "
-                f"{self._calling_ae}, and is {self._called_ae} its own AE title?"
+                f"{self.where} rejected the association; does it know the calling AE title "
+                f"{self.calling_ae}, and is {self.called_ae} its own AE title?"
             )
         if association.rejected_contexts:
             raise Refused(
-                f"{where} does not take SOP class {sop_class_uid} in transfer syntax "
+                f"{self.where} does not take SOP class {sop_class_uid} in transfer syntax "
                 f"{' or '.join(transfer_syntax_uids)}; enable it there"
             )
         if context is not None:
-            self._explain(context, where)
-        raise Unreachable(f"no association with {where}: is it running, and the address right?")
+            self._explain(context)
+        raise Unreachable(f"no association with {self.where}: is it running, and the address right?")
 
-    def _explain(self, context: ssl.SSLContext, where: str) -> None:
+    def _explain(self, context: ssl.SSLContext) -> None:
         """pynetdicom tells its own log alone why TLS failed: find out by another handshake."""
         reason = try_handshake(
             context,
-            self._host,
+            self.host,
             self._port,
             server_name=self._server_name,
             within_s=self._connect_timeout_s,
         )
         if reason is not None:
-            raise Unreachable(f"no TLS with {where}: {reason}")
+            raise Unreachable(f"no TLS with {self.where}: {reason}")
 
 
 def _end(association: Association) -> None:

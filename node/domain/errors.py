@@ -6,6 +6,7 @@
     │   ├── UnsupportedInstance                sound, but not a thing this node reads
     │   ├── ConflictingInstance                same SOP Instance UID, other content
     │   ├── MalformedMessage                   an HL7 message that cannot be read
+    │   ├── UnknownTransaction                 a commitment report nobody here asked for
     │   └── UnusableData                       a recording, table, split or checkpoint for research
     ├── ConfigurationError         permanent   the administrator has to change a setting
     ├── BundleError                permanent   a model bundle that must not be served
@@ -70,6 +71,10 @@ class ConflictingInstance(InputError):
 
 class MalformedMessage(InputError):
     code = "malformed-message"
+
+
+class UnknownTransaction(InputError):
+    code = "unknown-transaction"
 
 
 class UnusableData(InputError):

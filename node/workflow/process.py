@@ -208,7 +208,9 @@ class Processing:
                 error_code=None if found.prediction else "quality-gate",
                 error_message=None if found.prediction else findings,
             )
+            receivers = {receiver.name for receiver, _ in owed}
             for receiver, result in owed if settled else ():
+                waits = receiver.after_committed in receivers
                 delivery_id = transaction.outbox.add(
                     job_id=job.job_id,
                     kind=result.kind,
@@ -218,10 +220,12 @@ class Processing:
                     destination_kind=receiver.kind,
                     content_digest=digests[result.identifier],
                     at=at,
+                    waits=waits,
                 )
-                transaction.enqueue_delivery(
-                    delivery_id, run=1, destination=receiver.name, kind=receiver.kind
-                )
+                if not waits:
+                    transaction.enqueue_delivery(
+                        delivery_id, run=1, destination=receiver.name, kind=receiver.kind
+                    )
 
     def fail(self, job_id: int, code: str, message: str) -> None:
         """End the job without results; a person sees why and can set it going again."""

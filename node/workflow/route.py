@@ -30,6 +30,8 @@ class Destination:
     """How an HL7 destination wants its messages."""
     form: ResultForm = DEFAULT_FORM
     """How a DICOM destination wants its objects."""
+    after_committed: str | None = None
+    """The destination that has to commit itself to the results of a job first."""
 
     def takes(self, kind: ResultKind) -> bool:
         """Whether its protocol carries such a result and its form has one."""

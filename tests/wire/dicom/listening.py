@@ -10,7 +10,10 @@ from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
+from node.dicom.commitment_service import CommitmentService
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
+from node.domain.commitment import CommitmentReport
+from node.domain.instance import Origin
 from tests.ecg_instances import instances
 from tests.wire.dicom.raw_scu import RawScu
 
@@ -50,6 +53,7 @@ class Listening:
         **limits: float,
     ) -> None:
         self.accepted: list[dict[str, Any]] = []
+        self.committed: list[tuple[CommitmentReport, Origin]] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.before_accepting: Callable[[], None] = lambda: None
         self.scp = StorageScp(
@@ -65,7 +69,8 @@ class Listening:
             ],
             limits=replace(LIMITS, **limits),  # type: ignore[arg-type]
             accept=self._accept,
-            report=lambda message, **fields: self.reports.append((message, fields)),
+            commitment=CommitmentService(take=self._take_commitment, report=self._report),
+            report=self._report,
             tls_port=0 if tls else None,
             tls=tls,
         )
@@ -80,6 +85,13 @@ class Listening:
     def _accept(self, dataset_bytes: bytes, **fields: Any) -> None:
         self.before_accepting()
         self.accepted.append({"bytes": dataset_bytes, **fields})
+
+    def _take_commitment(self, report: CommitmentReport, origin: Origin) -> None:
+        self.before_accepting()
+        self.committed.append((report, origin))
+
+    def _report(self, message: str, **fields: Any) -> None:
+        self.reports.append((message, fields))
 
     def scu(self, **options: Any) -> RawScu:
         return RawScu(self.scp.port, **options)
