@@ -13,7 +13,7 @@ from pynetdicom.events import EventHandlerType
 
 from node.dicom import dimse
 from node.dicom.compression import TRANSFER_SYNTAXES, check_encoder, compress
-from node.dicom.storage_service import Report
+from node.dicom.service import Report
 from node.dicom.tls import try_handshake
 from node.domain.errors import Refused, TemporarilyRefused, Unanswered, Unreachable
 from node.domain.form import Compression
@@ -151,7 +151,9 @@ class StorageScu:
             )
         if context is not None:
             self._explain(context)
-        raise Unreachable(f"no association with {self.where}: is it running, and the address right?")
+        raise Unreachable(
+            f"no association with {self.where}: is it running, and the address right?"
+        )
 
     def _explain(self, context: ssl.SSLContext) -> None:
         """pynetdicom tells its own log alone why TLS failed: find out by another handshake."""

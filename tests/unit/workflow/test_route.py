@@ -64,6 +64,8 @@ def test_a_destination_that_wants_no_report_is_not_owed_one() -> None:
     decided = Decision(rule=RoutingRule(name="r"), destinations=(pictures, VNA))
     assert [(each.name, kind.value) for each, kind in decided.receivers(ResultKind)] == [
         ("PACS", "cine"),
+        ("PACS", "summary"),
         ("VNA", "cine"),
+        ("VNA", "summary"),
         ("VNA", "report"),
     ]
