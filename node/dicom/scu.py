@@ -7,9 +7,10 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from pydicom import Dataset, dcmread
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 from node.dicom import dimse
 from node.dicom.compression import TRANSFER_SYNTAXES, check_encoder, compress
@@ -130,16 +131,22 @@ class StorageScu:
         for transfer_syntax_uid in transfer_syntax_uids:  # a context each: the peer takes or leaves
             ae.add_requested_context(sop_class_uid, transfer_syntax_uid)
         context = self._tls() if self._tls is not None else None
+        rejections: list[A_ASSOCIATE_RJ] = []
         association = ae.associate(
             self.host,
             self._port,
             ae_title=self.called_ae,
-            evt_handlers=list(handlers),
             tls_args=(context, self._server_name) if context is not None else None,
+            evt_handlers=[
+                *handlers,
+                (evt.EVT_CONN_OPEN, self._limit_waiting),
+                (evt.EVT_PDU_RECV, _keep_rejection, [rejections]),
+            ],
         )
         if association.is_established:
             return association
-        if association.is_rejected:
+        # One that comes at once finds pynetdicom not yet waiting, which then says "aborted".
+        if association.is_rejected or rejections:
             raise TemporarilyRefused(
                 f"{self.where} rejected the association; does it know the calling AE title "
                 f"{self.calling_ae}, and is {self.called_ae} its own AE title?"
@@ -155,6 +162,15 @@ class StorageScu:
             f"no association with {self.where}: is it running, and the address right?"
         )
 
+    def _limit_waiting(self, event: evt.Event) -> None:
+        """pynetdicom reads without a timeout when there is something to read.
+
+        By TLS 1.3 that may be session tickets alone: a peer that says no more would hold us.
+        """
+        transport = event.assoc.dul.socket
+        if transport is not None and transport.socket is not None:
+            transport.socket.settimeout(self._answer_timeout_s)
+
     def _explain(self, context: ssl.SSLContext) -> None:
         """pynetdicom tells its own log alone why TLS failed: find out by another handshake."""
         reason = try_handshake(
@@ -166,6 +182,11 @@ class StorageScu:
         )
         if reason is not None:
             raise Unreachable(f"no TLS with {self.where}: {reason}")
+
+
+def _keep_rejection(event: evt.Event, rejections: list[A_ASSOCIATE_RJ]) -> None:
+    if isinstance(event.pdu, A_ASSOCIATE_RJ):
+        rejections.append(event.pdu)
 
 
 def _end(association: Association) -> None:

@@ -199,8 +199,8 @@ def test_a_caller_is_bound_to_a_name_in_its_certificate(pki: Pki, shown: str) ->
 
 
 @contextmanager
-def peer(context: ssl.SSLContext | None) -> Iterator[int]:
-    """A peer that shakes hands, if at all, and says no more."""
+def peer(context: ssl.SSLContext | None, *, stays_s: float = 0) -> Iterator[int]:
+    """A peer that shakes hands, if at all, reads so long or until it has read, and says nothing."""
     listener = socket.create_server((HOST, 0))
 
     def serve() -> None:
@@ -214,7 +214,9 @@ def peer(context: ssl.SSLContext | None) -> Iterator[int]:
                         connection.sendall(b"\x07\x00\x00\x00\x00\x04" + bytes(4))
                     else:
                         with context.wrap_socket(connection, server_side=True) as secured:
-                            secured.recv(1)
+                            secured.settimeout(stays_s or 5)
+                            while secured.recv(4096) and stays_s:
+                                pass
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -263,6 +265,21 @@ def test_a_sender_says_that_a_peer_has_no_tls_or_too_old_a_one(pki: Pki, context
         reasons = {"none": "speaks no TLS", "old": "no version of TLS in common"}
         with pytest.raises(Unreachable, match=reasons[context]):
             scu.echo()
+
+
+@pytest.mark.parametrize("version", [V1_2, V1_3])
+def test_a_peer_that_shakes_hands_and_says_no_more_is_given_up(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    with peer(peer_context(pki.node, is_server=True, maximum=version), stays_s=8) as port:
+        scu = StorageScu(
+            calling_ae="CART", called_ae="PACS", host=HOST, port=port,
+            tls=credentials(pki.cart).client, answer_timeout_s=0.5,
+        )  # fmt: skip
+        begun_s = time.monotonic()
+        with pytest.raises(Unreachable, match="no association"):
+            scu.echo()
+        assert time.monotonic() - begun_s < REFUSED_WITHIN_S
 
 
 def test_nobody_there_is_no_matter_of_tls(pki: Pki) -> None:
