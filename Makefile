@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench peers train-simulated soak-attacks soak-fuzz-dicom soak-kill soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-attacks soak-fuzz-dicom soak-kill soak-import soak-published soak-rtx soak-forms clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -38,6 +38,11 @@ train-simulated: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(BENCH)
 
+# C-STOREs acknowledged a second, beside Orthanc and DCMTK (`make peers` installs them), in 4 minutes:
+# benchmarks/receiving.html and receiving.json.
+bench-receiving: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.receiving $(BENCH)
+
 # How good cines are beside those of the published procedure, whose generator it trains first (80
 # minutes in all, the training set of RUNS must be there): benchmarks/quality.json.
 RUNS = runs/simulated
@@ -60,6 +65,10 @@ soak-fuzz-dicom: $(VENV)/.dev
 # Checkpoints of the published size, with random weights, to a bundle and a cine: 16 GiB of memory.
 soak-import: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak -s tests/soak/test_full_size_import.py
+
+# Results of every ECG of the sample data in every form and compression, before judges and decoders.
+soak-forms: $(VENV)/.dev peers
+	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/soak/test_forms.py
 
 # NVIDIA's compiler on graphs of the published size; no GPU is needed.
 soak-rtx: $(VENV)/.dev

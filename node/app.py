@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import ssl
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -11,12 +12,18 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from node.dicom.commitment import CommitmentScu
+from node.dicom.commitment_service import CommitmentService
+from node.dicom.credentials import Credentials
 from node.dicom.part10 import MAX_INFLATED_BYTES
-from node.dicom.scp import ListenerLimits, Peer, StorageScp
-from node.dicom.scu import StorageScu
+from node.dicom.scp import ListenerLimits, Peer, Report, StorageScp
+from node.dicom.scu import StorageScu, keep_quiet
 from node.dicom.template import load_templates
+from node.dicom.tls import CredentialFiles
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import CardioNodeError, ConfigurationError
+from node.domain.form import DEFAULT_FORM
+from node.engine.certificate_watch import CertificateWatch
 from node.engine.runner import Runner
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.listener import MllpListener
@@ -32,11 +39,14 @@ from node.store.outbox import Outbox
 from node.store.received import Jobs
 from node.store.spool import Spool
 from node.web.server import WebServer
-from node.workflow.deliver import Postman, RetryPolicy
+from node.workflow.commit import Committing
+from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
+from node.workflow.deliver import Postman
 from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
 from node.workflow.refused import RefusalBook
+from node.workflow.retry import RetryPolicy
 from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.catalog import Served
 
@@ -63,17 +73,48 @@ def profile_of(destination: Hl7DestinationSettings) -> Profile:
         ) from error
 
 
-def build_sender(settings: Settings, name: str) -> StorageScu | Hl7Sender:
-    """What carries results to a destination."""
+def build_credentials(settings: Settings) -> Credentials | None:
+    """The node's certificate and whom it trusts; None without [tls]. Raises ConfigurationError."""
+    tls = settings.tls
+    if tls is None:
+        return None
+    return Credentials(
+        CredentialFiles(
+            certificate=tls.certificate,
+            key=tls.key,
+            authorities=tls.authorities,
+            minimum_version=ssl.TLSVersion["TLSv" + tls.minimum_version.replace(".", "_")],
+        )
+    )
+
+
+def build_sender(
+    settings: Settings, name: str, credentials: Credentials | None, report: Report = keep_quiet
+) -> StorageScu | Hl7Sender:
+    """What carries results to a destination. Raises ConfigurationError."""
     destination = settings.destinations[name]
     if isinstance(destination, DicomDestinationSettings):
-        return StorageScu(
-            calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
-            called_ae=destination.ae_title,
-            host=destination.host,
-            port=destination.port,
-        )
+        return build_scu(settings, destination, credentials, report)
     return Hl7Sender(destination.host, destination.port)
+
+
+def build_scu(
+    settings: Settings,
+    destination: DicomDestinationSettings,
+    credentials: Credentials | None,
+    report: Report = keep_quiet,
+) -> StorageScu:
+    """What opens associations with a DICOM destination. Raises ConfigurationError."""
+    return StorageScu(
+        calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
+        called_ae=destination.ae_title,
+        host=destination.host,
+        port=destination.port,
+        compression=destination.compression,
+        report=report,
+        tls=credentials.client if credentials is not None and destination.tls else None,
+        server_name=destination.server_name,
+    )
 
 
 def build_peers(settings: Settings) -> tuple[Peer, ...]:
@@ -84,6 +125,7 @@ def build_peers(settings: Settings) -> tuple[Peer, ...]:
             networks=tuple(ip_network(str(network)) for network in peer.networks),
             called_ae=peer.called_ae,
             may=frozenset(peer.may),
+            certificate=peer.certificate,
         )
         for peer in settings.dicom.peers
     )
@@ -96,6 +138,10 @@ def build_routing(settings: Settings) -> Routing:
             name=name,
             kind=DestinationKind(each.kind),
             profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
+            form=each.form if isinstance(each, DicomDestinationSettings) else DEFAULT_FORM,
+            after_committed=(
+                each.after_committed if isinstance(each, Hl7DestinationSettings) else None
+            ),
         )
         for name, each in settings.destinations.items()
     }
@@ -124,6 +170,7 @@ class Node:
         logger = set_up_logging(form=settings.log.form, level=settings.log.level)
         self.journal = Journal(logger, self._metrics)
         self._lock = _lock_home(home)
+        self._credentials = build_credentials(settings)
         self._templates = load_templates()
         self._models = load_models(settings.model, self._templates, self._report_runtime)
         for served in self._models.served.values():
@@ -134,7 +181,10 @@ class Node:
         self._database = open_database(settings, home)
         self._database.prepare()
         self._work = EngineUnitOfWork(self._database)
-        self._senders = {name: build_sender(settings, name) for name in settings.destinations}
+        self._senders = {
+            name: build_sender(settings, name, self._credentials, self.journal.event)
+            for name in settings.destinations
+        }
         self._intake = Intake(
             spool=self._spool,
             work=self._work,
@@ -145,6 +195,15 @@ class Node:
         self._refused = RefusalBook(work=self._work, telemetry=self.journal, clock=utc_now)
         at_once = settings.model.at_once
         self._side = SideProcesses(min(at_once, available_cores())) if at_once > 1 else None
+        self._retries = {
+            name: RetryPolicy(
+                initial_s=each.retry_initial_s,
+                maximum_s=each.retry_maximum_s,
+                give_up_after_s=each.give_up_after_s,
+            )
+            for name, each in settings.destinations.items()
+        }
+        self._committing, self._commitment_service = self._build_committing()
         self._runner = self._build_runner()
         self._scp = self._build_scp()
         self._listener = MllpListener(
@@ -170,6 +229,11 @@ class Node:
     def start(self) -> None:
         """Start from the inside out: work first, then what brings work. Raises CardioNodeError."""
         try:
+            if self._credentials is not None:
+                watch = CertificateWatch(
+                    credentials=self._credentials, telemetry=self.journal, clock=utc_now
+                )
+                self._start("certificates", watch.start, watch.stop)
             if self._side is not None:
                 self._start("side processes", self._side.start, self._side.stop)
             self._start("engine", self._runner.start, self._runner.stop)
@@ -181,7 +245,10 @@ class Node:
         except CardioNodeError:
             self.stop()
             raise
-        self.ports |= {"dicom": self._scp.port, "hl7": self._listener.port}
+        self.ports["hl7"] = self._listener.port
+        for name, port in (("dicom", self._scp.port), ("dicom-tls", self._scp.tls_port)):
+            if port is not None:
+                self.ports[name] = port
         self.journal.event(
             "node ready",
             address=" ".join(f"{name}:{port}" for name, port in sorted(self.ports.items())),
@@ -225,23 +292,56 @@ class Node:
                 spool=self._spool,
                 work=self._work,
                 senders=senders,
-                policies={
-                    name: RetryPolicy(
-                        initial_s=each.retry_initial_s,
-                        maximum_s=each.retry_maximum_s,
-                        give_up_after_s=each.give_up_after_s,
-                    )
-                    for name, each in settings.destinations.items()
-                },
+                policies=self._retries,
+                committing=self._committing,
                 telemetry=self.journal,
                 clock=utc_now,
             ),
+            committing=self._committing,
             telemetry=self.journal,
             clock=utc_now,
             executor_id="node",
             processing_at_once=settings.model.at_once,
             finished_days=settings.storage.finished_days,
         )
+
+    def _build_committing(self) -> tuple[Committing, CommitmentService]:
+        """What asks for commitment, and what takes its reports on any association."""
+        wanted = {
+            name: each
+            for name, each in self._settings.destinations.items()
+            if isinstance(each, DicomDestinationSettings) and each.commitment
+        }
+        policies = {
+            name: CommitmentPolicy(wait_s=each.commitment_wait_s, requests=each.commitment_requests)
+            for name, each in wanted.items()
+        }
+        after = {
+            name: each.after_committed
+            for name, each in self._settings.destinations.items()
+            if isinstance(each, Hl7DestinationSettings) and each.after_committed is not None
+        }
+        reports = CommitmentReports(
+            work=self._work,
+            policies=policies,
+            after=after,
+            telemetry=self.journal,
+            clock=utc_now,
+        )
+        service = CommitmentService(take=reports.take, report=self.journal.event)
+        committing = Committing(
+            work=self._work,
+            requesters={
+                name: CommitmentScu(build_scu(self._settings, each, self._credentials), service)
+                for name, each in wanted.items()
+            },
+            policies=policies,
+            retries=self._retries,
+            after=after,
+            telemetry=self.journal,
+            clock=utc_now,
+        )
+        return committing, service
 
     def _build_scp(self) -> StorageScp:
         dicom = self._settings.dicom
@@ -259,9 +359,12 @@ class Node:
                 maximum_instance_bytes=dicom.maximum_instance_mb * 1_000_000,
             ),
             accept=self._intake.accept,
+            commitment=self._commitment_service,
             report=self.journal.event,
             warn=partial(self.journal.event, level=Level.WARNING),
             note=self._refused.note,
+            tls_port=dicom.tls_port,
+            tls=self._credentials.server if self._credentials is not None else None,
         )
 
     def _report_choice(self, served: Served) -> None:
@@ -309,6 +412,9 @@ class Node:
         for (name, delivery_state), count in deliveries.items():
             labels = {"destination": name, "state": delivery_state.value}
             yield "cardionode_deliveries", "Deliveries by destination and state", labels, count
+        for expiry in self._credentials.expiries if self._credentials is not None else ():
+            labels, days = {"path": str(expiry.file)}, expiry.days_left(utc_now())
+            yield "cardionode_certificate_days_left", "Days until it expires", labels, days
         free = float(self._spool.free_bytes())
         yield "cardionode_spool_free_bytes", "Free disk where the spool lies", {}, free
 

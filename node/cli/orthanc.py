@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ class Orthanc:
 
     ae_title = "ORTHANC"
 
-    def __init__(self) -> None:
+    def __init__(self, options: Mapping[str, object] | None = None) -> None:
+        """options: further ones of Orthanc's configuration."""
+        self._options = options or {}
         self._folder = tempfile.TemporaryDirectory(prefix="cardionode-orthanc-")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -46,6 +49,7 @@ class Orthanc:
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
             "Plugins": [],
+            **self._options,
         }
         file = folder / "orthanc.json"
         file.write_text(json.dumps(configuration), encoding="utf-8")
@@ -73,9 +77,9 @@ class Orthanc:
         """The JSON at a path of the REST API."""
         return json.loads(self._ask("GET", path))
 
-    def add_modality(self, name: str, *, ae_title: str, port: int) -> None:
+    def add_modality(self, name: str, *, ae_title: str, port: int, tls: bool = False) -> None:
         """Make a peer known, so that instances can be routed to it."""
-        peer = {"AET": ae_title, "Host": "127.0.0.1", "Port": port}
+        peer = {"AET": ae_title, "Host": "127.0.0.1", "Port": port, "UseDicomTls": tls}
         self._ask("PUT", f"/modalities/{name}", json.dumps(peer).encode())
 
     def store(self, content: bytes) -> str:

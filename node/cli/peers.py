@@ -35,13 +35,14 @@ def list_peers(config: Config = None, overrides: Overrides = None, as_json: Json
     if as_json:
         console.out(json.dumps([peer.model_dump(mode="json") for peer in peers], indent=2))
         return
-    table = Table("calling AE title", "from", "called AE title", "may")
+    table = Table("calling AE title", "from", "called AE title", "may", "certificate")
     for peer in peers:
         table.add_row(
             peer.ae_title,
             ", ".join(str(network) for network in peer.networks),
             peer.called_ae,
             ", ".join(permission.value for permission in peer.may),
+            peer.certificate or "",
         )
     console.print(table)
 
@@ -106,8 +107,8 @@ def allow(
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if not lines:
         console.print(
-            f"# the configuration admits this caller: {refusal.reason}\n"
-            "# where that is no more so, restart the node; it reads its configuration at start"
+            f"# dicom.peers admits this caller; it was refused because: {refusal.reason}\n"
+            "# where that is no more so, restart the node: it reads its configuration at start"
         )
         return
     console.print(f"# {config or 'a file for --config'}; then restart the node")
@@ -153,11 +154,12 @@ def _can_follow(table: Sequence[str], text: str) -> bool:
 
 
 def _permissions(refusal: Refusal, settings: Settings) -> frozenset[Permission]:
+    """What it may ask, if it shows the certificate that an entry may want."""
     from node.app import build_peers
     from node.dicom.negotiation import permissions
 
     origin = Origin(calling_ae=refusal.calling_ae, called_ae=refusal.called_ae, peer=refusal.peer)
-    return permissions(build_peers(settings), origin)
+    return permissions(build_peers(settings), origin, None)
 
 
 def _now(refusal: Refusal, settings: Settings) -> str:

@@ -13,9 +13,10 @@ from rich.table import Table
 
 from node.cli.options import Config, Json, Overrides
 from node.domain.caller import Permission
+from node.domain.delivery import ResultKind
 from node.domain.instance import Origin
 from node.models import find_bundle
-from node.settings import Settings, read_settings
+from node.settings import DicomDestinationSettings, Settings, read_settings
 from node.workflow.rehearse import Rehearsal, rehearse
 from pipelines.manifest import Manifest
 from pipelines.preprocessing import RECIPES
@@ -87,7 +88,7 @@ def _refusal(settings: Settings, origin: Origin) -> str:
 
     if origin.called_ae not in settings.dicom.ae_titles:
         return f"{origin.called_ae} is not among dicom.ae_titles"
-    if Permission.STORE not in permissions(build_peers(settings), origin):
+    if Permission.STORE not in permissions(build_peers(settings), origin, None):
         return f"no entry of dicom.peers lets {origin.calling_ae} from {origin.peer} store"
     return ""
 
@@ -95,6 +96,22 @@ def _refusal(settings: Settings, origin: Origin) -> str:
 def _where(destination: Destination, settings: Settings) -> str:
     configured = settings.destinations[destination.name]
     return f"{destination.kind.value} {configured.host}:{configured.port}"
+
+
+def _as(destination: Destination, kind: ResultKind, settings: Settings) -> str:
+    """The form of one result at its destination; nothing of a message, whose profile says it."""
+    configured = settings.destinations[destination.name]
+    if not isinstance(configured, DicomDestinationSettings):
+        return ""
+    form = destination.form
+    chosen = [f"{form.study.value} study", form.character_set.value]
+    compression = f"compression {configured.compression.value}"
+    said = {
+        ResultKind.CINE: [form.cine.value, *chosen, compression],
+        ResultKind.SUMMARY: [*chosen, compression],
+        ResultKind.REPORT: [form.report.value, *chosen],
+    }
+    return ", ".join(said.get(kind, chosen))
 
 
 def _show(
@@ -114,9 +131,10 @@ def _show(
     if not found.owed:
         console.print("nothing would be sent: no rule decides, or it names nobody who takes it")
         return
-    owed = Table("destination", "at", "would get", title="Deliveries", title_justify="left")
+    owed = Table("destination", "at", "would get", "as", title="Deliveries", title_justify="left")
     for destination, kind in found.owed:
-        owed.add_row(destination.name, _where(destination, settings), kind.value)
+        where, form = _where(destination, settings), _as(destination, kind, settings)
+        owed.add_row(destination.name, where, kind.value, form)
     console.print(owed)
 
 
@@ -138,6 +156,7 @@ def _json(found: Rehearsal, refused: str, manifest: Manifest, settings: Settings
                 "destination": destination.name,
                 "at": _where(destination, settings),
                 "result": kind.value,
+                "as": _as(destination, kind, settings),
             }
             for destination, kind in found.owed
         ],

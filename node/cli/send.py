@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,9 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from node.cli.options import Config, Overrides
 from node.domain.errors import CardioNodeError
+from node.settings import read_settings
 
 _PEER = re.compile(r"(?P<ae_title>[^@]{1,16})@(?P<host>[^@]+):(?P<port>\d{1,5})")
 
@@ -19,6 +23,13 @@ def send(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="DICOM files.")],
     to: Annotated[str, typer.Option("--to", help="The peer: AETITLE@host:port.")],
     calling_ae: Annotated[str, typer.Option("--from", help="Our AE title.")] = "CARDIONODE",
+    tls: Annotated[bool, typer.Option("--tls", help="With [tls] of the configuration.")] = False,
+    server_name: Annotated[
+        str | None,
+        typer.Option(help="The name in the peer's certificate, where it is not the host."),
+    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
 ) -> None:
     """Send DICOM files with C-STORE; exit status 0 only if each was acknowledged."""
     from node.dicom.scu import StorageScu
@@ -32,6 +43,8 @@ def send(
         called_ae=peer["ae_title"],
         host=peer["host"],
         port=int(peer["port"]),
+        tls=_tls(config, overrides) if tls else None,
+        server_name=server_name,
     )
     failures: list[tuple[Path, str]] = []
     for file in track(files, description="sending", console=console, transient=True):
@@ -44,3 +57,14 @@ def send(
     console.print(f"{len(files) - len(failures)} of {len(files)} acknowledged by {to}")
     if failures:
         raise typer.Exit(1)
+
+
+def _tls(config: Config, overrides: Overrides) -> Callable[[], ssl.SSLContext]:
+    from node.app import build_credentials
+
+    credentials = build_credentials(read_settings(config, overrides or ()))
+    if credentials is None:
+        raise typer.BadParameter(
+            "the configuration has no [tls]: name one with --config", param_hint="--tls"
+        )
+    return credentials.client

@@ -32,11 +32,15 @@ _VERIFIED_IN: Final = (
 SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {
     dimse.VERIFICATION: _VERIFIED_IN,
     **dict.fromkeys(dimse.ECG_STORAGE, dimse.RECEIVED_TRANSFER_SYNTAXES),
+    dimse.STORAGE_COMMITMENT: dimse.RECEIVED_TRANSFER_SYNTAXES[:2],
 }
 """Transfer syntaxes by abstract syntax, most preferred first."""
+_AS_SCU: Final = frozenset({dimse.STORAGE_COMMITMENT})
+"""Of these we are the SCU, whom the SCP calls with its reports; of all others the SCP."""
 _NEEDED: Final[Mapping[str, Permission]] = {
     dimse.VERIFICATION: Permission.ECHO,
     **dict.fromkeys(dimse.ECG_STORAGE, Permission.STORE),
+    dimse.STORAGE_COMMITMENT: Permission.REPORT,
 }
 """What a caller has to be allowed for each of them."""
 
@@ -46,9 +50,12 @@ _NO_ABSTRACT_SYNTAX: Final = 3
 _NO_TRANSFER_SYNTAX: Final = 4
 """Source: DICOM PS3.8 table 9-18."""
 _WHY: Final = {
-    _USER_REJECTION: "the caller asks to be the SCP; this node stores by associations of its own",
+    _USER_REJECTION: (
+        "the caller asks for the role this node takes: SCP of storage, SCU of storage commitment"
+    ),
     _NO_ABSTRACT_SYNTAX: (
-        "this node takes ECG waveform storage and verification, not this SOP class"
+        "this node takes ECG waveform storage, commitment reports and verification, "
+        "not this SOP class"
     ),
     _NO_TRANSFER_SYNTAX: (
         "none of the offered transfer syntaxes is read here; offer Explicit VR Little Endian"
@@ -65,6 +72,10 @@ class Rejection(Enum):
     CALLING_AE = (
         1, 1, 3, "no entry of dicom.peers admits this calling AE title from this address to the AE "
         "title it called; `cardionode peers refused` shows how to allow it",
+    )  # fmt: skip
+    CERTIFICATE = (
+        1, 1, 3, "dicom.peers admits this caller with another certificate only; see `certificate` "
+        "there, and the names in the one it has shown",
     )  # fmt: skip
     NOT_AN_AE_TITLE = (
         1, 1, 3, "the calling AE title holds characters that none may hold; change it there",
@@ -83,11 +94,15 @@ class Rejection(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """An entry of the allow-list: who may associate, whence, to whom, and what it may ask then."""
+    """An entry of the allow-list: who may associate, whence, to whom, and what it may ask then.
+
+    certificate: a pattern too, for one of the names in the certificate that it has to show.
+    """
 
     ae_title: str
     """Pattern (fnmatch) of the calling AE title; `called_ae` likewise."""
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    certificate: str | None = None
     called_ae: str = "*"
     may: frozenset[Permission] = frozenset(Permission)
 
@@ -99,10 +114,24 @@ class Peer:
             and any(host in network for network in self.networks)
         )
 
+    def knows(self, names: Sequence[str]) -> bool:
+        """names: those in the certificate that was shown; none without TLS."""
+        return self.certificate is None or any(
+            fnmatchcase(name.lower(), self.certificate.lower()) for name in names
+        )
 
-def permissions(peers: Sequence[Peer], origin: Origin) -> frozenset[Permission]:
-    """What a caller may ask: all that any entry that admits it allows; nothing where none does."""
-    return frozenset[Permission]().union(*(peer.may for peer in peers if peer.admits(origin)))
+
+def permissions(
+    peers: Sequence[Peer], origin: Origin, names: Sequence[str] | None
+) -> frozenset[Permission]:
+    """What a caller may ask: all that any entry that admits it allows; nothing where none does.
+
+    names: those in its certificate; None where that is not known, and any would do.
+    """
+    admitting = [
+        peer for peer in peers if peer.admits(origin) and (names is None or peer.knows(names))
+    ]
+    return frozenset[Permission]().union(*(peer.may for peer in admitting))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,17 +159,25 @@ def ae_title(raw: bytes) -> str:
 
 
 def objection(
-    request: AssociateRequest, origin: Origin, ae_titles: Sequence[str], peers: Sequence[Peer]
+    request: AssociateRequest,
+    origin: Origin,
+    names: Sequence[str],
+    ae_titles: Sequence[str],
+    peers: Sequence[Peer],
 ) -> Rejection | None:
-    """Why a request is rejected, or None."""
+    """Why a request is rejected, or None.
+
+    names: those in the caller's certificate.
+    """
     if not request.protocol_version & 1:
         return Rejection.PROTOCOL_VERSION
     if request.application_context_name != APPLICATION_CONTEXT_NAME:
         return Rejection.APPLICATION_CONTEXT
     if origin.called_ae not in ae_titles:
         return Rejection.CALLED_AE
-    if not permissions(peers, origin):
-        return Rejection.CALLING_AE
+    if not permissions(peers, origin, names):
+        admitted = any(peer.admits(origin) for peer in peers)
+        return Rejection.CERTIFICATE if admitted else Rejection.CALLING_AE
     if origin.calling_ae != request.calling_ae.strip(b"\0 ").decode("ascii", "replace"):
         return Rejection.NOT_AN_AE_TITLE
     return None
@@ -150,7 +187,8 @@ def agree(request: AssociateRequest, may: frozenset[Permission]) -> Agreement:
     """Judge each presentation context: of the transfer syntaxes offered, the first of our order.
 
     may: what the caller is allowed; a context for anything else is rejected.
-    We take the SCP's role alone, so a requestor that asks for no other than that one is refused it.
+    We take one role alone, so a requestor that asks for no other than that one is refused it. One
+    that selects none is taken as what it has to be: many send commitment reports that way.
     Source: DICOM PS3.8 §9.3.3.2, PS3.7 D.3.3.4.
     """
     results = []
@@ -180,7 +218,8 @@ def agree(request: AssociateRequest, may: frozenset[Permission]) -> Agreement:
             transfer_syntaxes=(transfer_syntax,),
         )
         if context.abstract_syntax in request.roles:
-            roles[context.abstract_syntax] = Roles(scu=True, scp=False)
+            we_are_scu = context.abstract_syntax in _AS_SCU
+            roles[context.abstract_syntax] = Roles(scu=not we_are_scu, scp=we_are_scu)
     return Agreement(
         may=may,
         accepted=accepted,
@@ -196,7 +235,8 @@ def _judge(context: ProposedContext, proposed: Roles | None) -> tuple[int, str]:
     supported = SUPPORTED.get(context.abstract_syntax)
     if supported is None:
         return _NO_ABSTRACT_SYNTAX, _IMPLICIT_LITTLE
-    if proposed is not None and not proposed.scu:
+    we_are_scu = context.abstract_syntax in _AS_SCU
+    if proposed is not None and not (proposed.scp if we_are_scu else proposed.scu):
         return _USER_REJECTION, _IMPLICIT_LITTLE
     for transfer_syntax in supported:
         if transfer_syntax in context.transfer_syntaxes:

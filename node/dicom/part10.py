@@ -111,8 +111,20 @@ def read_part10(content: bytes, *, maximum_bytes: int = MAX_INFLATED_BYTES) -> D
     transfer_syntax_uid = _uid(meta.get(0x00020010))
     if not transfer_syntax_uid:
         raise MalformedInstance("the file meta information names no transfer syntax; send it again")
-    encoded = _little_endian(rest, transfer_syntax_uid, maximum_bytes)
-    return _parse(encoded, transfer_syntax_uid)
+    return read_dataset(rest, transfer_syntax_uid, maximum_bytes=maximum_bytes)
+
+
+def read_dataset(
+    encoded: bytes, transfer_syntax_uid: str, *, maximum_bytes: int = MAX_INFLATED_BYTES
+) -> Dataset:
+    """A data set as it was sent. Raises like `read_part10`."""
+    inflated = _little_endian(encoded, transfer_syntax_uid, maximum_bytes)
+    return _parse(inflated, transfer_syntax_uid)
+
+
+def dataset_bytes(content: bytes) -> bytes:
+    """The data set of a PS3.10 file as it is encoded. Raises MalformedInstance."""
+    return _split_file_meta(content)[1]
 
 
 def check_storable(

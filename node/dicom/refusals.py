@@ -7,7 +7,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
-from node.dicom.storage_service import Report
+from node.dicom.service import Report
 from node.domain.caller import Refusal
 
 _EVERY_S: Final = 1.0
@@ -32,7 +32,14 @@ class Refusals:
         """When, and how many since then; from the oldest to the newest."""
 
     def tell(
-        self, message: str, *, peer: str, reason: str, calling_ae: str = "", called_ae: str = ""
+        self,
+        message: str,
+        *,
+        peer: str,
+        reason: str,
+        calling_ae: str = "",
+        called_ae: str = "",
+        **fields: str | None,
     ) -> None:
         """Report a refusal, or count it. No AE titles: the caller had not come so far."""
         self._note(Refusal(calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason))
@@ -45,6 +52,7 @@ class Refusals:
                 peer=peer,
                 reason=reason,
                 count=count if count > 1 else None,
+                **fields,
             )
 
     def _due(self, key: tuple[str, str, str]) -> int:

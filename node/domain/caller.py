@@ -12,6 +12,8 @@ class Permission(Enum):
 
     STORE = "store"
     ECHO = "echo"
+    REPORT = "report"
+    """What it has committed to keep, by Storage Commitment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

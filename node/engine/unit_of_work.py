@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import sqlalchemy as sa
 from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 
 from node.domain.delivery import DestinationKind
+from node.store.commitments import Commitments
 from node.store.database import Database
+from node.store.group_commit import GroupCommit
 from node.store.messages import Messages
 from node.store.outbox import Outbox
 from node.store.received import Jobs
@@ -20,9 +23,13 @@ APPLICATION_VERSION = "flow-1"
 
 PROCESS_QUEUE = "process"
 DELIVERY_QUEUES = {DestinationKind.DICOM: "deliver-dicom", DestinationKind.HL7: "deliver-hl7"}
+COMMIT_QUEUE = "commit"
 PROCESS_WORKFLOW = "process-job"
 DELIVER_WORKFLOW = "deliver"
+COMMIT_WORKFLOW = "commit"
 WAKE_TOPIC = "wake"
+
+Made = TypeVar("Made")
 
 SERIALIZER = DBOSPortableJSONSerializer()
 """JSON, not pickle: arguments are row ids, and nobody runs code through the database."""
@@ -36,6 +43,10 @@ def delivery_workflow_id(delivery_id: int, run: int) -> str:
     return f"delivery:{delivery_id}:{run}"
 
 
+def commitment_workflow_id(commitment_id: int, run: int) -> str:
+    return f"commitment:{commitment_id}:{run}"
+
+
 class EngineTransaction:
     """`ports.Transaction` over one connection."""
 
@@ -44,6 +55,7 @@ class EngineTransaction:
         self._client = client
         self.jobs = Jobs(connection)
         self.outbox = Outbox(connection)
+        self.commitments = Commitments(connection)
         self.messages = Messages(connection)
         self.refused = RefusedCallers(connection)
 
@@ -76,6 +88,26 @@ class EngineTransaction:
             self._connection, delivery_workflow_id(delivery_id, run), 1, WAKE_TOPIC
         )
 
+    def enqueue_commitment(
+        self, commitment_id: int, *, run: int, destination: str, delay_s: float = 0.0
+    ) -> None:
+        options: EnqueueOptions = {
+            "queue_name": COMMIT_QUEUE,
+            "workflow_name": COMMIT_WORKFLOW,
+            "workflow_id": commitment_workflow_id(commitment_id, run),
+            "app_version": APPLICATION_VERSION,
+            "queue_partition_key": destination,
+            "priority": commitment_id,
+        }
+        if delay_s > 0:
+            options["delay_seconds"] = delay_s
+        self._client.enqueue_in_transaction(self._connection, options, commitment_id)
+
+    def wake_commitment(self, commitment_id: int, *, run: int) -> None:
+        self._client.send_in_transaction(
+            self._connection, commitment_workflow_id(commitment_id, run), 1, WAKE_TOPIC
+        )
+
 
 class EngineUnitOfWork:
     """`ports.UnitOfWork` over the store's database, whose tables stand beside the engine's."""
@@ -85,11 +117,15 @@ class EngineUnitOfWork:
         self.client = DBOSClient(
             system_database_engine=database.engine, serializer=SERIALIZER, lazy=True
         )
+        self._together = GroupCommit(self.begin)
 
     @contextmanager
     def begin(self) -> Iterator[EngineTransaction]:
         with self._database.write() as connection:
             yield EngineTransaction(connection, self.client)
+
+    def together(self, enter: Callable[[EngineTransaction], Made]) -> Made:
+        return self._together(enter)
 
     def close(self) -> None:
         self.client.destroy()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from node.dicom.part10 import (
+    DEFLATED_LITTLE,
+    EXPLICIT_LITTLE,
     MAX_INFLATED_BYTES,
     check_storable,
     encode_part10,
     read_part10,
     source_digest,
 )
+from node.dicom.structure import is_whole
 from node.domain.errors import InputError
 from node.domain.instance import Origin, ReceivedInstance
 from node.hl7.listener import acknowledge
@@ -58,8 +62,11 @@ class Intake:
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=transfer_syntax_uid,
         )
-        # Read whole, so that one cut short on its way is refused while the sender still has it.
-        read_part10(content, maximum_bytes=self.maximum_bytes)
+        # One cut short on its way is refused while the sender still has it.
+        if transfer_syntax_uid == DEFLATED_LITTLE or not is_whole(
+            dataset_bytes, explicit=transfer_syntax_uid == EXPLICIT_LITTLE
+        ):  # deflated, or odd but perhaps readable: else it says why
+            read_part10(content, maximum_bytes=self.maximum_bytes)
         instance = ReceivedInstance(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,
@@ -70,8 +77,7 @@ class Intake:
             received_at=self.clock(),
             content=content,
         )
-        with self.work.begin() as transaction:
-            job_id, message = self._enter(transaction, instance)
+        job_id, message = self.work.together(partial(self._enter, instance))
         self.telemetry.event(
             message,
             level=Level.WARNING if message == CONFLICTING else Level.INFO,
@@ -84,7 +90,7 @@ class Intake:
             size_bytes=instance.size_bytes,
         )
 
-    def _enter(self, transaction: Transaction, instance: ReceivedInstance) -> tuple[int, str]:
+    def _enter(self, instance: ReceivedInstance, transaction: Transaction) -> tuple[int, str]:
         earlier = transaction.jobs.of_instance(instance.sop_instance_uid)
         for job in earlier:
             if job.content_digest == instance.content_digest:

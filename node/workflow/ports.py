@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import Enum
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from node.domain.delivery import DestinationKind
 
 if TYPE_CHECKING:
+    from node.store.commitments import Commitments
     from node.store.messages import Messages
     from node.store.outbox import Outbox
     from node.store.received import Jobs
@@ -80,6 +81,9 @@ class Transaction(Protocol):
     def outbox(self) -> Outbox: ...
 
     @property
+    def commitments(self) -> Commitments: ...
+
+    @property
     def messages(self) -> Messages: ...
 
     @property
@@ -99,6 +103,16 @@ class Transaction(Protocol):
         """Have a delivery that is backing off attempted now."""
         ...
 
+    def enqueue_commitment(
+        self, commitment_id: int, *, run: int, destination: str, delay_s: float = 0.0
+    ) -> None:
+        """Have the request looked after, so long after this transaction is committed."""
+        ...
+
+    def wake_commitment(self, commitment_id: int, *, run: int) -> None:
+        """Have a request that is backing off made now."""
+        ...
+
 
 class UnitOfWork(Protocol):
     """Opens transactions."""
@@ -107,10 +121,31 @@ class UnitOfWork(Protocol):
         """Committed and durable when the block has ended without error. Raises StorageError."""
         ...
 
+    def together(self, enter: Callable[[Transaction], Made]) -> Made:
+        """What `enter` gives, committed and durable, in one transaction with others that wait.
+
+        `enter` may be called twice, in another thread. Raises what it raises, StorageError.
+        """
+        ...
+
 
 class Sender(Protocol):
     """Carries one result to one destination; returns when the destination has acknowledged it."""
 
     def send(self, content: bytes) -> object:
         """Raises DeliveryError, whose kind says what to do next."""
+        ...
+
+
+class CommitmentRequester(Protocol):
+    """Asks one destination to commit itself to what it stored."""
+
+    def asked(
+        self, transaction_uid: str, instances: Sequence[tuple[str, str]]
+    ) -> AbstractContextManager[None]:
+        """The block runs once the destination has taken the request; its report may come in it.
+
+        instances: (SOP class UID, SOP Instance UID).
+        Raises DeliveryError, whose kind says what to do next.
+        """
         ...

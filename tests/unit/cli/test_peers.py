@@ -75,6 +75,7 @@ def test_the_allow_list_is_shown_as_configured(site: Site) -> None:
         "networks": ["192.0.2.0/24"],
         "called_ae": "CARDIONODE",
         "may": ["store"],
+        "certificate": None,
     }
     for words in ("ED_*", "192.0.2.0/24", "CARDIONODE", "store"):
         assert words in site.run("list")
@@ -106,7 +107,7 @@ def test_the_lines_printed_let_the_caller_in(site: Site, address: str) -> None:
     assert len(read_settings(site.file).dicom.peers) == 2
     assert json.loads(site.run("refused", "--json"))[0]["now"] == "may store"
     assert "admits this caller" in site.run("allow", "1", "--may", "store")
-    assert '"store", "echo"' in site.run("allow", "1")
+    assert '"store", "echo", "report"' in site.run("allow", "1")
 
 
 def test_where_peers_are_a_list_the_line_printed_goes_into_it(site: Site) -> None:
@@ -114,7 +115,7 @@ def test_where_peers_are_a_list_the_line_printed_goes_into_it(site: Site) -> Non
     site.refuse()
     printed = site.lines(site.run("allow", "1"))
     site.file.write_text(PEERS_AS_LIST.replace("\n]", f"\n{printed}\n]"))
-    assert json.loads(site.run("refused", "--json"))[0]["now"] == "may store, echo"
+    assert json.loads(site.run("refused", "--json"))[0]["now"] == "may store, echo, report"
 
 
 def test_a_caller_that_calls_itself_a_pattern_lets_in_nobody_else(site: Site) -> None:
@@ -122,7 +123,7 @@ def test_a_caller_that_calls_itself_a_pattern_lets_in_nobody_else(site: Site) ->
     site.file.write_text(PEERS_AS_TABLES + site.lines(site.run("allow", "1")))
     site.refuse(calling_ae="OTHER")
     now = {each["calling_ae"]: each["now"] for each in json.loads(site.run("refused", "--json"))}
-    assert now == {"*": "may store, echo", "OTHER": "refused"}
+    assert now == {"*": "may store, echo, report", "OTHER": "refused"}
 
 
 def test_an_ae_title_that_we_have_not_is_one_more_line(site: Site) -> None:
@@ -136,6 +137,19 @@ def test_a_file_without_peers_is_told_that_the_default_will_not_hold_then(site: 
     site.file.write_text("")
     site.refuse()
     assert "only those it names" in site.run("allow", "1")
+
+
+def test_a_caller_with_another_certificate_is_told_of_it_and_gets_no_second_entry(
+    site: Site,
+) -> None:
+    site.file.write_text(
+        PEERS_AS_TABLES.replace("[dicom]", "[dicom]\ntls_port = 0")
+        + 'certificate = "cart-*"\n[tls]\ncertificate = "a"\nkey = "b"\nauthorities = "c"\n'
+    )
+    site.refuse(calling_ae="ED_1", reason="admits with another certificate only")
+    printed = site.run("allow", "1", "--may", "store")
+    assert "another certificate" in printed
+    assert "[[dicom.peers]]" not in printed
 
 
 @pytest.mark.parametrize("fields", [{"calling_ae": "A\\x01"}, {"calling_ae": "", "called_ae": ""}])
