@@ -22,9 +22,8 @@ from types import FrameType
 import pytest
 from pydicom import dcmread
 
-from node.dicom.part10 import encode_part10, read_part10, source_digest
+from node.dicom.part10 import read_dataset, read_part10, source_digest
 from node.dicom.study import read_study
-from node.dicom.template import load_templates
 from node.domain.errors import CardioNodeError
 from node.domain.instance import Origin
 from node.store.received import Job
@@ -143,7 +142,7 @@ class Fuzz:
             spool=self.spool, work=self.work, telemetry=self.notes, clock=Clock(),
             maximum_bytes=MAXIMUM_BYTES,
         )  # fmt: skip
-        self.pipeline, self.templates = pipeline, load_templates()
+        self.pipeline = pipeline
         self.outcomes: Counter[str] = Counter()
         self.faults: list[str] = []
         self.acknowledged: dict[tuple[str, str], int] = {}
@@ -172,20 +171,18 @@ class Fuzz:
             return f"not accepted: {self._told(error)}"
         with self.work.begin() as transaction:
             jobs = transaction.jobs.of_instance(uid)
-        kept = next(job for job in jobs[::-1] if self._holds(job, content, syntax))
+        kept = self._keeper(jobs, content, syntax)
         self.acknowledged[uid, kept.content_digest] = number
         return f"accepted: {self._read(self.spool.get(kept.content_digest))}"
 
-    def _holds(self, job: Job, content: bytes, syntax: str) -> bool:
-        """Whether the job has those bytes, or the same ECG that came before in another encoding."""
-        kept = self.spool.get(job.content_digest)
-        if kept.endswith(content):
-            return True
-        file = encode_part10(
-            content, sop_class_uid=TWELVE_LEAD_ECG, sop_instance_uid=job.sop_instance_uid,
-            transfer_syntax_uid=syntax,
-        )  # fmt: skip
-        return source_digest(read_part10(kept)) == source_digest(read_part10(file))
+    def _keeper(self, jobs: list[Job], content: bytes, syntax: str) -> Job:
+        """The job with those bytes, or the first where it is the same ECG in another encoding."""
+        for job in jobs[::-1]:
+            if self.spool.get(job.content_digest).endswith(content):
+                return job
+        same = source_digest(read_dataset(content, syntax))
+        assert source_digest(read_part10(self.spool.get(jobs[0].content_digest))) == same
+        return jobs[0]
 
     def _read(self, content: bytes) -> str:
         """As `answer` does, the model for some alone."""
@@ -197,7 +194,7 @@ class Fuzz:
             for finding in quality.findings:
                 assert not betrays(finding.message), finding.message
             if len(self.acknowledged) % ANSWERED_OF == 0:
-                answer(content, pipeline=self.pipeline, templates=self.templates)
+                answer(content, pipeline=self.pipeline)
         except CardioNodeError as error:
             return f"job fails: {self._told(error)}"
         if record is None:
