@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from node.dicom.dicomweb import StowClient, TlsFiles
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
 from node.dicom.scu import StorageScu
 from node.dicom.template import load_templates
@@ -23,7 +25,12 @@ from node.hl7.sender import Hl7Sender
 from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
 from node.models import available_cores, load_models
-from node.settings import DicomDestinationSettings, Hl7DestinationSettings, Settings
+from node.settings import (
+    DicomDestinationSettings,
+    DicomWebDestinationSettings,
+    Hl7DestinationSettings,
+    Settings,
+)
 from node.side_processes import SideProcesses
 from node.store.database import Database, sqlite_url
 from node.store.outbox import Outbox
@@ -60,9 +67,11 @@ def profile_of(destination: Hl7DestinationSettings) -> Profile:
         ) from error
 
 
-def build_sender(settings: Settings, name: str) -> StorageScu | Hl7Sender:
-    """What carries results to a destination."""
+def build_sender(settings: Settings, name: str) -> StorageScu | StowClient | Hl7Sender:
+    """What carries results to a destination. Raises ConfigurationError (a secret is not there)."""
     destination = settings.destinations[name]
+    if isinstance(destination, DicomWebDestinationSettings):
+        return build_stow_client(destination)
     if isinstance(destination, DicomDestinationSettings):
         return StorageScu(
             calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
@@ -71,6 +80,34 @@ def build_sender(settings: Settings, name: str) -> StorageScu | Hl7Sender:
             port=destination.port,
         )
     return Hl7Sender(destination.host, destination.port)
+
+
+def build_stow_client(destination: DicomWebDestinationSettings) -> StowClient:
+    """What stores at a DICOMweb server. Raises ConfigurationError."""
+    token, user, password = destination.token, destination.user, destination.password
+
+    def authorization() -> str:
+        if token is not None:
+            return f"Bearer {token.read()}"
+        if user is not None and password is not None:
+            return f"Basic {b64encode(f'{user}:{password.read()}'.encode('ascii')).decode('ascii')}"
+        return ""
+
+    authorization()  # what is missing is better told of now than when a result is due
+    tls = TlsFiles(
+        authorities=destination.authorities,
+        certificate=destination.certificate,
+        key=destination.key,
+    )
+    if destination.url.startswith("https:"):
+        tls.context()
+    return StowClient(
+        url=destination.url,
+        authorization=authorization,
+        tls=tls,
+        connect_timeout_s=destination.connect_timeout_s,
+        answer_timeout_s=destination.answer_timeout_s,
+    )
 
 
 def build_peers(settings: Settings) -> tuple[Peer, ...]:

@@ -9,10 +9,21 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from node.domain.errors import ConfigurationError
+from node.secret import Secret
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
 """1 to 16 characters, no backslash, no control characters. Source: DICOM PS3.5 table 6.2-1."""
@@ -85,26 +96,97 @@ class ModelSettings(_Table):
 
 
 class _DestinationSettings(_Table):
-    host: Annotated[str, Field(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)]
     retry_initial_s: Seconds = 5.0
     retry_maximum_s: Seconds = 900.0
     give_up_after_s: Seconds = 604800.0
 
 
-class DicomDestinationSettings(_DestinationSettings):
+class _SocketDestinationSettings(_DestinationSettings):
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class DicomDestinationSettings(_SocketDestinationSettings):
     kind: Literal["dicom"]
     ae_title: AETitle
     calling_ae: AETitle | None = None
 
 
-class Hl7DestinationSettings(_DestinationSettings):
+class Hl7DestinationSettings(_SocketDestinationSettings):
     kind: Literal["hl7"]
     profile: str = "default"
 
 
+def _refer(reference: object) -> Secret:
+    try:
+        return Secret.parse(reference)
+    except ConfigurationError as error:
+        raise PydanticCustomError(_UNSHOWN, "{words}", {"words": error.message}) from None
+
+
+_UNSHOWN = "unshown"
+"""Kind of a problem whose input may be a secret."""
+
+SecretReference = Annotated[Secret, PlainValidator(_refer)]
+
+
+def _is_services_root(url: object) -> str:
+    problem = ""
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        parts.port  # noqa: B018 - raises where it is none
+    except ValueError:
+        problem = "is no URL"
+    else:
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            problem = "is the http or https address of the DICOMweb services"
+        elif "@" in parts.netloc:
+            problem = "holds no user or password: use the keys user and password, or token"
+        elif parts.query or parts.fragment or parts.path.rstrip("/").endswith("/studies"):
+            problem = "ends before /studies, and has no ? or #"
+        elif not str(url).isascii() or not str(url).isprintable() or " " in str(url):
+            problem = "has only ASCII characters, and no space"
+    if problem:
+        raise PydanticCustomError(_UNSHOWN, "{words}", {"words": problem})
+    return str(url)
+
+
+class DicomWebDestinationSettings(_DestinationSettings):
+    kind: Literal["dicomweb"]
+    url: Annotated[str, PlainValidator(_is_services_root)]
+    token: SecretReference | None = None
+    user: Annotated[str, Field(pattern=r"^[\x21-\x39\x3b-\x7e]+$")] | None = None
+    password: SecretReference | None = None
+    authorities: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    connect_timeout_s: Seconds = 10.0
+    answer_timeout_s: Seconds = 60.0
+
+    @model_validator(mode="after")
+    def _credentials_and_files_are_whole(self) -> DicomWebDestinationSettings:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together")
+        if self.token is not None and self.user is not None:
+            raise ValueError("either token, or user and password")
+        if self.key is not None and self.certificate is None:
+            raise ValueError("key goes with certificate")
+        if not self.url.startswith("https:") and (self.authorities or self.certificate):
+            raise ValueError("authorities and certificate need an https url")
+        return self
+
+    @property
+    def address(self) -> str:
+        return self.url
+
+
 DestinationSettings = Annotated[
-    DicomDestinationSettings | Hl7DestinationSettings, Field(discriminator="kind")
+    DicomDestinationSettings | DicomWebDestinationSettings | Hl7DestinationSettings,
+    Field(discriminator="kind"),
 ]
 
 
@@ -245,6 +327,6 @@ def _describe(problem: Mapping[str, Any]) -> str:
         return f"{path}: there is no such key; see config/node.toml for those there are"
     if problem["type"] == "missing":
         return f"{path}: this key is needed"
-    given = problem.get("input")
+    given = problem.get("input") if problem["type"] != _UNSHOWN else None
     shown = f" (it is {given!r})" if isinstance(given, str | int | float) else ""
     return f"{path}: {message}{shown}" if path else message

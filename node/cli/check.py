@@ -67,12 +67,16 @@ def _profiles(settings: Settings) -> str:
 
 def _reach(settings: Settings, name: str) -> str:
     from node.app import build_sender
+    from node.dicom.dicomweb import StowClient
     from node.dicom.scu import StorageScu
 
     destination = settings.destinations[name]
     sender = build_sender(settings, name)
     if isinstance(sender, StorageScu):
         sender.echo()
-        return f"C-ECHO answered by {destination.host}:{destination.port}"
+        return f"C-ECHO answered by {destination.address}"
     sender.probe()
-    return f"MLLP connection taken by {destination.host}:{destination.port}"
+    if isinstance(sender, StowClient):
+        clear = "" if destination.address.startswith("https:") else ", in the clear"
+        return f"STOW-RS offered by {destination.address}{clear}"
+    return f"MLLP connection taken by {destination.address}"

@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from node.domain.errors import ConfigurationError
 PROGRAM = Path("/usr/sbin/Orthanc")
 DICOM_PORT = 4242
 HTTP_PORT = 8042
+DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+DICOMWEB_URL = f"http://127.0.0.1:{HTTP_PORT}/dicom-web"
 STARTS_WITHIN_S = 30.0
 
 
@@ -27,7 +30,9 @@ class Orthanc:
 
     ae_title = "ORTHANC"
 
-    def __init__(self) -> None:
+    def __init__(self, *, user: str = "", password: str = "") -> None:
+        """With a user, HTTP asks for the password. DICOMweb is there where its plugin is."""
+        self._user, self._password = user, password
         self._folder = tempfile.TemporaryDirectory(prefix="cardionode-orthanc-")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -44,8 +49,9 @@ class Orthanc:
             "DicomAlwaysAllowStore": True,
             "HttpPort": HTTP_PORT,
             "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
-            "Plugins": [],
+            "AuthenticationEnabled": bool(self._user),
+            "RegisteredUsers": {self._user: self._password} if self._user else {},
+            "Plugins": [str(DICOMWEB_PLUGIN)] if DICOMWEB_PLUGIN.exists() else [],
         }
         file = folder / "orthanc.json"
         file.write_text(json.dumps(configuration), encoding="utf-8")
@@ -98,6 +104,9 @@ class Orthanc:
         request = urllib.request.Request(
             f"http://127.0.0.1:{HTTP_PORT}{path}", data=body, method=method
         )
+        if self._user:
+            credentials = b64encode(f"{self._user}:{self._password}".encode()).decode()
+            request.add_header("Authorization", f"Basic {credentials}")
         with urllib.request.urlopen(request, timeout=30) as answer:
             content: bytes = answer.read()
         return content

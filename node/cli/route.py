@@ -92,7 +92,7 @@ def _refusal(settings: Settings, origin: Origin) -> str:
 
 def _where(destination: Destination, settings: Settings) -> str:
     configured = settings.destinations[destination.name]
-    return f"{destination.kind.value} {configured.host}:{configured.port}"
+    return f"{destination.kind.value} {configured.address}"
 
 
 def _show(

@@ -11,9 +11,9 @@ from node.domain.instance import Origin
 from node.hl7.profile import Profile
 
 _CARRIES = {
-    ResultKind.CINE: DestinationKind.DICOM,
-    ResultKind.REPORT: DestinationKind.DICOM,
-    ResultKind.ORU: DestinationKind.HL7,
+    DestinationKind.DICOM: frozenset({ResultKind.CINE, ResultKind.REPORT}),
+    DestinationKind.DICOMWEB: frozenset({ResultKind.CINE, ResultKind.REPORT}),
+    DestinationKind.HL7: frozenset({ResultKind.ORU}),
 }
 
 
@@ -78,5 +78,5 @@ class Routing:
             (destination, kind)
             for destination in named
             for kind in kinds
-            if kind in rule.results and _CARRIES[kind] is destination.kind
+            if kind in rule.results and kind in _CARRIES[destination.kind]
         )

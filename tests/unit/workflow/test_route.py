@@ -11,10 +11,12 @@ ECG = "1.2.840.10008.5.1.4.1.1.9.1.1"
 PACS = Destination(name="PACS", kind=DestinationKind.DICOM)
 VNA = Destination(name="VNA", kind=DestinationKind.DICOM)
 RIS = Destination(name="RIS", kind=DestinationKind.HL7)
+WEB = Destination(name="WEB", kind=DestinationKind.DICOMWEB)
 
 
 def owed(*rules: RoutingRule) -> list[tuple[str, str]]:
-    routing = Routing(rules=rules, destinations={"PACS": PACS, "VNA": VNA, "RIS": RIS})
+    known = {each.name: each for each in (PACS, VNA, RIS, WEB)}
+    routing = Routing(rules=rules, destinations=known)
     return [
         (receiver.name, kind.value) for receiver, kind in routing.receivers(ORIGIN, ECG, ResultKind)
     ]
@@ -23,6 +25,8 @@ def owed(*rules: RoutingRule) -> list[tuple[str, str]]:
 def test_a_destination_gets_what_its_protocol_carries() -> None:
     rule = RoutingRule(name="all", destinations=("PACS", "RIS"))
     assert owed(rule) == [("PACS", "cine"), ("PACS", "report"), ("RIS", "oru")]
+    web = RoutingRule(name="web", destinations=("WEB",))
+    assert owed(web) == [("WEB", "cine"), ("WEB", "report")]
 
 
 def test_the_first_rule_that_matches_decides() -> None:
