@@ -14,6 +14,7 @@ from typing import Any
 from node.dicom.dicomweb import StowClient, TlsFiles
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
 from node.dicom.scu import StorageScu
+from node.dicom.stow_service import StowService
 from node.dicom.template import load_templates
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import CardioNodeError, ConfigurationError
@@ -36,7 +37,9 @@ from node.store.database import Database, sqlite_url
 from node.store.outbox import Outbox
 from node.store.received import Jobs
 from node.store.spool import Spool
+from node.web.bearer import BearerTokens
 from node.web.server import WebServer
+from node.web.stow import StowEndpoint, StowLimits
 from node.workflow.deliver import Postman, RetryPolicy
 from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
@@ -189,6 +192,7 @@ class Node:
             health=self._health,
             readiness=self._readiness,
             metrics=self._metrics.exposition,
+            stow=self._build_stow(),
         )
         self._metrics.watch(self._gauges)
         self._started: list[tuple[str, Callable[[], None]]] = []
@@ -285,6 +289,25 @@ class Node:
                 maximum_instance_bytes=dicom.maximum_instance_mb * 1_000_000,
             ),
             accept=self._intake.accept,
+            report=self.journal.event,
+        )
+
+    def _build_stow(self) -> StowEndpoint | None:
+        """Where STOW-RS is taken, of a node that does. Raises ConfigurationError."""
+        stow, dicom = self._settings.web.stow, self._settings.dicom
+        if not stow.enabled or stow.tokens is None:
+            return None
+        return StowEndpoint(
+            service=StowService(accept=self._intake.accept, report=self.journal.event),
+            called_ae=dicom.ae_titles[0],
+            tokens=BearerTokens(stow.tokens),
+            limits=StowLimits(
+                maximum_request_bytes=stow.maximum_request_mb * 1_000_000,
+                maximum_instance_bytes=dicom.maximum_instance_mb * 1_000_000,
+                maximum_parts=stow.maximum_parts,
+                maximum_requests=stow.maximum_requests,
+                timeout_s=stow.timeout_s,
+            ),
             report=self.journal.event,
         )
 

@@ -63,9 +63,30 @@ class Hl7Settings(_Table):
     idle_timeout_s: Seconds
 
 
+class StowSettings(_Table):
+    enabled: bool
+    tokens: Path | None
+    maximum_request_mb: Annotated[int, Field(ge=1, le=4000)]
+    maximum_parts: Annotated[int, Field(ge=1, le=10000)]
+    maximum_requests: Annotated[int, Field(ge=1, le=64)]
+    timeout_s: Seconds
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _empty_is_none(cls, file: object) -> object:
+        return None if file == "" else file
+
+    @model_validator(mode="after")
+    def _callers_are_known(self) -> StowSettings:
+        if self.enabled and self.tokens is None:
+            raise ValueError("enabled needs tokens: a file that says who may store")
+        return self
+
+
 class WebSettings(_Table):
     host: str
     port: Port
+    stow: StowSettings
 
 
 class ModelSettings(_Table):

@@ -13,6 +13,7 @@ from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.dicom.template import load_templates
 from node.models import load_models
 from node.settings import Settings, read_settings
+from node.web.bearer import BearerTokens
 from node.workflow.connection_test import Check, check_disk, check_port, try_it
 from pipelines.catalog import Served
 
@@ -39,6 +40,9 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
     for name, key in (("DICOM", "dicom"), ("HL7", "hl7"), ("web", "web")):
         table = getattr(settings, key)
         yield check_port(f"{name} port", f"{key}.port", table.host, table.port)
+    stow_tokens = settings.web.stow.tokens
+    if stow_tokens is not None:
+        yield try_it("STOW-RS tokens", lambda: f"{len(BearerTokens(stow_tokens).names)} callers")
     yield try_it("model", lambda: _models(settings))
     yield try_it("HL7 profiles", lambda: _profiles(settings))
     for name in settings.destinations:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from pydicom import dcmread
 
 
 def answer(status: int, body: bytes = b"", *headers: str) -> bytes:
@@ -32,10 +35,23 @@ def response(*, stored: str = "", failed: str = "", reason: object = 0x0110) -> 
     return json.dumps(dataset).encode()
 
 
+def stored(request: bytes) -> bytes:
+    """The answer of an archive that has stored what was sent."""
+    _, _, part = request.partition(b"\r\n\r\n")[2].partition(b"\r\n\r\n")
+    if not part:
+        return answer(400)
+    content = part[: part.rindex(b"\r\n--")]
+    dataset = dcmread(io.BytesIO(content), stop_before_pixels=True)
+    return answer(200, response(stored=str(dataset.SOPInstanceUID)))
+
+
+Script = bytes | Callable[[bytes], bytes]
+
+
 class ScriptedServer:
     """`requests` holds what came; `script` what is answered, the last for ever."""
 
-    def __init__(self, *script: bytes, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[bytes] = []
         self.script = list(script)
         self.takes_bytes = 1 << 30
@@ -78,7 +94,8 @@ class ScriptedServer:
                 return
             request += portion
         self.requests.append(request)
-        connection.sendall(self.script[0] if len(self.script) == 1 else self.script.pop(0))
+        said = self.script[0] if len(self.script) == 1 else self.script.pop(0)
+        connection.sendall(said if isinstance(said, bytes) else said(request))
         self.hold.wait(20)
 
 
@@ -91,7 +108,7 @@ def _is_whole(request: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def serving(*script: bytes, tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
+def serving(*script: Script, tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
     server = ScriptedServer(*script, tls=tls)
     try:
         yield server
