@@ -42,7 +42,7 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
         yield check_port(f"{name} port", f"{key}.port", table.host, table.port)
     stow_tokens = settings.web.stow.tokens
     if stow_tokens is not None:
-        yield try_it("STOW-RS tokens", lambda: f"{len(BearerTokens(stow_tokens).names)} callers")
+        yield try_it("STOW-RS tokens", lambda: f"callers: {len(BearerTokens(stow_tokens).names)}")
     yield try_it("model", lambda: _models(settings))
     yield try_it("HL7 profiles", lambda: _profiles(settings))
     for name in settings.destinations:
