@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-kill soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-kill soak-import soak-published soak-rtx soak-forms clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -57,6 +57,10 @@ soak-kill: $(VENV)/.dev peers
 # Checkpoints of the published size, with random weights, to a bundle and a cine: 16 GiB of memory.
 soak-import: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak -s tests/soak/test_full_size_import.py
+
+# Results of every ECG of the sample data in every form and compression, before judges and decoders.
+soak-forms: $(VENV)/.dev peers
+	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/soak/test_forms.py
 
 # NVIDIA's compiler on graphs of the published size; no GPU is needed.
 soak-rtx: $(VENV)/.dev

@@ -24,7 +24,8 @@ def main(way: str, *names: str) -> None:
 
     import node.cli  # what the command `cardionode process` imports
     from node.dicom.template import load_templates
-    from node.workflow.process import answer
+    from node.domain.form import DEFAULT_FORM
+    from node.workflow.process import answer, compose
     from pipelines.contract import Pipeline
 
     assert node.cli.app
@@ -46,7 +47,7 @@ def main(way: str, *names: str) -> None:
         pipeline = torch_pipeline(shipped_bundle(), torch.load(files.pop(0), weights_only=False))
     _say({"ready_at": time.monotonic()})
     for file in files:
-        answer(file.read_bytes(), pipeline=pipeline, templates=templates)
+        compose(answer(file.read_bytes(), pipeline=pipeline), templates, DEFAULT_FORM)
     _say({"peak_mb": peak_memory_mb()})
 
 

@@ -56,7 +56,7 @@ def measure(effort: Effort, runs: Path | None, said: Said) -> Figures:
     machine, began, bundle = this_machine(), time.monotonic(), shipped_bundle()
     shipped, cores = Networks.read(NAME, runs=runs), machine.cores
     said("simulating ECGs")
-    ecgs = simulated_ecgs(ECGS, Served.with_threads(cores).answer)
+    ecgs = simulated_ecgs(ECGS, Served.with_threads(cores).ask)
     said("whole answer")
     whole = measure_whole_answer(shipped, ecgs, cores, effort)
     said("published procedure")

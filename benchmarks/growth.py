@@ -17,8 +17,8 @@ from benchmarks.shipped import Served
 from benchmarks.throughput import answers
 from benchmarks.timing import Said, Work, seconds_of
 from benchmarks.token_sampling import flow_spec
+from node.domain.delivery import ResultObject
 from node.side_processes import SideProcesses
-from node.workflow.process import Answer
 from pipelines.cardionets.ecg_to_phenotypes import CONDITION
 from pipelines.layout_sampler import LayoutSampler, seeded_noise
 from pipelines.runtime.onnx import OnnxRuntime
@@ -118,7 +118,7 @@ def _by_ecgs(ecgs: Sequence[bytes], cores: int, effort: Effort, said: Said) -> I
     side.stop()
 
 
-def _drop(answered: Iterator[Answer]) -> None:
+def _drop(answered: Iterator[tuple[ResultObject, ...]]) -> None:
     """Keeping a thousand answers would be a cost of ours."""
     for _ in answered:
         pass

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from node.dicom.template import Templates, load_templates
+from node.domain.delivery import ResultObject
+from node.domain.form import DEFAULT_FORM
 from node.hl7.profile import default_profile
 from node.workflow.export import export
 from node.workflow.ports import Run, here
-from node.workflow.process import Answer, answer
+from node.workflow.process import Answer, answer, compose
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.catalog import load_pipeline, shipped_bundles
 from pipelines.ecg_to_cmr import EcgToCmr
@@ -35,11 +37,16 @@ class Served:
         """The shipped bundle on ONNX Runtime."""
         return cls(pipeline=load_pipeline(shipped_bundle(), OnnxRuntime(threads=threads)))
 
-    def answer(self, content: bytes, run: Run = here) -> Answer:
-        """As a node answers one ECG."""
-        return answer(content, pipeline=self.pipeline, templates=self.templates, run=run)
+    def ask(self, content: bytes) -> Answer:
+        """What the ECG comes to, before it is made into objects."""
+        return answer(content, pipeline=self.pipeline)
+
+    def answer(self, content: bytes, run: Run = here) -> tuple[ResultObject, ...]:
+        """As a node answers one ECG: its DICOM results."""
+        return compose(self.ask(content), self.templates, DEFAULT_FORM, run)
 
     def process(self, content: bytes, folder: Path) -> Path:
         """As `cardionode process` does one ECG, with all files and pictures."""
-        found = self.answer(content)
-        return export(found, folder, profile=default_profile(), templates=self.templates)
+        return export(
+            self.ask(content), folder, profile=default_profile(), templates=self.templates
+        )

@@ -10,10 +10,10 @@ from functools import partial
 
 from benchmarks.effort import Effort
 from benchmarks.shipped import Served
+from node.domain.delivery import ResultObject
 from node.domain.identifiers import sha256
 from node.side_processes import SideProcesses
 from node.workflow.ports import here
-from node.workflow.process import Answer
 
 QUEUE = 8
 
@@ -60,7 +60,7 @@ def measure_throughput(ecgs: Sequence[bytes], cores: int, effort: Effort) -> tup
 
 def answers(
     queue: Sequence[bytes], served: Served, at_once: int, side: SideProcesses
-) -> Iterator[Answer]:
+) -> Iterator[tuple[ResultObject, ...]]:
     """In the order of the queue; with several at once results are composed beside, as in a node."""
     answer = partial(served.answer, run=side if at_once > 1 else here)
     with ThreadPoolExecutor(at_once) as pool:
@@ -74,4 +74,4 @@ def _work_off(
     began = time.perf_counter()
     found = list(answers(queue, served, at_once, side))
     seconds = time.perf_counter() - began
-    return seconds, sha256(b"".join(made.content for each in found for made in each.objects))
+    return seconds, sha256(b"".join(made.content for each in found for made in each))

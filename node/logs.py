@@ -22,6 +22,7 @@ KEYS = frozenset(
         "bundle",
         "called_ae",
         "calling_ae",
+        "certificate",
         "count",
         "delivery_id",
         "destination",
@@ -42,6 +43,7 @@ KEYS = frozenset(
         "sop_instance_uid",
         "state",
         "status",
+        "transaction_uid",
         "version",
     }
 )

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -23,11 +24,21 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from node.domain.errors import ConfigurationError
+from node.domain.form import (
+    CharacterSet,
+    CineForm,
+    Compression,
+    ReportForm,
+    ResultForm,
+    StudyForm,
+)
 from node.secret import Secret
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
 """1 to 16 characters, no backslash, no control characters. Source: DICOM PS3.5 table 6.2-1."""
 Port = Annotated[int, Field(ge=0, le=65535)]
+PortOrOff = Annotated[Port | None, BeforeValidator(lambda port: None if port == "off" else port)]
+"""TOML knows no None: it is written "off"."""
 BundleChoice = Annotated[str, Field(pattern=r"^[^/]+(/[^/]+)?$")]
 """A bundle's name, and after a slash one of its presets."""
 Seconds = Annotated[float, Field(gt=0, le=365 * 24 * 3600)]
@@ -37,15 +48,24 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class TlsSettings(_Table):
+    certificate: Path
+    key: Path
+    authorities: Path
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+
+
 class PeerSettings(_Table):
     ae_title: Annotated[str, Field(min_length=1, max_length=16)]
     networks: tuple[IPv4Network | IPv6Network, ...] = Field(min_length=1)
+    certificate: Annotated[str, Field(min_length=1)] | None = None
 
 
 class DicomSettings(_Table):
     ae_titles: tuple[AETitle, ...] = Field(min_length=1)
     host: str
-    port: Port
+    port: PortOrOff
+    tls_port: PortOrOff
     maximum_associations: Annotated[int, Field(ge=1, le=1000)]
     maximum_pdu_bytes: Annotated[int, Field(ge=4096, le=1048576)]
     maximum_instance_mb: Annotated[int, Field(ge=1, le=2000)]
@@ -53,6 +73,18 @@ class DicomSettings(_Table):
     dimse_timeout_s: Seconds
     network_timeout_s: Seconds
     peers: tuple[PeerSettings, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _listens(self) -> DicomSettings:
+        if self.port is None and self.tls_port is None:
+            raise ValueError('port and tls_port are both "off": give one of them a number')
+        for peer in self.peers:
+            if peer.certificate is not None and self.tls_port is None:
+                raise ValueError(
+                    f"peer {peer.ae_title!r} is bound to a certificate, which only TLS shows: set "
+                    "tls_port"
+                )
+        return self
 
 
 class Hl7Settings(_Table):
@@ -131,15 +163,45 @@ class _SocketDestinationSettings(_DestinationSettings):
         return f"{self.host}:{self.port}"
 
 
-class DicomDestinationSettings(_SocketDestinationSettings):
+class _ArchiveSettings(_DestinationSettings):
+    cine: CineForm = CineForm.GRAYSCALE
+    report: ReportForm = ReportForm.COMPREHENSIVE_3D
+    study: StudyForm = StudyForm.SAME
+    character_set: CharacterSet = CharacterSet.UTF_8
+
+    @property
+    def form(self) -> ResultForm:
+        """How its results are composed."""
+        return ResultForm(
+            cine=self.cine,
+            report=self.report,
+            study=self.study,
+            character_set=self.character_set,
+        )
+
+
+class DicomDestinationSettings(_SocketDestinationSettings, _ArchiveSettings):
     kind: Literal["dicom"]
     ae_title: AETitle
     calling_ae: AETitle | None = None
+    tls: bool = False
+    server_name: Annotated[str, Field(min_length=1)] | None = None
+    compression: Compression = Compression.NONE
+    commitment: bool = False
+    commitment_wait_s: Seconds = 600.0
+    commitment_requests: Annotated[int, Field(ge=1, le=100)] = 3
+
+    @model_validator(mode="after")
+    def _a_name_is_checked_with_tls_only(self) -> DicomDestinationSettings:
+        if self.server_name is not None and not self.tls:
+            raise ValueError("server_name says which certificate to expect: set tls = true too")
+        return self
 
 
 class Hl7DestinationSettings(_SocketDestinationSettings):
     kind: Literal["hl7"]
     profile: str = "default"
+    after_committed: str | None = None
 
 
 def _refer(reference: object) -> Secret:
@@ -176,7 +238,7 @@ def _is_services_root(url: object) -> str:
     return str(url)
 
 
-class DicomWebDestinationSettings(_DestinationSettings):
+class DicomWebDestinationSettings(_ArchiveSettings):
     kind: Literal["dicomweb"]
     url: Annotated[str, PlainValidator(_is_services_root)]
     token: SecretReference | None = None
@@ -216,7 +278,12 @@ class RuleSettings(_Table):
     calling_ae: str = "*"
     called_ae: str = "*"
     sop_class_uid: str = "*"
-    results: tuple[Literal["cine", "report", "oru"], ...] = ("cine", "report", "oru")
+    results: tuple[Literal["cine", "summary", "pdf", "report", "oru"], ...] = (
+        "cine",
+        "summary",
+        "report",
+        "oru",
+    )
     destinations: tuple[str, ...] = Field(min_length=1)
 
 
@@ -241,6 +308,7 @@ class LogSettings(_Table):
 class Settings(_Table):
     """The whole configuration."""
 
+    tls: TlsSettings | None = None
     dicom: DicomSettings
     hl7: Hl7Settings
     web: WebSettings
@@ -260,6 +328,20 @@ class Settings(_Table):
         return self
 
     @model_validator(mode="after")
+    def _tls_has_a_certificate(self) -> Settings:
+        users = ["dicom.tls_port"] if self.dicom.tls_port is not None else []
+        users += [
+            f"destinations.{name}.tls"
+            for name, each in self.destinations.items()
+            if isinstance(each, DicomDestinationSettings) and each.tls
+        ]
+        if users and self.tls is None:
+            raise ValueError(
+                f"{', '.join(users)}: TLS needs a table [tls] with certificate, key and authorities"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rules_name_destinations(self) -> Settings:
         for rule in self.rules:
             for name in rule.destinations:
@@ -268,6 +350,19 @@ class Settings(_Table):
                         f"rule {rule.name!r} names destination {name!r}, "
                         f"but there is no [destinations.{name}]"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _commitment_is_waited_for_where_it_is_asked_for(self) -> Settings:
+        for name, each in self.destinations.items():
+            if not isinstance(each, Hl7DestinationSettings) or each.after_committed is None:
+                continue
+            first = self.destinations.get(each.after_committed)
+            if not isinstance(first, DicomDestinationSettings) or not first.commitment:
+                raise ValueError(
+                    f"destinations.{name}.after_committed names {each.after_committed!r}, "
+                    "which is not a DICOM destination with commitment = true"
+                )
         return self
 
 

@@ -11,9 +11,10 @@ import typer
 from node.cli.options import Config, Overrides
 from node.dicom.template import load_templates
 from node.domain.errors import ConfigurationError, UnsupportedInstance
+from node.domain.form import ResultForm
 from node.hl7.message import CODECS
 from node.models import load_models
-from node.settings import Hl7DestinationSettings, read_settings
+from node.settings import Hl7DestinationSettings, Settings, read_settings
 from node.workflow.compose import compose_message
 from node.workflow.process import answer
 
@@ -58,7 +59,7 @@ def preview(
         )
     templates = load_templates()
     pipeline = load_models(settings.model, templates, print).pipeline_for(called)
-    found = answer(file.read_bytes(), pipeline=pipeline, templates=templates)
+    found = answer(file.read_bytes(), pipeline=pipeline)
     if found.prediction is None:
         reasons = "; ".join(finding.message for finding in found.quality.findings)
         raise UnsupportedInstance(f"there is no estimate, so that no message is sent: {reasons}")
@@ -66,7 +67,7 @@ def preview(
     message = compose_message(
         found.prediction,
         found.source,
-        found.identifiers,
+        _form_beside(destination, settings),
         destination=destination,
         profile=profile,
         templates=templates,
@@ -75,3 +76,11 @@ def preview(
         sys.stdout.buffer.write(message.content)
         return
     typer.echo(message.content.decode(CODECS[profile.charset]).replace("\r", "\n"), nl=False)
+
+
+def _form_beside(destination: str, settings: Settings) -> ResultForm:
+    """Of the DICOM results that a message for the destination refers to."""
+    from node.app import build_routing
+
+    routing = build_routing(settings)
+    return routing.decide_for(destination).form_for(routing.destinations[destination])

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,14 @@ class Orthanc:
 
     ae_title = "ORTHANC"
 
-    def __init__(self, *, user: str = "", password: str = "") -> None:
-        """With a user, HTTP asks for the password. DICOMweb is there where its plugin is."""
+    def __init__(
+        self, options: Mapping[str, object] | None = None, *, user: str = "", password: str = ""
+    ) -> None:
+        """options: further ones of Orthanc's configuration. With a user HTTP asks for the password.
+
+        DICOMweb is there where its plugin is.
+        """
+        self._options = options or {}
         self._user, self._password = user, password
         self._folder = tempfile.TemporaryDirectory(prefix="cardionode-orthanc-")
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,6 +59,7 @@ class Orthanc:
             "AuthenticationEnabled": bool(self._user),
             "RegisteredUsers": {self._user: self._password} if self._user else {},
             "Plugins": [str(DICOMWEB_PLUGIN)] if DICOMWEB_PLUGIN.exists() else [],
+            **self._options,
         }
         file = folder / "orthanc.json"
         file.write_text(json.dumps(configuration), encoding="utf-8")
@@ -79,9 +87,9 @@ class Orthanc:
         """The JSON at a path of the REST API."""
         return json.loads(self._ask("GET", path))
 
-    def add_modality(self, name: str, *, ae_title: str, port: int) -> None:
+    def add_modality(self, name: str, *, ae_title: str, port: int, tls: bool = False) -> None:
         """Make a peer known, so that instances can be routed to it."""
-        peer = {"AET": ae_title, "Host": "127.0.0.1", "Port": port}
+        peer = {"AET": ae_title, "Host": "127.0.0.1", "Port": port, "UseDicomTls": tls}
         self._ask("PUT", f"/modalities/{name}", json.dumps(peer).encode())
 
     def store(self, content: bytes) -> str:

@@ -11,7 +11,16 @@ from rich.progress import Progress
 
 from node.cli.options import Config, Overrides
 from node.dicom.template import load_templates
+from node.domain.delivery import USUAL_RESULTS, ResultKind
 from node.domain.errors import CardioNodeError
+from node.domain.form import (
+    DEFAULT_FORM,
+    CharacterSet,
+    CineForm,
+    ReportForm,
+    ResultForm,
+    StudyForm,
+)
 from node.hl7.profile import default_profile
 from node.models import load_models
 from node.settings import read_settings
@@ -22,6 +31,19 @@ from node.workflow.process import answer
 def process(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="ECG files.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    cine: Annotated[
+        CineForm, typer.Option("--cine", help="As what the cine is stored.")
+    ] = DEFAULT_FORM.cine,
+    report: Annotated[
+        ReportForm, typer.Option("--report", help="As what the report is stored.")
+    ] = DEFAULT_FORM.report,
+    study: Annotated[
+        StudyForm, typer.Option("--study", help="The ECG's study, or one of their own.")
+    ] = DEFAULT_FORM.study,
+    character_set: Annotated[
+        CharacterSet, typer.Option("--character-set", help="What text is written in.")
+    ] = DEFAULT_FORM.character_set,
+    pdf: Annotated[bool, typer.Option("--pdf", help="The summary as a document too.")] = False,
     called: Annotated[
         str,
         typer.Option("--called", help="AE title called, where model.by_ae_title tells bundles."),
@@ -34,6 +56,8 @@ def process(
     templates = load_templates()
     models = load_models(read_settings(config, overrides or ()).model, templates, print)
     pipeline = models.pipeline_for(called)
+    form = ResultForm(cine=cine, report=report, study=study, character_set=character_set)
+    kinds = USUAL_RESULTS | ({ResultKind.PDF} if pdf else set())
     failed = False
     lines: list[str] = []
     with Progress(console=console, transient=True) as progress:
@@ -45,17 +69,23 @@ def process(
 
             watch(0.0)
             try:
-                found = answer(
-                    file.read_bytes(), pipeline=pipeline, templates=templates, watch=watch
+                found = answer(file.read_bytes(), pipeline=pipeline, watch=watch)
+                folder = export(
+                    found,
+                    out,
+                    profile=default_profile(),
+                    templates=templates,
+                    form=form,
+                    kinds=kinds,
                 )
             except CardioNodeError as error:
                 lines.append(f"{file}: {error.message}")
                 failed = True
                 continue
-            folder = export(found, out, profile=default_profile(), templates=templates)
             refused = "; ".join(finding.message for finding in found.quality.findings)
             verdict = "answered" if found.prediction else f"no result: {refused}"
             lines.append(f"{file}: {verdict} -> {folder}")
+    console.print(f"form: {form}", markup=False)
     for line in lines:
         console.print(line, markup=False)
     if failed:

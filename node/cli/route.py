@@ -12,9 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 from node.cli.options import Config, Json, Overrides
+from node.domain.delivery import ResultKind
 from node.domain.instance import Origin
 from node.models import find_bundle
-from node.settings import Settings, read_settings
+from node.settings import (
+    DicomDestinationSettings,
+    Hl7DestinationSettings,
+    Settings,
+    read_settings,
+)
 from node.workflow.rehearse import Rehearsal, rehearse
 from pipelines.manifest import Manifest
 from pipelines.preprocessing import RECIPES
@@ -95,6 +101,26 @@ def _where(destination: Destination, settings: Settings) -> str:
     return f"{destination.kind.value} {configured.address}"
 
 
+def _as(destination: Destination, kind: ResultKind, settings: Settings) -> str:
+    """The form of one result at its destination; nothing of a message, whose profile says it."""
+    configured = settings.destinations[destination.name]
+    if isinstance(configured, Hl7DestinationSettings):
+        return ""
+    form = destination.form
+    chosen = [f"{form.study.value} study", form.character_set.value]
+    compression = (
+        [f"compression {configured.compression.value}"]
+        if isinstance(configured, DicomDestinationSettings)
+        else []
+    )
+    said = {
+        ResultKind.CINE: [form.cine.value, *chosen, *compression],
+        ResultKind.SUMMARY: [*chosen, *compression],
+        ResultKind.REPORT: [form.report.value, *chosen],
+    }
+    return ", ".join(said.get(kind, chosen))
+
+
 def _show(
     console: Console, found: Rehearsal, refused: str, manifest: Manifest, settings: Settings
 ) -> None:
@@ -112,9 +138,10 @@ def _show(
     if not found.owed:
         console.print("nothing would be sent: no rule decides, or it names nobody who takes it")
         return
-    owed = Table("destination", "at", "would get", title="Deliveries", title_justify="left")
+    owed = Table("destination", "at", "would get", "as", title="Deliveries", title_justify="left")
     for destination, kind in found.owed:
-        owed.add_row(destination.name, _where(destination, settings), kind.value)
+        where, form = _where(destination, settings), _as(destination, kind, settings)
+        owed.add_row(destination.name, where, kind.value, form)
     console.print(owed)
 
 
@@ -136,6 +163,7 @@ def _json(found: Rehearsal, refused: str, manifest: Manifest, settings: Settings
                 "destination": destination.name,
                 "at": _where(destination, settings),
                 "result": kind.value,
+                "as": _as(destination, kind, settings),
             }
             for destination, kind in found.owed
         ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +13,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import track
 
+from node.cli.options import Config, Overrides
 from node.domain.errors import CardioNodeError
+from node.settings import read_settings
 
 if TYPE_CHECKING:
     from node.dicom.dicomweb import StowClient
@@ -26,13 +30,25 @@ def send(
         str, typer.Option("--to", help="The peer: AETITLE@host:port, or the URL of its DICOMweb.")
     ],
     calling_ae: Annotated[str, typer.Option("--from", help="Our AE title.")] = "CARDIONODE",
+    tls: Annotated[bool, typer.Option("--tls", help="With [tls] of the configuration.")] = False,
+    server_name: Annotated[
+        str | None,
+        typer.Option(help="The name in the peer's certificate, where it is not the host."),
+    ] = None,
     token: Annotated[
         str, typer.Option("--token", help="DICOMweb: env:NAME or file:PATH of a bearer token.")
     ] = "",
+    config: Config = None,
+    overrides: Overrides = None,
 ) -> None:
     """Send DICOM files with C-STORE or STOW-RS; exit status 0 only if each was acknowledged."""
     console = Console(highlight=False, soft_wrap=True)
-    sender = _stow_client(to, token) if "://" in to else _storage_scu(to, calling_ae)
+    sender: StorageScu | StowClient
+    if "://" in to:
+        sender = _stow_client(to, token)
+    else:
+        context = _tls(config, overrides) if tls else None
+        sender = _storage_scu(to, calling_ae, context, server_name)
     failures: list[tuple[Path, str]] = []
     for file in track(files, description="sending", console=console, transient=True):
         try:
@@ -46,7 +62,12 @@ def send(
         raise typer.Exit(1)
 
 
-def _storage_scu(to: str, calling_ae: str) -> StorageScu:
+def _storage_scu(
+    to: str,
+    calling_ae: str,
+    tls: Callable[[], ssl.SSLContext] | None,
+    server_name: str | None,
+) -> StorageScu:
     from node.dicom.scu import StorageScu
 
     peer = _PEER.fullmatch(to)
@@ -57,6 +78,8 @@ def _storage_scu(to: str, calling_ae: str) -> StorageScu:
         called_ae=peer["ae_title"],
         host=peer["host"],
         port=int(peer["port"]),
+        tls=tls,
+        server_name=server_name,
     )
 
 
@@ -72,3 +95,14 @@ def _stow_client(url: str, token: str) -> StowClient:
     except ValidationError as error:
         raise typer.BadParameter(error.errors()[0]["msg"], param_hint="--to") from None
     return build_stow_client(destination)
+
+
+def _tls(config: Config, overrides: Overrides) -> Callable[[], ssl.SSLContext]:
+    from node.app import build_credentials
+
+    credentials = build_credentials(read_settings(config, overrides or ()))
+    if credentials is None:
+        raise typer.BadParameter(
+            "the configuration has no [tls]: name one with --config", param_hint="--tls"
+        )
+    return credentials.client

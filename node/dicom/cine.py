@@ -1,8 +1,10 @@
-"""The synthetic cine as a multi-frame secondary capture that says, in every frame, what it is."""
+"""The synthetic cine as secondary capture, multi-frame or a series; every frame says what it is."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 import numpy as np
@@ -10,14 +12,20 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 
-from node.dicom.composite import derived_object, encode, instance_reference, local_time, put_uid
+from node.dicom import dimse
+from node.dicom.composite import derived_object, encode, local_time
+from node.dicom.filing import BESIDE_ECG, Filing
 from node.dicom.study import read_study
 from node.dicom.template import CineTemplate, Templates
 from node.domain.errors import PredictionError
+from node.domain.form import CineForm
 from node.domain.prediction import Cine, Prediction
 
-SOP_CLASS_UID: Final = "1.2.840.10008.5.1.4.1.1.7.2"
-"""Multi-frame Grayscale Byte Secondary Capture Image Storage."""
+CINE_CLASSES: Final = {
+    CineForm.GRAYSCALE: dimse.MULTI_FRAME_GRAYSCALE_BYTE_SC,
+    CineForm.TRUE_COLOR: dimse.MULTI_FRAME_TRUE_COLOR_SC,
+    CineForm.SINGLE_FRAMES: dimse.SECONDARY_CAPTURE,
+}
 FRAME_TIME: Final = 0x00181063
 BANNER_HEIGHT: Final = 28
 """Rows of one strip: a line of text and its margins."""
@@ -32,40 +40,91 @@ def build_cine(
     sop_instance_uid: str,
     series_instance_uid: str,
     templates: Templates,
+    form: CineForm = CineForm.GRAYSCALE,
+    filing: Filing = BESIDE_ECG,
 ) -> bytes:
-    """The cine as a PS3.10 file: Multi-frame Grayscale Byte SC, uncompressed.
+    """The cine as a PS3.10 file: Multi-frame Grayscale Byte or True Color SC, uncompressed.
 
+    form: one of those two.
     Frames are enlarged by a whole factor and lengthened by the banner strips; there is no geometry,
     so that nobody measures on invented anatomy.
     Raises PredictionError (no cine, or a frame time that is not above 0) and MalformedInstance
     (the ECG names no instance or no date).
-    Source: DICOM PS3.3 A.8.3, C.7.6.5, C.7.6.6, C.8.6.3, C.12.4.
+    Source: DICOM PS3.3 A.8.3, A.8.5, C.7.6.5, C.7.6.6, C.8.6.3, C.12.4.
     """
+    cine = _playable(prediction)
+    image = _head(
+        prediction,
+        cine,
+        source,
+        sop_class_uid=CINE_CLASSES[form],
+        sop_instance_uid=sop_instance_uid,
+        series_instance_uid=series_instance_uid,
+        instance_number=templates.cine.instance_number,
+        templates=templates,
+        filing=filing,
+    )
+    _put_timing(image, cine)
+    image.NumberOfFrames = len(cine.frames)
+    image.FrameIncrementPointer = FRAME_TIME
+    frames = bannered_frames(cine, templates.cine, simulated=prediction.model.simulated)
+    if form is CineForm.TRUE_COLOR:
+        _put_colors(image, frames)
+    else:
+        _put_grays(image, frames)
+        image.RescaleIntercept, image.RescaleSlope, image.RescaleType = "0", "1", "US"
+    return encode(image)
+
+
+def build_frames(
+    prediction: Prediction,
+    source: Dataset,
+    *,
+    sop_instance_uids: Sequence[str],
+    series_instance_uid: str,
+    templates: Templates,
+    filing: Filing = BESIDE_ECG,
+) -> tuple[bytes, ...]:
+    """The cine as a series of single-frame Secondary Captures, a PS3.10 file each, in their order.
+
+    sop_instance_uids: one a frame. Viewers sort by instance number or by content time, which moves
+    on with the beat. The IOD has no Cine module: frame time and rates are there beside it.
+    Raises like `build_cine`.
+    Source: DICOM PS3.3 A.8.1, C.7.6.1.1.2 (temporally related images); PS3.4 B.3.1.4 (Standard
+    Extended SOP Class).
+    """
+    cine = _playable(prediction)
+    frames = bannered_frames(cine, templates.cine, simulated=prediction.model.simulated)
+    began_at = local_time(source, read_study(source))
+    files = []
+    for index, (uid, frame) in enumerate(zip(sop_instance_uids, frames, strict=True)):
+        image = _head(
+            prediction,
+            cine,
+            source,
+            sop_class_uid=CINE_CLASSES[CineForm.SINGLE_FRAMES],
+            sop_instance_uid=uid,
+            series_instance_uid=series_instance_uid,
+            instance_number=templates.cine.instance_number + index,
+            templates=templates,
+            filing=filing,
+        )
+        after_ms = index * cine.frame_time_ms
+        moment = began_at + timedelta(milliseconds=after_ms)
+        image.ContentDate, image.ContentTime = moment.strftime("%Y%m%d %H%M%S.%f").split()
+        image.ImageComments = f"Frame {index + 1} of {len(frames)}, {after_ms:.1f} ms into the beat"
+        _put_timing(image, cine)
+        _put_grays(image, frame[np.newaxis])
+        files.append(encode(image))
+    return tuple(files)
+
+
+def _playable(prediction: Prediction) -> Cine:
+    """The cine of a prediction. Raises PredictionError (none, or its frame time is not above 0)."""
     cine = prediction.cine
     if cine is None or not math.isfinite(cine.frame_time_ms) or cine.frame_time_ms <= 0:
         raise PredictionError("there is no cine that can be played; check the bundle")
-    template = templates.cine
-    image = derived_object(
-        source,
-        sop_class_uid=SOP_CLASS_UID,
-        sop_instance_uid=sop_instance_uid,
-        series_instance_uid=series_instance_uid,
-        modality="OT",
-        series_description=template.series_description,
-        series_number=template.series_number,
-        instance_number=template.instance_number,
-        model=prediction.model,
-        templates=templates,
-    )
-    image.BodyPartExamined = template.body_part_examined
-    image.ConversionType = "WSD"
-    image.ImageType = ["DERIVED", "SECONDARY"]
-    image.PatientOrientation = None
-    image.DerivationDescription = template.derivation.format(view=cine.view)
-    _put_source(image, source)
-    _put_timing(image, cine)
-    _put_pixels(image, bannered_frames(cine, template, simulated=prediction.model.simulated))
-    return encode(image)
+    return cine
 
 
 def bannered_frames(cine: Cine, template: CineTemplate, *, simulated: bool) -> NDArray[np.uint8]:
@@ -98,46 +157,77 @@ def _strip(text: str, columns: int) -> NDArray[np.uint8]:
     return np.asarray(strip)
 
 
-def _put_source(image: Dataset, source: Dataset) -> None:
-    """Where it came from: the ECG as source instance, and as an instance of its own series.
-
-    Source: DICOM PS3.3 C.12.4 (General Reference), C.12.2 (Common Instance Reference).
-    """
-    study = read_study(source)
+def _head(
+    prediction: Prediction,
+    cine: Cine,
+    source: Dataset,
+    *,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    series_instance_uid: str,
+    instance_number: int,
+    templates: Templates,
+    filing: Filing,
+) -> Dataset:
+    """An image of the cine, all but its pixels and its timing."""
+    study, template = read_study(source), templates.cine
+    image = derived_object(
+        source,
+        sop_class_uid=sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+        series_instance_uid=series_instance_uid,
+        modality="OT",
+        series_description=template.series_description,
+        series_number=template.series_number,
+        instance_number=instance_number,
+        model=prediction.model,
+        templates=templates,
+        filing=filing,
+    )
+    image.BodyPartExamined = template.body_part_examined
+    image.ConversionType = "WSD"
+    image.ImageType = ["DERIVED", "SECONDARY"]
+    image.PatientOrientation = None
+    image.DerivationDescription = template.derivation.format(view=cine.view)
     image.AcquisitionDateTime = local_time(source, study).strftime("%Y%m%d%H%M%S.%f")
-    image.SourceInstanceSequence = [instance_reference(study.sop_class_uid, study.sop_instance_uid)]
-    series = Dataset()
-    put_uid(series, "SeriesInstanceUID", study.series_instance_uid)
-    series.ReferencedInstanceSequence = [
-        instance_reference(study.sop_class_uid, study.sop_instance_uid)
-    ]
-    image.ReferencedSeriesSequence = [series]
+    filing.put_source(image, study)
+    return image
 
 
 def _put_timing(image: Dataset, cine: Cine) -> None:
     """One heart beat, played in a loop at the speed of the ECG. Source: DICOM PS3.3 C.7.6.5."""
     rate = max(1, round(1000 / cine.frame_time_ms))
-    image.NumberOfFrames = len(cine.frames)
-    image.FrameIncrementPointer = FRAME_TIME
     image.FrameTime = f"{cine.frame_time_ms:.3f}"
     image.RecommendedDisplayFrameRate = rate
     image.CineRate = rate
     image.PreferredPlaybackSequencing = 0
 
 
-def _put_pixels(image: Dataset, frames: NDArray[np.uint8]) -> None:
+def _put_grays(image: Dataset, frames: NDArray[np.uint8]) -> None:
     """Pixels and how to show them. No VOI LUT Function: OHIF shows black when it is stated."""
     image.SamplesPerPixel = 1
     image.PhotometricInterpretation = "MONOCHROME2"
-    image.Rows, image.Columns = frames.shape[1:]
+    image.PresentationLUTShape = "IDENTITY"
+    image.WindowCenter, image.WindowWidth = "128", "256"
+    _put_pixels(image, frames)
+
+
+def _put_colors(image: Dataset, frames: NDArray[np.uint8]) -> None:
+    """The same greys in three colours, pixel by pixel."""
+    image.SamplesPerPixel = 3
+    image.PhotometricInterpretation = "RGB"
+    image.PlanarConfiguration = 0
+    _put_pixels(image, np.repeat(frames[..., np.newaxis], 3, axis=-1))
+
+
+def _put_pixels(image: Dataset, frames: NDArray[np.uint8]) -> None:
+    """(n_frames, rows, columns) or (n_frames, rows, columns, 3)."""
+    image.Rows, image.Columns = frames.shape[1:3]
     image.BitsAllocated = image.BitsStored = 8
     image.HighBit = 7
     image.PixelRepresentation = 0
     image.BurnedInAnnotation = "NO"  # the banner identifies nobody
     image.RecognizableVisualFeatures = "NO"
     image.LossyImageCompression = "00"
-    image.RescaleIntercept, image.RescaleSlope, image.RescaleType = "0", "1", "US"
-    image.PresentationLUTShape = "IDENTITY"
-    image.WindowCenter, image.WindowWidth = "128", "256"
     pixels = frames.tobytes()
     image.add_new(0x7FE00010, "OB", pixels + b"\0" * (len(pixels) % 2))

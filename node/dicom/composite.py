@@ -16,6 +16,8 @@ from pydicom.filewriter import correct_ambiguous_vr, write_dataset, write_sequen
 from pydicom.sequence import Sequence as Items
 
 from node.dicom.attribute import text_of, value_of
+from node.dicom.character_set import check_writable
+from node.dicom.filing import Filing
 from node.dicom.part10 import EXPLICIT_LITTLE, encode_part10
 from node.dicom.study import read_study
 from node.dicom.template import LONG_STRING, Templates
@@ -75,23 +77,25 @@ def derived_object(
     series_description: str,
     series_number: int,
     instance_number: int,
+    filing: Filing,
     model: ModelIdentity,
     templates: Templates,
 ) -> Dataset:
-    """The head of a result: filed in the ECG's study, in a series of its own, marked synthetic.
+    """The head of a result: filed beside the ECG, in a series of its own, marked synthetic.
 
-    All text is decoded from the ECG's character set and written as ISO_IR 192; all times are the
-    ECG's. Instance Creation Date is left out: it would be the node's clock.
+    All text is decoded from the ECG's character set; all times are the ECG's. Instance Creation
+    Date is left out: it would be the node's clock.
     Raises MalformedInstance like `read_study`.
     Source: DICOM PS3.3 C.7.1.1, C.7.2.1, C.7.2.2, C.7.3.1, C.7.5.1, C.12.1.
     """
     study = read_study(source)
     result = Dataset()
-    result.SpecificCharacterSet = "ISO_IR 192"
+    if filing.character_set:
+        result.SpecificCharacterSet = list(filing.character_set)
     result.SOPClassUID = sop_class_uid
     result.SOPInstanceUID = sop_instance_uid
     _copy_patient_and_study(source, result)
-    put_uid(result, "StudyInstanceUID", study.study_instance_uid)
+    filing.put_study(result, study, templates)
     result.SeriesInstanceUID = series_instance_uid
     result.Modality = modality
     result.SeriesDescription = series_description
@@ -110,9 +114,11 @@ def encode(dataset: Dataset) -> bytes:
     """The object as a PS3.10 file, Explicit VR Little Endian; the same data set, the same bytes.
 
     The data set is spent: its codes are encoded in place.
+    Raises ConfigurationError (its character set cannot write it).
     """
     correct_ambiguous_vr(dataset, is_little_endian=True)
-    charset = convert_encodings(dataset.SpecificCharacterSet)
+    check_writable(dataset)
+    charset = convert_encodings(dataset.get("SpecificCharacterSet"))
     dataset.set_original_encoding(False, True, charset)
     _encode_codes(dataset, charset, {})
     buffer = _buffer()
@@ -165,20 +171,6 @@ def coded(code: Code) -> Dataset:
     item.CodeValue = code.value
     item.CodingSchemeDesignator = code.scheme
     item.CodeMeaning = code.meaning
-    return item
-
-
-def put_uid(dataset: Dataset, keyword: str, uid: str) -> None:
-    """Set a UID as the ECG states it, even where PS3.5 §9.1 forbids it: the archive filed it so."""
-    element = DataElement(keyword, "UI", uid, validation_mode=config.IGNORE)
-    dataset[keyword] = element
-
-
-def instance_reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
-    """An item that names one SOP instance. Source: DICOM PS3.3 Table 10-11."""
-    item = Dataset()
-    put_uid(item, "ReferencedSOPClassUID", sop_class_uid)
-    put_uid(item, "ReferencedSOPInstanceUID", sop_instance_uid)
     return item
 
 

@@ -109,8 +109,18 @@ def read_part10(content: bytes) -> Dataset:
     transfer_syntax_uid = _uid(meta.get(0x00020010))
     if not transfer_syntax_uid:
         raise MalformedInstance("the file meta information names no transfer syntax; send it again")
-    encoded = _little_endian(rest, transfer_syntax_uid, MAX_INFLATED_BYTES)
-    return _parse(encoded, transfer_syntax_uid)
+    return read_dataset(rest, transfer_syntax_uid)
+
+
+def read_dataset(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
+    """A data set as it was sent. Raises like `read_part10`."""
+    inflated = _little_endian(encoded, transfer_syntax_uid, MAX_INFLATED_BYTES)
+    return _parse(inflated, transfer_syntax_uid)
+
+
+def dataset_bytes(content: bytes) -> bytes:
+    """The data set of a PS3.10 file as it is encoded. Raises MalformedInstance."""
+    return _split_file_meta(content)[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

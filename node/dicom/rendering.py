@@ -1,13 +1,14 @@
-"""Pictures of a cine object for people without a viewer: an animation and a contact sheet."""
+"""Results for people without a viewer: pictures that move, that stand still, a document."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset
+from pydicom.pixels.utils import iter_pixels
 
 COLUMNS = 5
 """Frames a row of the contact sheet."""
@@ -16,11 +17,14 @@ COMPRESSION = 1
 """Of PNG, 1 to 9: 1 takes a quarter of the time of the usual 6, for files a fifth larger."""
 
 
-def animate(dataset: Dataset) -> bytes:
-    """A looping GIF of all frames at the object's own speed."""
-    frames = [Image.fromarray(frame, mode="L") for frame in _frames(dataset)]
+def animate(images: Sequence[Dataset]) -> bytes:
+    """A looping GIF of all frames at the cine's own speed.
+
+    images: the multi-frame object, or those of single frames in their order.
+    """
+    frames = _frames(images)
     # GIF counts time in hundredths of a second.
-    duration_ms = max(20, round(float(dataset.FrameTime) / 10) * 10)
+    duration_ms = max(20, round(float(images[0].FrameTime) / 10) * 10)
     file = io.BytesIO()
     frames[0].save(
         file, "GIF", save_all=True, append_images=frames[1:], duration=duration_ms, loop=0
@@ -28,11 +32,11 @@ def animate(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
-def contact_sheet(dataset: Dataset) -> bytes:
+def contact_sheet(images: Sequence[Dataset]) -> bytes:
     """A PNG of frames spread evenly over the cardiac cycle, read row by row."""
-    frames = _frames(dataset)
+    frames = _frames(images)
     chosen = np.linspace(0, len(frames), min(FRAMES_SHOWN, len(frames)), endpoint=False)
-    tiles = [Image.fromarray(frames[int(index)], mode="L") for index in chosen]
+    tiles = [frames[int(index)] for index in chosen]
     width, height = tiles[0].size
     rows = -(-len(tiles) // COLUMNS)
     sheet = Image.new("L", (width * COLUMNS, height * rows))
@@ -44,7 +48,20 @@ def contact_sheet(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
-def _frames(dataset: Dataset) -> NDArray[np.uint8]:
-    """(n_frames, rows, columns) uint8."""
-    frames: NDArray[np.uint8] = dataset.pixel_array
-    return frames if frames.ndim == 3 else frames[np.newaxis]
+def still(image: Dataset) -> bytes:
+    """A PNG of a single frame in colour."""
+    file = io.BytesIO()
+    Image.fromarray(image.pixel_array).save(file, "PNG")
+    return file.getvalue()
+
+
+def document(dataset: Dataset) -> bytes:
+    """The file inside an encapsulated document, without the padding."""
+    content: bytes = dataset.EncapsulatedDocument
+    return content[: dataset.EncapsulatedDocumentLength]
+
+
+def _frames(images: Sequence[Dataset]) -> list[Image.Image]:
+    """In greys, which is all there is in colour too."""
+    pictures = (picture for image in images for picture in iter_pixels(image))
+    return [Image.fromarray(picture).convert("L") for picture in pictures]

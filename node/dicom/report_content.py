@@ -129,12 +129,13 @@ class ReportContent:
             items.append(_text(name, finding.message))
         return _evaluations(items)
 
-    def image_library(self, sop_class_uid: str, sop_instance_uid: str) -> ContentItem:
+    def image_library(self, sop_class_uid: str, sop_instance_uids: Sequence[str]) -> ContentItem:
         """The synthetic cine that belongs to the report (TID 1600)."""
-        image = ImageContentItem(
-            SOURCE, sop_class_uid, sop_instance_uid, relationship_type=CONTAINS
-        )
-        group = container(codes.DCM.ImageLibraryGroup, [image])
+        images = [
+            ImageContentItem(SOURCE, sop_class_uid, uid, relationship_type=CONTAINS)
+            for uid in sop_instance_uids
+        ]
+        group = container(codes.DCM.ImageLibraryGroup, images)
         return container(codes.DCM.ImageLibrary, [group])
 
     def _nature(self, statement: str) -> list[ContentItem | None]:

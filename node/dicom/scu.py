@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import io
+import ssl
+from collections.abc import Callable, Sequence
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.events import EventHandlerType
 
 from node.dicom import dimse
+from node.dicom.compression import TRANSFER_SYNTAXES, check_encoder, compress
+from node.dicom.service import Report
+from node.dicom.tls import try_handshake
 from node.domain.errors import Refused, TemporarilyRefused, Unanswered, Unreachable
+from node.domain.form import Compression
+
+
+def keep_quiet(message: str, **fields: object) -> None:
+    """Nobody listens."""
 
 
 class StorageScu:
     """Stores instances at one peer.
 
+    Images go in the chosen compression where the peer takes it, else as they are.
     Raises Unreachable (no connection), TemporarilyRefused or Refused (the peer said so),
     Unanswered (sent, and the connection ended without an answer).
     """
@@ -26,23 +38,40 @@ class StorageScu:
         called_ae: str,
         host: str,
         port: int,
+        compression: Compression = Compression.NONE,
+        report: Report = keep_quiet,
         connect_timeout_s: float = 10.0,
         answer_timeout_s: float = 60.0,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        server_name: str | None = None,
     ) -> None:
-        self._calling_ae = calling_ae
-        self._called_ae = called_ae
-        self._host = host
+        """tls: gives the context for the next connection; None is without TLS.
+
+        server_name: the one in the peer's certificate, where it is not the host.
+        Raises ConfigurationError (the compression cannot be written here).
+        """
+        check_encoder(compression)
+        self.calling_ae = calling_ae
+        self.called_ae = called_ae
+        self.host = host
         self._port = port
+        self._compression = compression
+        self._report = report
         self._connect_timeout_s = connect_timeout_s
         self._answer_timeout_s = answer_timeout_s
+        self._tls = tls
+        self._server_name = server_name or host
 
     def send(self, content: bytes) -> None:
-        """Send one PS3.10 file as it is; returns when the peer has acknowledged it."""
+        """Send one PS3.10 file; returns when the peer has acknowledged it."""
         dataset = dcmread(io.BytesIO(content))
         sop_class_uid = str(dataset.file_meta.MediaStorageSOPClassUID)
-        transfer_syntax_uid = str(dataset.file_meta.TransferSyntaxUID)
-        association = self._associate(sop_class_uid, transfer_syntax_uid)
+        as_it_is = dataset.file_meta.TransferSyntaxUID
+        wanted = self._syntax_for(dataset)
+        association = self.associate(sop_class_uid, *dict.fromkeys([wanted, as_it_is]))
         try:
+            if wanted != as_it_is:
+                self._compress_if_taken(dataset, wanted, association)
             answer = association.send_c_store(dataset)
         finally:
             _end(association)
@@ -54,7 +83,7 @@ class StorageScu:
 
     def echo(self) -> None:
         """Verify the peer with C-ECHO."""
-        association = self._associate(dimse.VERIFICATION, dimse.RECEIVED_TRANSFER_SYNTAXES[0])
+        association = self.associate(dimse.VERIFICATION, dimse.RECEIVED_TRANSFER_SYNTAXES[0])
         try:
             answer = association.send_c_echo()
         finally:
@@ -62,28 +91,81 @@ class StorageScu:
         if "Status" not in answer or int(answer.Status) != dimse.SUCCESS:
             raise TemporarilyRefused("the peer associates but does not answer C-ECHO with success")
 
-    def _associate(self, sop_class_uid: str, transfer_syntax_uid: str) -> Association:
-        ae = AE(ae_title=self._calling_ae)
+    def _syntax_for(self, dataset: Dataset) -> str:
+        """The transfer syntax the data set should best travel in."""
+        as_it_is = str(dataset.file_meta.TransferSyntaxUID)
+        if "PixelData" not in dataset or as_it_is not in dimse.RECEIVED_TRANSFER_SYNTAXES:
+            return as_it_is
+        return TRANSFER_SYNTAXES.get(self._compression, as_it_is)
+
+    def _compress_if_taken(self, dataset: Dataset, wanted: str, association: Association) -> None:
+        taken = {context.transfer_syntax[0] for context in association.accepted_contexts}
+        if wanted in taken:
+            compress(dataset, self._compression)
+            return
+        self._report(
+            "image sent uncompressed",
+            called_ae=self.called_ae,
+            sop_instance_uid=str(dataset.SOPInstanceUID),
+            reason=f"the peer does not take {self._compression.value}",
+        )
+
+    @property
+    def where(self) -> str:
+        """The peer, for a message."""
+        return f"{self.called_ae} at {self.host}:{self._port}"
+
+    def associate(
+        self,
+        sop_class_uid: str,
+        *transfer_syntax_uids: str,
+        handlers: Sequence[EventHandlerType] = (),
+    ) -> Association:
+        """An association for one SOP class; Refused where the peer does not take it."""
+        ae = AE(ae_title=self.calling_ae)
         ae.connection_timeout = self._connect_timeout_s
         ae.acse_timeout = self._answer_timeout_s
         ae.dimse_timeout = self._answer_timeout_s
         ae.network_timeout = self._answer_timeout_s
-        ae.add_requested_context(sop_class_uid, transfer_syntax_uid)
-        association = ae.associate(self._host, self._port, ae_title=self._called_ae)
+        for transfer_syntax_uid in transfer_syntax_uids:  # a context each: the peer takes or leaves
+            ae.add_requested_context(sop_class_uid, transfer_syntax_uid)
+        context = self._tls() if self._tls is not None else None
+        association = ae.associate(
+            self.host,
+            self._port,
+            ae_title=self.called_ae,
+            evt_handlers=list(handlers),
+            tls_args=(context, self._server_name) if context is not None else None,
+        )
         if association.is_established:
             return association
-        where = f"{self._called_ae} at {self._host}:{self._port}"
         if association.is_rejected:
             raise TemporarilyRefused(
-                f"{where} rejected the association; does it know the calling AE title "
-                f"{self._calling_ae}, and is {self._called_ae} its own AE title?"
+                f"{self.where} rejected the association; does it know the calling AE title "
+                f"{self.calling_ae}, and is {self.called_ae} its own AE title?"
             )
         if association.rejected_contexts:
             raise Refused(
-                f"{where} does not take SOP class {sop_class_uid} in transfer syntax "
-                f"{transfer_syntax_uid}; enable it there"
+                f"{self.where} does not take SOP class {sop_class_uid} in transfer syntax "
+                f"{' or '.join(transfer_syntax_uids)}; enable it there"
             )
-        raise Unreachable(f"no association with {where}: is it running, and the address right?")
+        if context is not None:
+            self._explain(context)
+        raise Unreachable(
+            f"no association with {self.where}: is it running, and the address right?"
+        )
+
+    def _explain(self, context: ssl.SSLContext) -> None:
+        """pynetdicom tells its own log alone why TLS failed: find out by another handshake."""
+        reason = try_handshake(
+            context,
+            self.host,
+            self._port,
+            server_name=self._server_name,
+            within_s=self._connect_timeout_s,
+        )
+        if reason is not None:
+            raise Unreachable(f"no TLS with {self.where}: {reason}")
 
 
 def _end(association: Association) -> None:

@@ -6,6 +6,7 @@ For the demonstration and for trying a configuration out; it forgets everything 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from pynetdicom import AE, evt
 from pynetdicom.events import EventHandlerType
@@ -17,8 +18,16 @@ from node.dicom import dimse
 class PacsStandIn:
     """A Storage SCP on loopback. `received` maps SOP Instance UID to the last bytes stored."""
 
-    def __init__(self, *, ae_title: str, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        ae_title: str,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        transfer_syntaxes: Sequence[str] = dimse.RECEIVED_TRANSFER_SYNTAXES,
+    ) -> None:
         self.ae_title = ae_title
+        self._transfer_syntaxes = list(transfer_syntaxes)
         self.received: dict[str, bytes] = {}
         self.stores: list[str] = []
         """SOP Instance UIDs in the order of arrival, a resend each time."""
@@ -31,12 +40,8 @@ class PacsStandIn:
         ae = AE(ae_title=self.ae_title)
         ae.maximum_associations = 50
         ae.add_supported_context(dimse.VERIFICATION)
-        for sop_class_uid in (
-            *dimse.ECG_STORAGE,
-            dimse.MULTI_FRAME_GRAYSCALE_BYTE_SC,
-            dimse.COMPREHENSIVE_3D_SR,
-        ):
-            ae.add_supported_context(sop_class_uid, dimse.RECEIVED_TRANSFER_SYNTAXES)
+        for sop_class_uid in (*dimse.ECG_STORAGE, *dimse.RESULT_STORAGE):
+            ae.add_supported_context(sop_class_uid, self._transfer_syntaxes)
         handlers: list[EventHandlerType] = [(evt.EVT_C_STORE, self._on_store)]
         self._server = ae.start_server(self._address, block=False, evt_handlers=handlers)
         if self._server is None:

@@ -10,7 +10,8 @@ from typing import Final
 from node.dicom import dimse
 from node.dicom.part10 import Identity, read_identity, split_part10
 from node.dicom.pdu import printable
-from node.dicom.storage_service import Accept, Report
+from node.dicom.service import Report
+from node.dicom.storage_service import Accept
 from node.dicom.store_response import StoreOutcome
 from node.domain.errors import CardioNodeError, MalformedInstance, UnsupportedInstance
 from node.domain.identifiers import is_valid_uid

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,27 +18,36 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from node.dicom import dimse
 from node.dicom.attribute import items_of, text_of
-from node.dicom.composite import derived_object, encode, instance_reference, put_uid
+from node.dicom.composite import derived_object, encode
+from node.dicom.filing import BESIDE_ECG, Filing
+from node.dicom.reference import put_uid, series_reference
 from node.dicom.report_content import ReportContent, concept_of, container
 from node.dicom.study import read_study
 from node.dicom.template import CodingScheme, Templates
 from node.domain.ecg import Finding
+from node.domain.form import ReportForm
 from node.domain.identifiers import derived_uid
 from node.domain.prediction import ModelIdentity, Prediction
 from node.domain.study import Study
 
-SOP_CLASS_UID: Final = "1.2.840.10008.5.1.4.1.1.88.34"
-"""Comprehensive 3D SR Storage, which IHE RAD AIR asks for."""
+REPORT_CLASSES: Final[Mapping[ReportForm, str]] = {
+    ReportForm.COMPREHENSIVE_3D: dimse.COMPREHENSIVE_3D_SR,
+    ReportForm.ENHANCED: dimse.ENHANCED_SR,
+    ReportForm.COMPREHENSIVE: dimse.COMPREHENSIVE_SR,
+}
+"""Without NONE: then there is none. IHE RAD AIR asks for Comprehensive 3D."""
 LANGUAGE: Final = CodedConcept("en-US", "RFC5646", "English (United States)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CineReference:
-    """The cine that goes with a report; it lies in the same study."""
+    """The cine that goes with a report; it is filed in the same study."""
 
     sop_class_uid: str
-    sop_instance_uid: str
+    sop_instance_uids: tuple[str, ...]
+    """One; of a series of single frames all, in their order."""
     series_instance_uid: str
 
 
@@ -50,13 +59,15 @@ def build_report(
     series_instance_uid: str,
     cine_reference: CineReference | None,
     templates: Templates,
+    form: ReportForm = ReportForm.COMPREHENSIVE_3D,
+    filing: Filing = BESIDE_ECG,
 ) -> bytes:
-    """The estimates as a PS3.10 file: Comprehensive 3D SR, TID 1500; what is not offered is absent.
+    """The estimates as a PS3.10 file: TID 1500; what is not offered is absent.
 
     Numbers stand as text exactly as every other result shows them.
     Raises BundleError (a field without code, or in another unit), PredictionError (a number that
     DS cannot hold, a value outside its interval) and MalformedInstance like `read_study`.
-    Source: DICOM PS3.3 A.35.13, PS3.16 TID 1500, 1501, 300, 310.
+    Source: DICOM PS3.3 A.35.2, A.35.3, A.35.13, PS3.16 TID 1500, 1501, 300, 310.
     """
     content = ReportContent(
         study=read_study(source), uid=sop_instance_uid, model=prediction.model, templates=templates
@@ -70,11 +81,17 @@ def build_report(
     items = [measurements, content.statements(prediction)]
     if cine_reference is not None:
         library = content.image_library(
-            cine_reference.sop_class_uid, cine_reference.sop_instance_uid
+            cine_reference.sop_class_uid, cine_reference.sop_instance_uids
         )
         items.insert(0, library)
     return _encoded(
-        content, items, source, series_instance_uid=series_instance_uid, cine=cine_reference
+        content,
+        items,
+        source,
+        form=form,
+        series_instance_uid=series_instance_uid,
+        cine=cine_reference,
+        filing=filing,
     )
 
 
@@ -86,6 +103,8 @@ def build_no_result_report(
     sop_instance_uid: str,
     series_instance_uid: str,
     templates: Templates,
+    form: ReportForm = ReportForm.COMPREHENSIVE_3D,
+    filing: Filing = BESIDE_ECG,
 ) -> bytes:
     """A report of the same title and series that gives no number and says why, as a PS3.10 file.
 
@@ -96,7 +115,15 @@ def build_no_result_report(
         study=read_study(source), uid=sop_instance_uid, model=model, templates=templates
     )
     items = [content.refusals(findings)]
-    return _encoded(content, items, source, series_instance_uid=series_instance_uid, cine=None)
+    return _encoded(
+        content,
+        items,
+        source,
+        form=form,
+        series_instance_uid=series_instance_uid,
+        cine=None,
+        filing=filing,
+    )
 
 
 def _encoded(
@@ -104,14 +131,16 @@ def _encoded(
     items: Sequence[ContentItem],
     source: Dataset,
     *,
+    form: ReportForm,
     series_instance_uid: str,
     cine: CineReference | None,
+    filing: Filing,
 ) -> bytes:
     """The document around the content items: head, flags, evidence, request, root of TID 1500."""
     templates, study = content.templates, content.study
     report = derived_object(
         source,
-        sop_class_uid=SOP_CLASS_UID,
+        sop_class_uid=REPORT_CLASSES[form],
         sop_instance_uid=content.uid,
         series_instance_uid=series_instance_uid,
         modality="SR",
@@ -120,13 +149,14 @@ def _encoded(
         instance_number=templates.report.instance_number,
         model=content.model,
         templates=templates,
+        filing=filing,
     )
     report.CompletionFlag = "COMPLETE"
     report.VerificationFlag = "UNVERIFIED"
     report.PreliminaryFlag = "PRELIMINARY"
     report.PerformedProcedureCodeSequence = []
     report.ReferencedPerformedProcedureStepSequence = []
-    report.CurrentRequestedProcedureEvidenceSequence = [_evidence(study, cine)]
+    report.CurrentRequestedProcedureEvidenceSequence = _evidence(study, cine, filing)
     report.CodingSchemeIdentificationSequence = [_coding_scheme(templates.scheme)]
     if study.accession_number:
         report.ReferencedRequestSequence = [_request(study, source)]
@@ -162,22 +192,21 @@ def _context(model: ModelIdentity, templates: Templates) -> list[ContentItem]:
     ]
 
 
-def _evidence(study: Study, cine: CineReference | None) -> Dataset:
+def _evidence(study: Study, cine: CineReference | None, filing: Filing) -> list[Dataset]:
     """Every instance the content refers to, by study and series. Source: PS3.3 Table C.17-3."""
-    evidence = Dataset()
-    put_uid(evidence, "StudyInstanceUID", study.study_instance_uid)
-    series = [_series(study.series_instance_uid, study.sop_class_uid, study.sop_instance_uid)]
+    ecg = series_reference(study.series_instance_uid, study.sop_class_uid, [study.sop_instance_uid])
+    series = {study.study_instance_uid: [ecg]}
     if cine is not None:
-        series.append(_series(cine.series_instance_uid, cine.sop_class_uid, cine.sop_instance_uid))
-    evidence.ReferencedSeriesSequence = series
+        series.setdefault(filing.study_uid(study), []).append(
+            series_reference(cine.series_instance_uid, cine.sop_class_uid, cine.sop_instance_uids)
+        )
+    evidence = []
+    for uid, found in series.items():
+        item = Dataset()
+        put_uid(item, "StudyInstanceUID", uid)
+        item.ReferencedSeriesSequence = found
+        evidence.append(item)
     return evidence
-
-
-def _series(series_instance_uid: str, sop_class_uid: str, sop_instance_uid: str) -> Dataset:
-    series = Dataset()
-    put_uid(series, "SeriesInstanceUID", series_instance_uid)
-    series.ReferencedSOPSequence = [instance_reference(sop_class_uid, sop_instance_uid)]
-    return series
 
 
 def _request(study: Study, source: Dataset) -> Dataset:

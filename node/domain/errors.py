@@ -6,10 +6,12 @@
     │   ├── UnsupportedInstance                sound, but not a thing this node reads
     │   ├── ConflictingInstance                same SOP Instance UID, other content
     │   ├── MalformedMessage                   an HL7 message that cannot be read
+    │   ├── UnknownTransaction                 a commitment report nobody here asked for
     │   └── UnusableData                       a recording, table, split or checkpoint for research
     ├── ConfigurationError         permanent   the administrator has to change a setting
     ├── BundleError                permanent   a model bundle that must not be served
     ├── PredictionError            permanent   the model gave something that is not an answer
+    ├── InvalidResult              permanent   a finished object breaks the standard: it is held
     ├── DeviceError                transient   a runtime or its device is missing or has failed
     ├── Interrupted                transient   the node stops; work goes on at the next start
     ├── StorageError               transient   spool or database did not take the bytes
@@ -71,6 +73,10 @@ class MalformedMessage(InputError):
     code = "malformed-message"
 
 
+class UnknownTransaction(InputError):
+    code = "unknown-transaction"
+
+
 class UnusableData(InputError):
     code = "unusable-data"
 
@@ -85,6 +91,10 @@ class BundleError(CardioNodeError):
 
 class PredictionError(CardioNodeError):
     code = "prediction"
+
+
+class InvalidResult(CardioNodeError):
+    code = "invalid-result"
 
 
 class DeviceError(CardioNodeError):

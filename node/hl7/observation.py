@@ -38,9 +38,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyReferences:
-    """The objects in the ECG's study that show the same result."""
+    """The DICOM objects that show the same result."""
 
-    report_uid: str
+    study_uid: str
+    """Study Instance UID of the study they are filed in."""
+    report_uid: str | None
     """SOP Instance UID of the structured report."""
     cine_uid: str | None
 
@@ -87,7 +89,7 @@ def observations(
         *(_of_estimate(estimate, _code(codes, estimate)) for estimate in prediction.estimates),
         *(_of_disease(disease, _code(codes, disease)) for disease in prediction.diseases),
         [_number(_ce(_HEART_RATE), heart_rate_text(prediction), _PER_MINUTE)],
-        *([reference] for reference in _of_study(study, references)),
+        *([reference] for reference in _of_study(references)),
     ]
     if text_report:
         groups.append([_line(line) for line in report_lines(prediction)])
@@ -153,10 +155,10 @@ def _of_disease(disease: DiseaseProbability, concept: ConceptCode) -> list[Obser
     ]
 
 
-def _of_study(study: Study, references: StudyReferences) -> Iterator[Observation]:
+def _of_study(references: StudyReferences) -> Iterator[Observation]:
     """UIDs, with status O: they describe the order, they were not observed."""
     for code, uid in (
-        (_STUDY, study.study_instance_uid),
+        (_STUDY, references.study_uid),
         (_REPORT, references.report_uid),
         (_CINE, references.cine_uid),
     ):

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from node.dicom import dimse
 from node.dicom.refusals import Refusals
-from node.dicom.storage_service import Report
+from node.dicom.service import Report
 from node.dicom.store_response import MEDIA_TYPE, StoreOutcome, encode_store_response
 from node.dicom.stow_service import StowService
 from node.domain.errors import ConfigurationError

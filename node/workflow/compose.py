@@ -2,115 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
-
-from pydicom import Dataset
+from collections.abc import Collection, Iterator, Sequence
 
 from node.dicom import dimse
-from node.dicom.cine import build_cine
-from node.dicom.structured_report import CineReference, build_no_result_report, build_report
+from node.dicom.cine import build_cine, build_frames
+from node.dicom.structured_report import REPORT_CLASSES, build_no_result_report, build_report
+from node.dicom.summary import PDF_STRIP_SIZE, build_pdf, build_summary
+from node.dicom.summary_page import STRIP_SIZE
 from node.dicom.template import Templates
+from node.dicom.validation import check_results
 from node.domain.delivery import ResultKind, ResultObject
-from node.domain.ecg import Finding
-from node.domain.identifiers import derived_control_id, derived_uid, digest_of
-from node.domain.order import Order
+from node.domain.ecg import ECGRecord, Finding
+from node.domain.form import CineForm, ReportForm, ResultForm
+from node.domain.identifiers import derived_control_id
 from node.domain.prediction import ModelIdentity, Prediction
-from node.domain.study import Study
+from node.ecg.drawing import draw_rhythm_strip
 from node.hl7.oru import StudyReferences, build_oru
 from node.hl7.profile import Profile
-
-FIRST_REVISION = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """The ECG a result is made from."""
-
-    dataset: Dataset
-    digest: str
-    """Of the decoded data set: the same for a re-encoded resend."""
-    study: Study
-    order: Order | None
-
-    def names(self, model: ModelIdentity, templates: Templates, kind: str) -> tuple[str, ...]:
-        """All that a result's identity follows from."""
-        return (
-            self.digest,
-            model.digest,
-            model.runtime,
-            model.precision,
-            model.preset,
-            templates.version,
-            digest_of(*map(str, astuple(self.study.patient)), *map(str, _order(self.order))),
-            kind,
-            str(FIRST_REVISION),
-        )
+from node.workflow.naming import FIRST_REVISION, Naming, Source
 
 
 def compose_objects(
-    prediction: Prediction, source: Source, templates: Templates
+    prediction: Prediction,
+    record: ECGRecord,
+    source: Source,
+    templates: Templates,
+    form: ResultForm,
+    kinds: Collection[ResultKind],
 ) -> tuple[ResultObject, ...]:
-    """The DICOM results of a prediction: the cine where the bundle offers one, and the report."""
-    model = prediction.model
-    objects: list[ResultObject] = []
-    reference: CineReference | None = None
-    if prediction.cine is not None:
-        names = source.names(model, templates, ResultKind.CINE.value)
-        reference = CineReference(
-            sop_class_uid=dimse.MULTI_FRAME_GRAYSCALE_BYTE_SC,
-            sop_instance_uid=derived_uid("instance", *names),
-            series_instance_uid=derived_uid("series", *names),
-        )
-        content = build_cine(
-            prediction,
-            source.dataset,
-            sop_instance_uid=reference.sop_instance_uid,
-            series_instance_uid=reference.series_instance_uid,
-            templates=templates,
-        )
-        objects.append(
-            ResultObject(
-                kind=ResultKind.CINE,
-                identifier=reference.sop_instance_uid,
-                sop_class_uid=reference.sop_class_uid,
-                content=content,
-            )
-        )
-    names = source.names(model, templates, ResultKind.REPORT.value)
-    report_uid = derived_uid("instance", *names)
-    report = build_report(
-        prediction,
-        source.dataset,
-        sop_instance_uid=report_uid,
-        series_instance_uid=derived_uid("series", *names),
-        cine_reference=reference,
-        templates=templates,
-    )
-    return (*objects, _report(report_uid, report))
+    """The DICOM results of a prediction that are wanted; a cine where the bundle offers one.
+
+    The report refers to the cine, which is made and judged with it.
+    Raises InvalidResult: nothing that breaks the standard leaves.
+    """
+    naming = Naming(source, prediction.model, templates, form)
+    made: list[ResultObject] = []
+    if ResultKind.CINE in kinds or ResultKind.REPORT in kinds:
+        made += _cine(prediction, source, templates, form, naming)
+    made += _pages(prediction, record, source, templates, naming, kinds)
+    if ResultKind.REPORT in kinds:
+        made += _report(prediction, source, templates, form, naming)
+    check_results(made, source.dataset, source.study, naming.filing)
+    return tuple(made)
 
 
 def compose_no_result(
-    findings: Sequence[Finding], source: Source, model: ModelIdentity, templates: Templates
+    findings: Sequence[Finding],
+    source: Source,
+    model: ModelIdentity,
+    templates: Templates,
+    form: ResultForm,
 ) -> tuple[ResultObject, ...]:
-    """The report that says why there is no result."""
-    names = source.names(model, templates, "no-result")
-    report_uid = derived_uid("instance", *names)
-    report = build_no_result_report(
+    """The report that says why there is no result; none where no report is wanted."""
+    if form.report is ReportForm.NONE:
+        return ()
+    naming = Naming(source, model, templates, form)
+    uid, series_uid = naming.uids("no-result", "report")
+    content = build_no_result_report(
         findings,
         source.dataset,
         model,
-        sop_instance_uid=report_uid,
-        series_instance_uid=derived_uid("series", *names),
+        sop_instance_uid=uid,
+        series_instance_uid=series_uid,
         templates=templates,
+        form=form.report,
+        filing=naming.filing,
     )
-    return (_report(report_uid, report),)
+    objects = (_object(ResultKind.REPORT, REPORT_CLASSES[form.report], uid, content),)
+    check_results(objects, source.dataset, source.study, naming.filing)
+    return objects
 
 
 def compose_message(
     prediction: Prediction,
     source: Source,
-    identifiers: Mapping[ResultKind, str],
+    form: ResultForm,
     *,
     destination: str,
     profile: Profile,
@@ -118,9 +84,17 @@ def compose_message(
 ) -> ResultObject:
     """The ORU^R01 for one HL7 destination, with the numbers and codes of the report.
 
-    identifiers: SOP Instance UIDs of the DICOM results.
+    form: of the DICOM results it refers to; of a series of single frames it names the first.
     """
-    report_uid = identifiers[ResultKind.REPORT]
+    naming = Naming(source, prediction.model, templates, form)
+    cine = None if prediction.cine is None else naming.cine(prediction.cine)
+    report_uid, _ = naming.report_uids(with_cine=cine is not None)
+    references = StudyReferences(
+        study_uid=naming.filing.study_uid(source.study),
+        report_uid=None if form.report is ReportForm.NONE else report_uid,
+        cine_uid=None if cine is None else cine.sop_instance_uids[0],
+    )
+    # The report's UID stands for all that both tell, also where no report is sent.
     control_id = derived_control_id(report_uid, destination, str(FIRST_REVISION))
     field_ids = [
         *(estimate.field_id for estimate in prediction.estimates),
@@ -133,21 +107,100 @@ def compose_message(
         profile,
         control_id=control_id,
         codes=templates.codes(field_ids),
-        references=StudyReferences(
-            report_uid=report_uid, cine_uid=identifiers.get(ResultKind.CINE)
-        ),
+        references=references,
     )
     return ResultObject(kind=ResultKind.ORU, identifier=control_id, content=content)
 
 
-def _report(uid: str, content: bytes) -> ResultObject:
-    return ResultObject(
-        kind=ResultKind.REPORT,
-        identifier=uid,
-        sop_class_uid=dimse.COMPREHENSIVE_3D_SR,
-        content=content,
+def _cine(
+    prediction: Prediction,
+    source: Source,
+    templates: Templates,
+    form: ResultForm,
+    naming: Naming,
+) -> tuple[ResultObject, ...]:
+    """One object, or one a frame."""
+    if prediction.cine is None:
+        return ()
+    named = naming.cine(prediction.cine)
+    if form.cine is CineForm.SINGLE_FRAMES:
+        files = build_frames(
+            prediction,
+            source.dataset,
+            sop_instance_uids=named.sop_instance_uids,
+            series_instance_uid=named.series_instance_uid,
+            templates=templates,
+            filing=naming.filing,
+        )
+    else:
+        cine = build_cine(
+            prediction,
+            source.dataset,
+            sop_instance_uid=named.sop_instance_uids[0],
+            series_instance_uid=named.series_instance_uid,
+            templates=templates,
+            form=form.cine,
+            filing=naming.filing,
+        )
+        files = (cine,)
+    return tuple(
+        _object(ResultKind.CINE, named.sop_class_uid, uid, file)
+        for uid, file in zip(named.sop_instance_uids, files, strict=True)
     )
 
 
-def _order(order: Order | None) -> tuple[object, ...]:
-    return () if order is None else astuple(order)
+def _pages(
+    prediction: Prediction,
+    record: ECGRecord,
+    source: Source,
+    templates: Templates,
+    naming: Naming,
+    kinds: Collection[ResultKind],
+) -> Iterator[ResultObject]:
+    """The summary as picture and as document."""
+    for kind, build, size, sop_class_uid in (
+        (ResultKind.SUMMARY, build_summary, STRIP_SIZE, dimse.SECONDARY_CAPTURE),
+        (ResultKind.PDF, build_pdf, PDF_STRIP_SIZE, dimse.ENCAPSULATED_PDF),
+    ):
+        if kind not in kinds:
+            continue
+        uid, series_uid = naming.uids(kind.value)
+        content = build(
+            prediction,
+            source.dataset,
+            draw_rhythm_strip(record, size=size),
+            sop_instance_uid=uid,
+            series_instance_uid=series_uid,
+            templates=templates,
+            filing=naming.filing,
+        )
+        yield _object(kind, sop_class_uid, uid, content)
+
+
+def _report(
+    prediction: Prediction,
+    source: Source,
+    templates: Templates,
+    form: ResultForm,
+    naming: Naming,
+) -> tuple[ResultObject, ...]:
+    """The report, which refers to the cine; none where none is wanted."""
+    if form.report is ReportForm.NONE:
+        return ()
+    cine = None if prediction.cine is None else naming.cine(prediction.cine)
+    uid, series_uid = naming.report_uids(with_cine=cine is not None)
+    content = build_report(
+        prediction,
+        source.dataset,
+        sop_instance_uid=uid,
+        series_instance_uid=series_uid,
+        cine_reference=cine,
+        templates=templates,
+        form=form.report,
+        filing=naming.filing,
+    )
+    return (_object(ResultKind.REPORT, REPORT_CLASSES[form.report], uid, content),)
+
+
+def _object(kind: ResultKind, sop_class_uid: str, uid: str, content: bytes) -> ResultObject:
+    return ResultObject(kind=kind, identifier=uid, sop_class_uid=sop_class_uid, content=content)

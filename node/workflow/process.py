@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,13 +14,15 @@ from node.dicom.part10 import read_part10, source_digest
 from node.dicom.study import read_study
 from node.dicom.template import Templates
 from node.dicom.waveform import read_ecg, read_subject
-from node.domain.delivery import JobState, ResultKind, ResultObject
+from node.domain.delivery import USUAL_RESULTS, JobState, ResultKind, ResultObject
 from node.domain.ecg import ECGRecord, Finding, QualityReport, Severity
 from node.domain.errors import CardioNodeError, InputError, Kind, MalformedInstance
+from node.domain.form import ResultForm
 from node.domain.prediction import ModelIdentity, Prediction
 from node.ecg.conditioning import trim_calibration_pulse
 from node.ecg.quality import assess
-from node.workflow.compose import Source, compose_message, compose_no_result, compose_objects
+from node.workflow.compose import compose_message, compose_no_result, compose_objects
+from node.workflow.naming import Source
 from node.workflow.ports import Clock, Level, ObjectStore, Run, Telemetry, UnitOfWork, here
 from node.workflow.reconcile import reconcile
 from node.workflow.route import Destination, Routing
@@ -41,28 +43,26 @@ class Answer:
     """None when the waveform could not be read."""
     quality: QualityReport
     prediction: Prediction | None
-    objects: tuple[ResultObject, ...]
-    """The DICOM results."""
 
     @property
-    def identifiers(self) -> Mapping[ResultKind, str]:
-        """SOP Instance UIDs of the DICOM results."""
-        return {made.kind: made.identifier for made in self.objects}
+    def kinds(self) -> tuple[ResultKind, ...]:
+        """The results that can be made of it."""
+        if self.prediction is None:
+            return (ResultKind.REPORT,)
+        return results_of_a_prediction(with_cine=self.prediction.cine is not None)
 
 
-def answer(
-    content: bytes,
-    *,
-    pipeline: Pipeline,
-    templates: Templates,
-    watch: Watch = unwatched,
-    run: Run = here,
-) -> Answer:
-    """Read, judge, predict and compose one ECG. Pure: no state is kept and no clock is asked.
+def results_of_a_prediction(*, with_cine: bool) -> tuple[ResultKind, ...]:
+    """The results that follow from a prediction, in the order they are delivered."""
+    return tuple(kind for kind in ResultKind if with_cine or kind is not ResultKind.CINE)
 
-    content: a PS3.10 file. run: composes, elsewhere if it likes.
+
+def answer(content: bytes, *, pipeline: Pipeline, watch: Watch = unwatched) -> Answer:
+    """Read, judge and predict one ECG. Pure: no state is kept and no clock is asked.
+
+    content: a PS3.10 file.
     Raises MalformedInstance, UnsupportedInstance (not even a study to report to), PredictionError,
-    DeviceError, what `watch` and `run` raise.
+    DeviceError, what `watch` raises.
     """
     dataset = read_part10(content)
     study = read_study(dataset)
@@ -71,14 +71,12 @@ def answer(
     )
     record, quality = judge(dataset, pipeline.input_spec.minimum_duration_s)
     if record is None or not quality.accepted:
-        objects = compose_no_result(quality.findings, source, pipeline.identity, templates)
         return Answer(
             source=source,
             model=pipeline.identity,
             record=record,
             quality=quality,
             prediction=None,
-            objects=objects,
         )
     prediction = pipeline.predict(
         record,
@@ -93,8 +91,28 @@ def answer(
         record=record,
         quality=quality,
         prediction=prediction,
-        objects=run(compose_objects, prediction, source, templates),
     )
+
+
+def compose(
+    found: Answer,
+    templates: Templates,
+    form: ResultForm,
+    run: Run = here,
+    kinds: Collection[ResultKind] = USUAL_RESULTS,
+) -> tuple[ResultObject, ...]:
+    """The DICOM results of an answer in one form. Pure, as `answer` is.
+
+    run: composes, elsewhere if it likes.
+    kinds: those wanted; an ECG without estimate has but a report.
+    Raises ConfigurationError (the form's character set cannot write them), BundleError,
+    PredictionError, what `run` raises.
+    """
+    if found.prediction is None or found.record is None:
+        given = (found.quality.findings, found.source, found.model, templates, form)
+        return run(compose_no_result, *given)
+    objects = partial(compose_objects, kinds=frozenset(kinds))
+    return run(objects, found.prediction, found.record, found.source, templates, form)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +144,7 @@ class Processing:
         try:
             content = self.spool.get(job.content_digest)
             pipeline = self.pipeline_for(job.origin.called_ae)
-            found = answer(
-                content, pipeline=pipeline, templates=self.templates, watch=watch, run=self.run
-            )
+            found = answer(content, pipeline=pipeline, watch=watch)
             owed = self._owed(job, found)
         except CardioNodeError as error:
             if error.kind is Kind.TRANSIENT:
@@ -147,16 +163,23 @@ class Processing:
         )
 
     def _owed(self, job: Job, found: Answer) -> list[tuple[Destination, ResultObject]]:
-        """Each result object with the destination it is owed to."""
-        made = {result.kind: result for result in found.objects}
-        kinds = [*made, *([ResultKind.ORU] if found.prediction else [])]
-        receivers = self.routing.receivers(job.origin, job.sop_class_uid, kinds)
-        return [
-            (receiver, made[kind] if kind in made else self._message(found, receiver))
-            for receiver, kind in receivers
-        ]
+        """Each result object with the destination it is owed to; each form is composed once."""
+        decided = self.routing.decide(job.origin, job.sop_class_uid)
+        made: dict[ResultForm, tuple[ResultObject, ...]] = {}
+        owed: list[tuple[Destination, ResultObject]] = []
+        receivers = decided.receivers(found.kinds)
+        wanted = frozenset(kind for _, kind in receivers)
+        for receiver, kind in receivers:
+            form = decided.form_for(receiver)
+            if kind is ResultKind.ORU:
+                owed.append((receiver, self._message(found, form, receiver)))
+                continue
+            if form not in made:
+                made[form] = compose(found, self.templates, form, self.run, wanted)
+            owed += [(receiver, each) for each in made[form] if each.kind is kind]
+        return owed
 
-    def _message(self, found: Answer, receiver: Destination) -> ResultObject:
+    def _message(self, found: Answer, form: ResultForm, receiver: Destination) -> ResultObject:
         if found.prediction is None or receiver.profile is None:
             raise AssertionError("only a prediction is sent to an HL7 destination with a profile")
         compose = partial(
@@ -165,7 +188,7 @@ class Processing:
             profile=receiver.profile,
             templates=self.templates,
         )
-        return self.run(compose, found.prediction, found.source, found.identifiers)
+        return self.run(compose, found.prediction, found.source, form)
 
     def _settle(
         self, job: Job, found: Answer, owed: Sequence[tuple[Destination, ResultObject]]
@@ -185,7 +208,9 @@ class Processing:
                 error_code=None if found.prediction else "quality-gate",
                 error_message=None if found.prediction else findings,
             )
+            receivers = {receiver.name for receiver, _ in owed}
             for receiver, result in owed if settled else ():
+                waits = receiver.after_committed in receivers
                 delivery_id = transaction.outbox.add(
                     job_id=job.job_id,
                     kind=result.kind,
@@ -195,10 +220,12 @@ class Processing:
                     destination_kind=receiver.kind,
                     content_digest=digests[result.identifier],
                     at=at,
+                    waits=waits,
                 )
-                transaction.enqueue_delivery(
-                    delivery_id, run=1, destination=receiver.name, kind=receiver.kind
-                )
+                if not waits:
+                    transaction.enqueue_delivery(
+                        delivery_id, run=1, destination=receiver.name, kind=receiver.kind
+                    )
 
     def fail(self, job_id: int, code: str, message: str) -> None:
         """End the job without results; a person sees why and can set it going again."""

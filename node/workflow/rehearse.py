@@ -10,7 +10,7 @@ from node.dicom.study import read_study
 from node.domain.delivery import ResultKind
 from node.domain.ecg import QualityReport
 from node.domain.instance import Origin
-from node.workflow.process import judge
+from node.workflow.process import judge, results_of_a_prediction
 from node.workflow.route import Destination, Routing
 
 
@@ -51,11 +51,10 @@ def rehearse(
     read_study(dataset)
     sop_class_uid = text_of(dataset, "SOPClassUID")
     _, quality = judge(dataset, minimum_duration_s)
-    results = (ResultKind.REPORT,)
+    results: tuple[ResultKind, ...] = (ResultKind.REPORT,)
     if quality.accepted:
-        cine = (ResultKind.CINE,) if offers_cine else ()
-        results = (*cine, ResultKind.REPORT, ResultKind.ORU)
-    deciding = routing.deciding(origin, sop_class_uid)
+        results = results_of_a_prediction(with_cine=offers_cine)
+    decided = routing.decide(origin, sop_class_uid)
     return Rehearsal(
         sop_class_uid=sop_class_uid,
         quality=quality,
@@ -63,10 +62,10 @@ def rehearse(
         rules=tuple(
             Considered(
                 name=rule.name,
-                decides=rule is deciding,
+                decides=rule is decided.rule,
                 reasons=rule.misfits(origin, sop_class_uid),
             )
             for rule in routing.rules
         ),
-        owed=routing.receivers(origin, sop_class_uid, results),
+        owed=decided.receivers(results),
     )

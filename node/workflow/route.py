@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from node.domain.delivery import DestinationKind, ResultKind
+from node.domain.delivery import USUAL_RESULTS, DestinationKind, ResultKind
+from node.domain.form import DEFAULT_FORM, ReportForm, ResultForm
 from node.domain.instance import Origin
 from node.hl7.profile import Profile
 
+_OBJECTS = frozenset({ResultKind.CINE, ResultKind.SUMMARY, ResultKind.PDF, ResultKind.REPORT})
 _CARRIES = {
-    DestinationKind.DICOM: frozenset({ResultKind.CINE, ResultKind.REPORT}),
-    DestinationKind.DICOMWEB: frozenset({ResultKind.CINE, ResultKind.REPORT}),
+    DestinationKind.DICOM: _OBJECTS,
+    DestinationKind.DICOMWEB: _OBJECTS,
     DestinationKind.HL7: frozenset({ResultKind.ORU}),
 }
 
@@ -25,6 +27,15 @@ class Destination:
     kind: DestinationKind
     profile: Profile | None = None
     """How an HL7 destination wants its messages."""
+    form: ResultForm = DEFAULT_FORM
+    """How an archive, by DICOM or DICOMweb, wants its objects."""
+    after_committed: str | None = None
+    """The destination that has to commit itself to the results of a job first."""
+
+    def takes(self, kind: ResultKind) -> bool:
+        """Whether its protocol carries such a result and its form has one."""
+        unwanted = kind is ResultKind.REPORT and self.form.report is ReportForm.NONE
+        return kind in _CARRIES[self.kind] and not unwanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +46,7 @@ class RoutingRule:
     calling_ae: str = "*"
     called_ae: str = "*"
     sop_class_uid: str = "*"
-    results: frozenset[ResultKind] = frozenset(ResultKind)
+    results: frozenset[ResultKind] = USUAL_RESULTS
     destinations: tuple[str, ...] = ()
 
     def misfits(self, origin: Origin, sop_class_uid: str) -> tuple[str, ...]:
@@ -53,30 +64,54 @@ class RoutingRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The rule that decides about one ECG, with the destinations it names; without a rule none."""
+
+    rule: RoutingRule | None
+    destinations: tuple[Destination, ...] = ()
+
+    def receivers(self, kinds: Iterable[ResultKind]) -> tuple[tuple[Destination, ResultKind], ...]:
+        """Each (destination, kind of result) owed, once, in the order of the rule.
+
+        A destination only gets what its protocol carries and its form has.
+        """
+        if self.rule is None:
+            return ()
+        wanted = [kind for kind in kinds if kind in self.rule.results]
+        return tuple(
+            (destination, kind)
+            for destination in self.destinations
+            for kind in wanted
+            if destination.takes(kind)
+        )
+
+    def form_for(self, receiver: Destination) -> ResultForm:
+        """The form of what a destination gets; of what an HL7 message refers to.
+
+        That is what the first archive beside it (DICOM, DICOMweb) gets, else the default.
+        """
+        if receiver.kind is not DestinationKind.HL7:
+            return receiver.form
+        archives = (each for each in self.destinations if each.kind is not DestinationKind.HL7)
+        return next((archive.form for archive in archives), DEFAULT_FORM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
     """All rules with the destinations they name."""
 
     rules: Sequence[RoutingRule]
     destinations: Mapping[str, Destination]
 
-    def deciding(self, origin: Origin, sop_class_uid: str) -> RoutingRule | None:
-        """The first rule that matches; None: nobody is owed anything."""
-        return next((rule for rule in self.rules if not rule.misfits(origin, sop_class_uid)), None)
+    def decide(self, origin: Origin, sop_class_uid: str) -> Decision:
+        """By the first rule that matches; without one nobody is owed anything."""
+        rule = next((each for each in self.rules if not each.misfits(origin, sop_class_uid)), None)
+        return Decision(rule=rule, destinations=self._named(rule) if rule else ())
 
-    def receivers(
-        self, origin: Origin, sop_class_uid: str, kinds: Iterable[ResultKind]
-    ) -> tuple[tuple[Destination, ResultKind], ...]:
-        """Each (destination, kind of result) owed, once, in the order of the rules.
+    def decide_for(self, destination: str) -> Decision:
+        """By the first rule that names the destination, whatever ECGs it is for."""
+        rule = next((each for each in self.rules if destination in each.destinations), None)
+        return Decision(rule=rule, destinations=self._named(rule) if rule else ())
 
-        The first rule that matches decides; a destination only gets what its protocol carries.
-        """
-        rule = self.deciding(origin, sop_class_uid)
-        if rule is None:
-            return ()
-        named = [self.destinations[name] for name in dict.fromkeys(rule.destinations)]
-        return tuple(
-            (destination, kind)
-            for destination in named
-            for kind in kinds
-            if kind in rule.results and kind in _CARRIES[destination.kind]
-        )
+    def _named(self, rule: RoutingRule) -> tuple[Destination, ...]:
+        return tuple(self.destinations[name] for name in dict.fromkeys(rule.destinations))

@@ -116,12 +116,12 @@ retry_maximum_s = 1.0
             )
             assert done.returncode == 0, done.stdout + done.stderr
             until = time.monotonic() + 60
-            while len(archive.requests) < 2 and time.monotonic() < until:
+            while len(archive.requests) < 3 and time.monotonic() < until:
                 time.sleep(0.05)
             archive.script = [stored]
             (job,) = node.wait_for_jobs(settled(1))
             assert {each["state"] for each in job["deliveries"]} == {"delivered"}
-            assert {each["kind"] for each in job["deliveries"]} == {"cine", "report"}
+            assert {each["kind"] for each in job["deliveries"]} == {"cine", "summary", "report"}
             checked = node.run("check")
             assert "ok    destination VNA: STOW-RS offered by http" in checked.stdout
             assert "ok    STOW-RS tokens: callers: 1" in checked.stdout

@@ -133,3 +133,39 @@ def test_a_secret_that_cannot_be_one_is_refused_without_its_words(
         with pytest.raises(ConfigurationError) as refused:
             Secret.parse(reference).read()
         assert "nter2" not in refused.value.message
+
+
+TLS = """
+[tls]
+certificate = "node.pem"
+key = "node.key"
+authorities = "ca.pem"
+"""
+
+
+def problem(file: Path, text: str) -> str:
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings(file)
+    return raised.value.message
+
+
+def test_a_node_may_listen_with_tls_alone(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text('dicom.port = "off"\ndicom.tls_port = 2762\n' + TLS)
+    settings = read_settings(file)
+    assert (settings.dicom.port, settings.dicom.tls_port) == (None, 2762)
+    assert settings.tls is not None
+    assert settings.tls.minimum_version == "1.2"
+
+
+def test_tls_that_cannot_be_is_refused_with_what_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    pacs = '[destinations.PACS]\nkind = "dicom"\nae_title = "P"\nhost = "h"\nport = 1\n'
+    peer = '[{ ae_title = "*", networks = ["127.0.0.1/32"], certificate = "cart-*" }]'
+    assert "table [tls]" in problem(file, "dicom.tls_port = 2762")
+    assert "destinations.PACS.tls: TLS needs" in problem(file, pacs + "tls = true\n")
+    assert "set tls = true too" in problem(file, pacs + 'server_name = "pacs.example"\n')
+    assert 'both "off"' in problem(file, 'dicom.port = "off"')
+    assert "set tls_port" in problem(file, f"dicom.peers = {peer}")
+    assert "tls.minimum_version" in problem(file, TLS + 'minimum_version = "1.1"\n')

@@ -20,11 +20,11 @@ import pytest
 
 from node.dicom.template import load_templates
 from node.domain.errors import BundleError, ConfigurationError, DeviceError, Interrupted
+from node.domain.form import DEFAULT_FORM
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.side_processes import SideProcesses
-from node.workflow.ports import Run, here
-from node.workflow.process import Answer, answer
+from node.workflow.process import answer, compose
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline
 from pipelines.runtime.onnx import OnnxRuntime
@@ -79,12 +79,10 @@ def test_what_is_composed_beside_is_the_same_to_the_byte(side: SideProcesses) ->
     pipeline = load_pipeline(read_bundle(QUICK), OnnxRuntime(threads=1))
     (_, content) = next(instances(1))
 
-    def answered(run: Run) -> Answer:
-        return answer(content, pipeline=pipeline, templates=load_templates(), run=run)
-
-    objects = answered(here).objects
+    found = answer(content, pipeline=pipeline)
+    objects = compose(found, load_templates(), DEFAULT_FORM)
     assert objects
-    assert answered(side).objects == objects
+    assert compose(found, load_templates(), DEFAULT_FORM, side) == objects
 
 
 def test_the_log_says_where_in_the_other_process_and_not_what(

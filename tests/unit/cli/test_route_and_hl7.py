@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from node.cli import app
 from node.dicom.template import load_templates
 from node.domain.errors import ConfigurationError, UnsupportedInstance
+from node.domain.form import DEFAULT_FORM
 from node.hl7.message import read_header
 from node.hl7.profile import Profile
 from node.workflow.compose import compose_message
@@ -164,11 +165,11 @@ def _preview(configuration: Path, ecg: Path, *words: str) -> bytes:
 def test_the_message_is_the_one_that_the_node_would_send(configuration: Path, ecg: Path) -> None:
     pipeline = load_pipeline(read_bundle(BUNDLES / "quick"), OnnxRuntime(threads=1))
     templates = load_templates()
-    found = answer(ecg.read_bytes(), pipeline=pipeline, templates=templates)
+    found = answer(ecg.read_bytes(), pipeline=pipeline)
     assert found.prediction is not None
     profile = Profile.model_validate({"version": "2.4", "receiving": {"application": "SITE"}})
     sent = compose_message(
-        found.prediction, found.source, found.identifiers,
+        found.prediction, found.source, DEFAULT_FORM,
         destination="RIS", profile=profile, templates=templates,
     )  # fmt: skip
     assert _preview(configuration, ecg, "--destination", "RIS", "--exact") == sent.content
@@ -215,5 +216,6 @@ token = "env:CARDIONODE_NO_SUCH"
         (each["destination"], each["at"], each["result"]) for each in told(file, ecg)["deliveries"]
     ] == [
         ("VNA", "dicomweb https://vna.example/dicom-web", "cine"),
+        ("VNA", "dicomweb https://vna.example/dicom-web", "summary"),
         ("VNA", "dicomweb https://vna.example/dicom-web", "report"),
     ]

@@ -26,7 +26,7 @@ from tests.result_phantom import (
 TEMPLATES = load_templates()
 CINE = CineReference(
     sop_class_uid="1.2.840.10008.5.1.4.1.1.7.2",
-    sop_instance_uid="2.25.11",
+    sop_instance_uids=("2.25.11",),
     series_instance_uid="2.25.12",
 )
 
@@ -192,7 +192,7 @@ def test_a_report_with_a_cine_and_no_estimate_says_what_it_is_and_numbers_only_t
     (group,) = named(dataset, "125007")
     assert text(child(group, "8867-4")) == "75"
     (image,) = [item for item in walk(dataset) if item.ValueType == "IMAGE"]
-    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == CINE.sop_instance_uid
+    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == CINE.sop_instance_uids[0]
     said = [item.TextValue for item in walk(dataset) if item.ValueType == "TEXT"]
     assert TEMPLATES.report.cine_statement in said
     assert not any("Prediction intervals" in sentence for sentence in said)
@@ -208,7 +208,7 @@ def test_the_evidence_lists_the_ecg_and_the_cine() -> None:
     ecg = ecg_head()
     assert listed == {
         (ecg.SeriesInstanceUID, ecg.SOPInstanceUID),
-        (CINE.series_instance_uid, CINE.sop_instance_uid),
+        (CINE.series_instance_uid, CINE.sop_instance_uids[0]),
     }
 
 

@@ -27,7 +27,9 @@ from node.hl7.profile import Party, Profile
 from tests.result_phantom import DISEASES, ESTIMATES, NOTE, model, prediction
 
 LEFT_VENTRICLE = Code(value="87878005", scheme="SCT", meaning="Left ventricle")
-REFERENCES = StudyReferences(report_uid="2.25.1001", cine_uid="2.25.1002")
+REFERENCES = StudyReferences(
+    study_uid="1.2.826.0.1.3680043.8.498.2", report_uid="2.25.1001", cine_uid="2.25.1002"
+)
 AUTHORITY = {
     "issuer_of_patient_id": "HOSPITAL",
     "issuer_universal_id": "1.2.40.0.13",
@@ -189,7 +191,7 @@ def test_without_a_cine_none_is_referred_to() -> None:
         Profile(),
         control_id="1",
         codes=CODES,
-        references=StudyReferences(report_uid="2.25.1001", cine_uid=None),
+        references=replace(REFERENCES, cine_uid=None),
     )
     assert b"CINE-UID" not in message
 

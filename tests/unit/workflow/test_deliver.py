@@ -14,7 +14,9 @@ from node.domain.errors import (
     Unanswered,
     Unreachable,
 )
-from node.workflow.deliver import Postman, RetryPolicy
+from node.workflow.commit import Committing
+from node.workflow.deliver import Postman
+from node.workflow.retry import RetryPolicy
 from tests.fakes import Clock, MemorySpool, MemoryUnitOfWork, Notes
 from tests.unit.store.test_rows import INSTANCE
 
@@ -38,11 +40,16 @@ class World:
     def __init__(self) -> None:
         self.clock, self.spool, self.notes = Clock(), MemorySpool(), Notes()
         self.work, self.pacs = MemoryUnitOfWork(), Destination()
+        self.committing = Committing(
+            work=self.work, requesters={}, policies={}, retries={}, after={},
+            telemetry=self.notes, clock=self.clock,
+        )  # fmt: skip
         self.postman = Postman(
             spool=self.spool,
             work=self.work,
             senders={"PACS": self.pacs},
             policies={"PACS": RetryPolicy(initial_s=5, maximum_s=60, give_up_after_s=3600)},
+            committing=self.committing,
             telemetry=self.notes,
             clock=self.clock,
             jitter=lambda: 0.0,
@@ -129,8 +136,8 @@ def test_after_its_limit_a_delivery_is_exhausted_not_forgotten(world: World) -> 
 
 def test_a_destination_no_longer_configured_waits_for_a_person(world: World) -> None:
     world.postman = Postman(
-        spool=world.spool, work=world.work, senders={}, policies={}, telemetry=world.notes,
-        clock=world.clock,
+        spool=world.spool, work=world.work, senders={}, policies={},
+        committing=world.committing, telemetry=world.notes, clock=world.clock,
     )  # fmt: skip
     assert world.attempt() is None
     delivery = world.delivery()

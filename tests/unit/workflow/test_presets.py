@@ -6,7 +6,8 @@ import pytest
 
 from node.dicom.template import load_templates
 from node.domain.delivery import ResultKind
-from node.workflow.process import Answer, answer
+from node.domain.form import DEFAULT_FORM
+from node.workflow.process import Answer, answer, compose
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline, shipped_bundles
 from pipelines.runtime.onnx import OnnxRuntime
@@ -17,7 +18,7 @@ def _answer(preset: str) -> Answer:
     bundle = read_bundle(shipped_bundles() / "simulated-4ch")
     pipeline = load_pipeline(bundle, OnnxRuntime(threads=1), preset=preset)
     ((_, content),) = instances(1)
-    return answer(content, pipeline=pipeline, templates=load_templates())
+    return answer(content, pipeline=pipeline)
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +44,11 @@ def test_what_a_preset_makes_never_shares_an_identifier_and_says_how_it_was_made
     plain: Answer,
 ) -> None:
     other = _answer("mean")
-    assert {made.identifier for made in other.objects}.isdisjoint(
-        made.identifier for made in plain.objects
+    objects = compose(other, load_templates(), DEFAULT_FORM)
+    assert {made.identifier for made in objects}.isdisjoint(
+        made.identifier for made in compose(plain, load_templates(), DEFAULT_FORM)
     )
-    (report,) = (made for made in other.objects if made.kind is ResultKind.REPORT)
+    (report,) = (made for made in objects if made.kind is ResultKind.REPORT)
     assert b", preset mean, onnxruntime" in report.content
     assert plain.model.label == "simulated-4ch 1.0.0"
     assert other.model.label == "simulated-4ch/mean 1.0.0"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from node.domain.delivery import DestinationKind, ResultKind
+from node.domain.form import ReportForm, ResultForm
 from node.domain.instance import Origin
-from node.workflow.route import Destination, Routing, RoutingRule
+from node.workflow.route import Decision, Destination, Routing, RoutingRule
 
 ORIGIN = Origin(calling_ae="ED_CART", called_ae="CARDIONODE", peer="127.0.0.1")
 ECG = "1.2.840.10008.5.1.4.1.1.9.1.1"
@@ -16,17 +19,25 @@ WEB = Destination(name="WEB", kind=DestinationKind.DICOMWEB)
 
 def owed(*rules: RoutingRule) -> list[tuple[str, str]]:
     known = {each.name: each for each in (PACS, VNA, RIS, WEB)}
-    routing = Routing(rules=rules, destinations=known)
-    return [
-        (receiver.name, kind.value) for receiver, kind in routing.receivers(ORIGIN, ECG, ResultKind)
-    ]
+    decided = Routing(rules=rules, destinations=known).decide(ORIGIN, ECG)
+    return [(receiver.name, kind.value) for receiver, kind in decided.receivers(ResultKind)]
 
 
 def test_a_destination_gets_what_its_protocol_carries() -> None:
     rule = RoutingRule(name="all", destinations=("PACS", "RIS"))
-    assert owed(rule) == [("PACS", "cine"), ("PACS", "report"), ("RIS", "oru")]
+    assert owed(rule) == [
+        ("PACS", "cine"),
+        ("PACS", "summary"),
+        ("PACS", "report"),
+        ("RIS", "oru"),
+    ]
     web = RoutingRule(name="web", destinations=("WEB",))
-    assert owed(web) == [("WEB", "cine"), ("WEB", "report")]
+    assert owed(web) == [("WEB", "cine"), ("WEB", "summary"), ("WEB", "report")]
+
+
+def test_a_document_is_sent_only_where_a_rule_names_it() -> None:
+    rule = RoutingRule(name="r", results=frozenset({ResultKind.PDF}), destinations=("PACS", "RIS"))
+    assert owed(rule) == [("PACS", "pdf")]
 
 
 def test_the_first_rule_that_matches_decides() -> None:
@@ -49,3 +60,15 @@ def test_a_destination_named_twice_is_served_once() -> None:
 
 def test_no_matching_rule_sends_nothing() -> None:
     assert owed(RoutingRule(name="r", called_ae="OTHER", destinations=("PACS",))) == []
+
+
+def test_a_destination_that_wants_no_report_is_not_owed_one() -> None:
+    pictures = replace(PACS, form=ResultForm(report=ReportForm.NONE))
+    decided = Decision(rule=RoutingRule(name="r"), destinations=(pictures, VNA))
+    assert [(each.name, kind.value) for each, kind in decided.receivers(ResultKind)] == [
+        ("PACS", "cine"),
+        ("PACS", "summary"),
+        ("VNA", "cine"),
+        ("VNA", "summary"),
+        ("VNA", "report"),
+    ]

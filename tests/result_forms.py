@@ -1,0 +1,63 @@
+"""The phantom's results in any form, filed under any ECG, as the node composes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from itertools import product
+
+from pydicom.dataset import Dataset
+
+from node.dicom.part10 import source_digest
+from node.dicom.study import read_study
+from node.dicom.template import load_templates
+from node.dicom.waveform import read_ecg
+from node.domain.delivery import ResultKind, ResultObject
+from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm, StudyForm
+from node.domain.prediction import Prediction
+from node.workflow.compose import compose_objects
+from node.workflow.naming import Source
+from tests.ecg_instances import mortara
+from tests.result_phantom import DISEASES, ESTIMATES, ecg_head, prediction
+
+TEMPLATES = load_templates()
+FORMS = [
+    ResultForm(cine=cine, report=report, study=study)
+    for cine, report, study in product(CineForm, ReportForm, StudyForm)
+]
+"""All but for the character sets."""
+
+
+def brief() -> Prediction:
+    """A prediction with one of each: judges that are slow take it as well as a long one."""
+    return replace(prediction(), estimates=ESTIMATES[-2:-1], diseases=DISEASES[:1])
+
+
+def source_of(dataset: Dataset) -> Source:
+    return Source(
+        dataset=dataset, digest=source_digest(dataset), study=read_study(dataset), order=None
+    )
+
+
+def compose(estimate: Prediction, form: ResultForm, source: Dataset) -> tuple[ResultObject, ...]:
+    """The cine and the report; the summary has one form alone."""
+    kinds = frozenset({ResultKind.CINE, ResultKind.REPORT})
+    return compose_objects(estimate, read_ecg(mortara()), source_of(source), TEMPLATES, form, kinds)
+
+
+def composed(
+    form: ResultForm = DEFAULT_FORM, source: Dataset | None = None, *, with_cine: bool = True
+) -> tuple[ResultObject, ...]:
+    """source: the ECG, else that of the phantom, whose results are made once."""
+    if source is None:
+        return _of_the_phantom(form, with_cine)
+    return compose(prediction(with_cine=with_cine), form, source)
+
+
+@cache
+def _of_the_phantom(form: ResultForm, with_cine: bool) -> tuple[ResultObject, ...]:
+    return composed(form, ecg_head(), with_cine=with_cine)
+
+
+def of_kind(kind: ResultKind, objects: tuple[ResultObject, ...]) -> list[ResultObject]:
+    return [made for made in objects if made.kind is kind]
