@@ -20,6 +20,8 @@ from node.domain.errors import ConfigurationError
 PROGRAM = Path("/usr/sbin/Orthanc")
 DICOM_PORT = 4242
 HTTP_PORT = 8042
+DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+DICOMWEB_URL = f"http://127.0.0.1:{HTTP_PORT}/dicom-web"
 STARTS_WITHIN_S = 30.0
 
 
@@ -48,7 +50,7 @@ class Orthanc:
             "HttpPort": HTTP_PORT,
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
-            "Plugins": [],
+            "Plugins": [str(DICOMWEB_PLUGIN)] if DICOMWEB_PLUGIN.exists() else [],
             **self._options,
         }
         file = folder / "orthanc.json"
