@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.workflow.process import Answer
 from tests.conftest import absent
-from tests.wire.viewers.results import answered
 
 SCREENSHOTS_VARIABLE = "CARDIONODE_SCREENSHOTS"
 VIEWERS_VARIABLE = "CARDIONODE_VIEWERS"
@@ -44,12 +42,6 @@ def page() -> Iterator[object]:
         browser = driver.chromium.launch(executable_path=BROWSER, args=list(SOFTWARE_DRAWING))
         yield browser.new_page(viewport=WINDOW)
         browser.close()
-
-
-@pytest.fixture(scope="session")
-def found(shared: Path) -> Answer:
-    """What the shipped bundle answers for one real ECG."""
-    return answered(shared / "data" / "ecg_dicom" / "mortara_eli250_1000hz.dcm")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
@@ -17,9 +18,9 @@ from node.workflow.process import Answer, answer, compose
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
 
 
-def answered(ecg: Path) -> Answer:
-    """By the shipped bundle."""
-    settings = read_settings(None, ())
+def answered(ecg: Path, overrides: Sequence[str] = ()) -> Answer:
+    """By the shipped bundle, or as the settings say."""
+    settings = read_settings(None, overrides)
     models = load_models(settings.model, load_templates(), lambda _: None)
     return answer(ecg.read_bytes(), pipeline=models.pipeline_for(""))
 

@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ from node.cli.own_network import INSIDE
 from node.dicom.scu import StorageScu
 from node.domain.delivery import ResultKind
 from node.domain.form import ResultForm
-from node.workflow.process import Answer
 from tests.conftest import absent
-from tests.wire.viewers.results import composed
+from tests.wire.viewers.results import answered, composed
 from tests.wire.viewers.site import Site
 
 WITHIN_MS = 60_000
+ECG = "mortara_eli250_1000hz.dcm"
 WATCHED_MS = 5_000
 SKIP_TOUR = "Skip all"
 
@@ -51,10 +50,13 @@ WATCH = """() => {
   const rate = window.services.cineService.getState().cines[id]?.frameRate;
   window.services.cineService.setCine({ id, isPlaying: true, frameRate: rate });
 }"""
+LOOPED = "window.shown.some((each, at) => at > 0 && each[1] < window.shown[at - 1][1])"
 RATE = """() => {
   const id = window.services.viewportGridService.getState().activeViewportId;
   return window.services.cineService.getState().cines[id]?.frameRate;
 }"""
+
+pytestmark = pytest.mark.soak
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,13 @@ class Ward:
 
 
 @pytest.fixture(scope="module")
-def ward(viewers: Path, found: Answer) -> Iterator[Ward]:
+def ward(viewers: Path, shared: Path) -> Iterator[Ward]:
     for needed in (PROGRAM, DICOMWEB_PLUGIN, viewers / "ohif"):
         if not needed.exists():
             absent(f"{needed} is missing: run .ci/install-peers, or make peers")
     if not os.environ.get(INSIDE):
         absent("Orthanc binds every address: run the tests by .ci/own-network, or make test")
+    found = answered(shared / "data" / "ecg_dicom" / ECG)
     assert found.prediction is not None
     made = composed(found, ResultForm())
     orthanc = Orthanc()
@@ -125,7 +128,8 @@ def test_the_cine_plays_at_the_speed_of_the_ecg(page: Any, ward: Ward, screensho
     )
     assert rate == pytest.approx(1000 / float(ward.cine.FrameTime), rel=0.05)
     assert len(set(frames)) >= 10
-    assert any(after < before for before, after in pairwise(frames)), "loops"
+    # A machine without a GPU may need longer than that for one turn.
+    page.wait_for_function(LOOPED, timeout=WITHIN_MS)
 
 
 def test_the_loop_lasts_as_long_as_the_heart_beat(ward: Ward) -> None:
