@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench peers train-simulated soak-kill soak-forms soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-kill soak-forms soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -37,6 +37,11 @@ train-simulated: $(VENV)/.dev
 # BENCH=--quick only sees that it runs.
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# C-STOREs acknowledged a second, beside Orthanc and DCMTK (`make peers` installs them), in 4 minutes:
+# benchmarks/receiving.html and receiving.json.
+bench-receiving: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.receiving $(BENCH)
 
 # How good cines are beside those of the published procedure, whose generator it trains first (80
 # minutes in all, the training set of RUNS must be there): benchmarks/quality.json.

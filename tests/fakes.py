@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -85,6 +85,10 @@ class MemoryUnitOfWork:
         with self._engine.begin() as connection:
             yield MemoryTransaction(connection, queued)
         self.queue += queued
+
+    def together(self, enter: Callable[[Any], Any]) -> Any:
+        with self.begin() as transaction:
+            return enter(transaction)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import sqlalchemy as sa
 from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 
 from node.domain.delivery import DestinationKind
 from node.store.database import Database
+from node.store.group_commit import GroupCommit
 from node.store.messages import Messages
 from node.store.outbox import Outbox
 from node.store.received import Jobs
@@ -22,6 +24,8 @@ DELIVERY_QUEUES = {DestinationKind.DICOM: "deliver-dicom", DestinationKind.HL7: 
 PROCESS_WORKFLOW = "process-job"
 DELIVER_WORKFLOW = "deliver"
 WAKE_TOPIC = "wake"
+
+Made = TypeVar("Made")
 
 SERIALIZER = DBOSPortableJSONSerializer()
 """JSON, not pickle: arguments are row ids, and nobody runs code through the database."""
@@ -83,11 +87,15 @@ class EngineUnitOfWork:
         self.client = DBOSClient(
             system_database_engine=database.engine, serializer=SERIALIZER, lazy=True
         )
+        self._together = GroupCommit(self.begin)
 
     @contextmanager
     def begin(self) -> Iterator[EngineTransaction]:
         with self._database.write() as connection:
             yield EngineTransaction(connection, self.client)
+
+    def together(self, enter: Callable[[EngineTransaction], Made]) -> Made:
+        return self._together(enter)
 
     def close(self) -> None:
         self.client.destroy()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,12 @@ class Database:
     """The node's database: SQLite by default, PostgreSQL by URL."""
 
     def __init__(self, url: str) -> None:
-        self.engine = _sqlite_engine(url) if url.startswith("sqlite") else _server_engine(url)
+        is_sqlite = url.startswith("sqlite")
+        self.engine = _sqlite_engine(url) if is_sqlite else _server_engine(url)
+        # SQLite has one write lock, and who waits for it there sleeps up to 0.1 s at a time.
+        self._turn: AbstractContextManager[object] = (
+            threading.Lock() if is_sqlite else nullcontext()
+        )
 
     def prepare(self) -> None:
         """Make the tables where there are none. Raises ConfigurationError for a newer schema."""
@@ -50,7 +56,7 @@ class Database:
         Raises StorageError when the database does not take it.
         """
         try:
-            with self.engine.begin() as connection:
+            with self._turn, self.engine.begin() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection

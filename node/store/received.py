@@ -12,6 +12,11 @@ from node.domain.errors import ConflictingInstance
 from node.domain.instance import Origin, ReceivedInstance
 from node.store.tables import attempt, delivery, hl7_message, job
 
+# Built once: building them costs more than they do, and each C-STORE waits for both.
+_ADD = job.insert().returning(job.c.job_id)
+_OF_INSTANCE = (
+    job.select().where(job.c.sop_instance_uid == sa.bindparam("uid")).order_by(job.c.job_id)
+)
 _FINISHED = (JobState.COMPLETED, JobState.NO_RESULT, JobState.CANCELLED)
 
 
@@ -49,32 +54,26 @@ class Jobs:
     ) -> int:
         """A new job; `conflict` when it contradicts an earlier one, else `received`."""
         state = JobState.RECEIVED if conflicts_with is None else JobState.CONFLICT
-        added = self._connection.execute(
-            job.insert()
-            .values(
-                state=state.value,
-                sop_class_uid=instance.sop_class_uid,
-                sop_instance_uid=instance.sop_instance_uid,
-                transfer_syntax_uid=instance.transfer_syntax_uid,
-                calling_ae=instance.origin.calling_ae,
-                called_ae=instance.origin.called_ae,
-                peer=instance.origin.peer,
-                content_digest=instance.content_digest,
-                size_bytes=instance.size_bytes,
-                received_at=instance.received_at,
-                conflicts_with=conflicts_with,
-                error_code=ConflictingInstance.code if conflicts_with is not None else None,
-                error_message=error or None,
-            )
-            .returning(job.c.job_id)
-        )
-        return int(added.scalar_one())
+        row = {
+            "state": state.value,
+            "sop_class_uid": instance.sop_class_uid,
+            "sop_instance_uid": instance.sop_instance_uid,
+            "transfer_syntax_uid": instance.transfer_syntax_uid,
+            "calling_ae": instance.origin.calling_ae,
+            "called_ae": instance.origin.called_ae,
+            "peer": instance.origin.peer,
+            "content_digest": instance.content_digest,
+            "size_bytes": instance.size_bytes,
+            "received_at": instance.received_at,
+            "conflicts_with": conflicts_with,
+            "error_code": ConflictingInstance.code if conflicts_with is not None else None,
+            "error_message": error or None,
+        }
+        return int(self._connection.execute(_ADD, row).scalar_one())
 
     def of_instance(self, sop_instance_uid: str) -> list[Job]:
         """All jobs of that SOP instance, the first received first."""
-        rows = self._connection.execute(
-            job.select().where(job.c.sop_instance_uid == sop_instance_uid).order_by(job.c.job_id)
-        )
+        rows = self._connection.execute(_OF_INSTANCE, {"uid": sop_instance_uid})
         return [_read(row) for row in rows]
 
     def get(self, job_id: int) -> Job | None:

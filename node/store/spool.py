@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
-import tempfile
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +19,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 class Spool:
     """A folder of write-once files.
 
-    Resource handling: a file appears under its final name only after its bytes were fsynced; the
-    folder entry is fsynced before `put` returns, so what `put` named survives power loss.
+    Resource handling: bytes and folder entry are fsynced before `put` returns, so what `put` named
+    survives power loss. A file that it did not name yet may hold anything then: all are checked.
     """
 
     def __init__(self, folder: Path, *, minimum_free_bytes: int = 0) -> None:
@@ -34,12 +34,11 @@ class Spool:
         """Keep the bytes and give their SHA-256. Raises OutOfSpace, StorageError."""
         digest = sha256(content)
         path = self._path(digest)
-        with self._keeping:
-            if path.exists():
-                os.utime(path)
-                # Whoever wrote it may not have come to this yet.
-                _fsync_folder(path.parent)
+        try:
+            if self._is_kept(path, content):
                 return digest
+        except OSError as error:
+            raise StorageError(f"the spool did not take the bytes: {error.strerror}") from error
         if self.free_bytes() < self._minimum_free_bytes + len(content):
             raise OutOfSpace(
                 "the disk of the spool is nearly full; free space or move the node's home folder"
@@ -80,21 +79,37 @@ class Spool:
         """Free disk space where the spool lies."""
         return shutil.disk_usage(self._folder).free
 
+    def _is_kept(self, path: Path, content: bytes) -> bool:
+        """Whether the file holds the bytes; then they are durable, whoever wrote them."""
+        with self._keeping:
+            if not path.exists():
+                return False
+            os.utime(path)
+        if path.read_bytes() != content:
+            return False
+        _fsync(path, os.O_RDONLY)
+        _fsync_folder(path.parent)
+        return True
+
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest[2:]
 
 
 def _write_durably(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    """The name comes before the sync, so that one commit of the file system keeps both."""
+    temporary = path.with_name(f".writing-{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        temporary.rename(path)
+        os.fsync(descriptor)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(descriptor)
     _fsync_folder(path.parent)
 
 
@@ -108,7 +123,11 @@ def _make_folder(folder: Path) -> None:
 
 
 def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _fsync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _fsync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from node.dicom.part10 import check_storable, encode_part10, read_part10, source_digest
+from node.dicom.part10 import (
+    EXPLICIT_LITTLE,
+    check_storable,
+    encode_part10,
+    read_part10,
+    source_digest,
+)
+from node.dicom.structure import is_whole
 from node.domain.errors import InputError
 from node.domain.instance import Origin, ReceivedInstance
 from node.hl7.listener import acknowledge
@@ -49,8 +57,9 @@ class Intake:
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=transfer_syntax_uid,
         )
-        # Read whole, so that one cut short on its way is refused while the sender still has it.
-        read_part10(content)
+        # One cut short on its way is refused while the sender still has it.
+        if not is_whole(dataset_bytes, explicit=transfer_syntax_uid == EXPLICIT_LITTLE):
+            read_part10(content)  # deflated, or odd but perhaps readable: else it says why
         instance = ReceivedInstance(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,
@@ -61,8 +70,7 @@ class Intake:
             received_at=self.clock(),
             content=content,
         )
-        with self.work.begin() as transaction:
-            job_id, message = self._enter(transaction, instance)
+        job_id, message = self.work.together(partial(self._enter, instance))
         self.telemetry.event(
             message,
             level=Level.WARNING if message == CONFLICTING else Level.INFO,
@@ -75,7 +83,7 @@ class Intake:
             size_bytes=instance.size_bytes,
         )
 
-    def _enter(self, transaction: Transaction, instance: ReceivedInstance) -> tuple[int, str]:
+    def _enter(self, instance: ReceivedInstance, transaction: Transaction) -> tuple[int, str]:
         earlier = transaction.jobs.of_instance(instance.sop_instance_uid)
         for job in earlier:
             if self._is_same(job, instance):

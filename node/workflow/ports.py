@@ -103,6 +103,13 @@ class UnitOfWork(Protocol):
         """Committed and durable when the block has ended without error. Raises StorageError."""
         ...
 
+    def together(self, enter: Callable[[Transaction], Made]) -> Made:
+        """What `enter` gives, committed and durable, in one transaction with others that wait.
+
+        `enter` may be called twice, in another thread. Raises what it raises, StorageError.
+        """
+        ...
+
 
 class Sender(Protocol):
     """Carries one result to one destination; returns when the destination has acknowledged it."""

@@ -33,6 +33,17 @@ def test_altered_bytes_are_refused_when_read(tmp_path: Path) -> None:
         spool.get(digest)
 
 
+@pytest.mark.parametrize("torn", [b"", b"half an E", b"\0" * 6])
+def test_a_file_that_the_power_tore_before_it_was_named_is_written_anew(
+    tmp_path: Path, torn: bytes
+) -> None:
+    spool = Spool(tmp_path)
+    digest = spool.put(b"an ECG")
+    (tmp_path / digest[:2] / digest[2:]).write_bytes(torn)
+    assert spool.put(b"an ECG") == digest
+    assert spool.get(digest) == b"an ECG"
+
+
 def test_a_disk_below_the_watermark_refuses_new_bytes_but_gives_old_ones(tmp_path: Path) -> None:
     digest = Spool(tmp_path).put(b"old")
     spool = Spool(tmp_path, minimum_free_bytes=1 << 60)

@@ -1,0 +1,1 @@
+"""How many ECGs a second are acknowledged, beside Orthanc and DCMTK."""

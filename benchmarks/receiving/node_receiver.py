@@ -1,0 +1,82 @@
+"""The receiving half of a node in a process of its own: listener, intake, spool, rows, queue.
+
+    python -m benchmarks.receiving.node_receiver FOLDER
+
+What is accepted is queued and not worked on: beside an archive, which computes nothing, the cost
+of receiving is what can be compared. Prints its port, ends when its input does.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+
+from dbos import DBOS
+
+from node.dicom.scp import ListenerLimits, Peer, StorageScp
+from node.engine.unit_of_work import APPLICATION_VERSION, SERIALIZER, EngineUnitOfWork
+from node.logs import Journal, set_up_logging
+from node.metrics import Metrics
+from node.settings import read_settings
+from node.store.database import Database, sqlite_url
+from node.store.spool import Spool
+from node.workflow.intake import Intake
+
+
+def main(folder: Path) -> None:
+    settings = read_settings()
+    dicom = settings.dicom
+    database = Database(sqlite_url(folder / "node.db"))
+    database.prepare()
+    _make_queue(database)
+    journal = Journal(set_up_logging(form="json", level="info"), Metrics())
+    intake = Intake(
+        spool=Spool(
+            folder / "spool", minimum_free_bytes=settings.storage.minimum_free_mb * 1_000_000
+        ),
+        work=EngineUnitOfWork(database),
+        telemetry=journal,
+        clock=lambda: datetime.now(UTC),
+    )
+    scp = StorageScp(
+        ae_titles=dicom.ae_titles,
+        host="127.0.0.1",
+        port=0,
+        peers=[Peer(ae_title="*", networks=(ip_network("127.0.0.0/8"),))],
+        limits=ListenerLimits(
+            maximum_associations=dicom.maximum_associations,
+            maximum_pdu_bytes=dicom.maximum_pdu_bytes,
+            acse_timeout_s=dicom.acse_timeout_s,
+            dimse_timeout_s=dicom.dimse_timeout_s,
+            network_timeout_s=dicom.network_timeout_s,
+            maximum_instance_bytes=dicom.maximum_instance_mb * 1_000_000,
+        ),
+        accept=intake.accept,
+        report=journal.event,
+    )
+    scp.start()
+    sys.stdout.write(f"{scp.port}\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+    scp.stop()
+
+
+def _make_queue(database: Database) -> None:
+    """The engine's tables, as its first start makes them."""
+    DBOS(
+        config={
+            "name": "cardionode",
+            "system_database_engine": database.engine,
+            "application_version": APPLICATION_VERSION,
+            "serializer": SERIALIZER,
+            "log_level": "WARNING",
+        }
+    )
+    DBOS.launch()
+    DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
