@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-kill soak-import soak-published soak-rtx soak-forms soak-viewers clean
+.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo

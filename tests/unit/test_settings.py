@@ -7,8 +7,17 @@ from pathlib import Path
 import pytest
 
 from node.domain.errors import ConfigurationError
+from node.domain.form import (
+    DEFAULT_FORM,
+    CharacterSet,
+    CineForm,
+    Compression,
+    ReportForm,
+    ResultForm,
+    StudyForm,
+)
 from node.secret import Secret
-from node.settings import DicomWebDestinationSettings, read_settings
+from node.settings import DicomDestinationSettings, DicomWebDestinationSettings, read_settings
 
 
 def test_the_annotated_default_runs_as_it_is_on_loopback() -> None:
@@ -169,3 +178,37 @@ def test_tls_that_cannot_be_is_refused_with_what_is_missing(tmp_path: Path) -> N
     assert 'both "off"' in problem(file, 'dicom.port = "off"')
     assert "set tls_port" in problem(file, f"dicom.peers = {peer}")
     assert "tls.minimum_version" in problem(file, TLS + 'minimum_version = "1.1"\n')
+
+
+ARCHIVE = """
+[destinations.PACS]
+kind = "dicom"
+ae_title = "PACS"
+host = "192.0.2.1"
+port = 104
+"""
+
+
+def form_of(tmp_path: Path, text: str) -> tuple[ResultForm, Compression]:
+    file = tmp_path / "node.toml"
+    file.write_text(ARCHIVE + text)
+    destination = read_settings(file).destinations["PACS"]
+    assert isinstance(destination, DicomDestinationSettings)
+    return destination.form, destination.compression
+
+
+def test_a_destination_chooses_the_form_of_its_results(tmp_path: Path) -> None:
+    assert form_of(tmp_path, "") == (DEFAULT_FORM, Compression.NONE)
+    text = 'cine = "single-frames"\nreport = "none"\nstudy = "new"\ncharacter_set = "ISO_IR 100"\n'
+    chosen = ResultForm(
+        cine=CineForm.SINGLE_FRAMES,
+        report=ReportForm.NONE,
+        study=StudyForm.NEW,
+        character_set=CharacterSet.LATIN_1,
+    )
+    assert form_of(tmp_path, text + 'compression = "jpeg-2000"') == (chosen, Compression.JPEG_2000)
+
+
+def test_a_form_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"PACS.*cine: .*'true-color'.*it is 'colour'"):
+        form_of(tmp_path, 'cine = "colour"')

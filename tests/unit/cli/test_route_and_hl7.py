@@ -107,6 +107,17 @@ def test_the_rule_that_decides_is_shown_with_the_reasons_of_the_others(
     assert found["bundle"] == "quick-test 1.0.0"
 
 
+def test_the_form_of_each_result_is_shown(configuration: Path, ecg: Path) -> None:
+    text = configuration.read_text(encoding="utf-8")
+    chosen = 'port = 104\ncine = "true-color"\ncompression = "rle"\ncharacter_set = "ISO_IR 100"\n'
+    configuration.write_text(text.replace("port = 104\n", chosen), encoding="utf-8")
+    found = told(configuration, ecg, *ADMITTED)
+    assert [each["as"] for each in found["deliveries"]] == [
+        "",
+        "true-color, same study, ISO_IR 100, compression rle",
+    ]
+
+
 def test_people_read_the_same(configuration: Path, ecg: Path) -> None:
     said = CliRunner().invoke(
         app, ["route", "test", str(ecg), "--config", str(configuration), *ADMITTED]
