@@ -27,6 +27,7 @@ from tests.committing_pacs import CommittingPacs, Instances, event_information
 from tests.conftest import absent
 from tests.ecg_instances import instances
 from tests.end_to_end.node_process import NodeProcess, destinations
+from tests.wire.dicom.listening import soon
 
 WAIT_S = 1.0
 REQUESTS = 2
@@ -56,6 +57,14 @@ class Site:
         pacs.node_port = self.node.dicom_port
         self.ecgs = instances(20)
         self.node.start()
+
+    def begin(self) -> None:
+        """Forget what was seen; the PACS commits itself as usual."""
+        self.pacs.requests.clear()
+        self.pacs.stores.clear()
+        self.pacs.answers.clear()
+        self.ris.received.clear()
+        self.pacs.on_request = lambda uid, asked, _: self.pacs.report(uid, asked)
 
     def close(self) -> None:
         self.node.close()
@@ -108,11 +117,18 @@ COMMITTED = {"cine": "committed", "report": "committed", "oru": "delivered"}
 SHOWN = {"cine": "exhausted", "report": "exhausted", "oru": "waiting"}
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path, CommittingPacs())
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One for all tests: each sends ECGs of its own."""
+    made = Site(tmp_path_factory.mktemp("site"), CommittingPacs())
     yield made
     made.close()
+
+
+@pytest.fixture
+def site(running: Site) -> Site:
+    running.begin()
+    return running
 
 
 def test_results_are_committed_whatever_way_the_report_takes(site: Site) -> None:
@@ -131,13 +147,12 @@ def test_results_are_committed_whatever_way_the_report_takes(site: Site) -> None
         site.wait_for(lambda found: found == COMMITTED)
     assert len(site.pacs.requests) == 3
     assert {len(asked) for _, asked in site.pacs.requests} == {2}
-    assert site.pacs.answers == [0, 0, 0x0115, 0, 0]
+    assert soon(lambda: site.pacs.answers == [0, 0, 0x0115, 0, 0]), site.pacs.answers
     assert len(site.ris.received) == 3
     assert len(site.pacs.stores) == 6
-    shown = site.node.run("jobs", "show", "1")
+    shown = site.node.run("jobs", "show", "3")
     assert "committed" in shown.stdout
-    assert site.pacs.requests[0][0] in shown.stdout
-    site.node.stop()
+    assert site.pacs.requests[-1][0] in shown.stdout
 
 
 def test_a_lost_instance_is_sent_again_and_silence_is_shown_until_the_late_report(
@@ -194,19 +209,20 @@ def test_a_kill_before_the_report_loses_neither_it_nor_the_request(site: Site) -
     assert len(set(site.ris.received)) == 2
 
 
-def test_a_pacs_that_offers_no_commitment_is_shown_and_found_by_check(tmp_path: Path) -> None:
-    site = Site(tmp_path, CommittingPacs(offers=False))
-    try:
-        site.send()
-        refused = {"cine": "refused", "report": "refused", "oru": "waiting"}
-        deliveries = site.wait_for(lambda found: found == refused)
-        for each in deliveries.values():
-            assert "does not offer Storage Commitment" in str(each.error_message)
-        checked = site.node.run("check")
-        assert checked.returncode == 1
-        assert "does not offer Storage Commitment" in checked.stdout
-    finally:
-        site.close()
+def test_a_pacs_that_offers_no_commitment_is_shown_and_found_by_check(site: Site) -> None:
+    port = site.pacs.port
+    site.pacs.stop()
+    site.pacs.offers = False
+    site.pacs.start(port)
+    site.send()
+    refused = {"cine": "refused", "report": "refused", "oru": "waiting"}
+    deliveries = site.wait_for(lambda found: found == refused)
+    for each in deliveries.values():
+        assert "does not offer Storage Commitment" in str(each.error_message)
+    checked = site.node.run("check")
+    assert checked.returncode == 1
+    assert "does not offer Storage Commitment" in checked.stdout
+    assert site.node.stop() == 0
 
 
 # ------------------------------------------------------------------------------- Orthanc
