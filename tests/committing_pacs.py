@@ -70,7 +70,7 @@ class CommittingPacs:
         ae = AE(ae_title=self.ae_title)
         ae.maximum_associations = 50
         ae.add_supported_context(dimse.VERIFICATION)
-        for sop_class in (dimse.MULTI_FRAME_GRAYSCALE_BYTE_SC, dimse.COMPREHENSIVE_3D_SR):
+        for sop_class in dimse.RESULT_STORAGE:
             ae.add_supported_context(sop_class, SYNTAXES)
         if self.offers:
             ae.add_supported_context(PUSH_MODEL, SYNTAXES)
