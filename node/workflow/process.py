@@ -100,8 +100,8 @@ def compose(
     """The DICOM results of an answer in one form. Pure, as `answer` is.
 
     run: composes, elsewhere if it likes.
-    Raises ConfigurationError (the form's character set cannot write them), BundleError,
-    PredictionError, what `run` raises.
+    Raises ConfigurationError (the form's character set cannot write them), InvalidResult,
+    BundleError, PredictionError, what `run` raises.
     """
     if found.prediction is None:
         given = (found.quality.findings, found.source, found.model, templates, form)
