@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-kill soak-forms soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -65,6 +65,10 @@ soak-forms: $(VENV)/.dev peers
 # NVIDIA's compiler on graphs of the published size; no GPU is needed.
 soak-rtx: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak -s tests/soak/test_rtx_builds.py
+
+# OHIF over Orthanc's DICOMweb, and dwv in colour; pictures of both stay in build/screenshots.
+soak-viewers: $(VENV)/.dev peers
+	CARDIONODE_SCREENSHOTS=build/screenshots .ci/own-network $(BIN)/python -m pytest -s tests/wire/viewers
 
 peers: $(VENV)/.runtime
 	@.ci/install-peers $(VENV)

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import fcntl
 import os
+import ssl
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from node.dicom.commitment import CommitmentScu
+from node.dicom.commitment_service import CommitmentService
+from node.dicom.credentials import Credentials
+from node.dicom.dicomweb import StowClient, TlsFiles
 from node.dicom.scp import ListenerLimits, Peer, Report, StorageScp
 from node.dicom.scu import StorageScu, keep_quiet
+from node.dicom.stow_service import StowService
 from node.dicom.template import load_templates
+from node.dicom.tls import CredentialFiles
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import CardioNodeError, ConfigurationError
 from node.domain.form import DEFAULT_FORM
+from node.engine.certificate_watch import CertificateWatch
 from node.engine.runner import Runner
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.listener import MllpListener
@@ -24,17 +33,27 @@ from node.hl7.sender import Hl7Sender
 from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
 from node.models import available_cores, load_models
-from node.settings import DicomDestinationSettings, Hl7DestinationSettings, Settings
+from node.settings import (
+    DicomDestinationSettings,
+    DicomWebDestinationSettings,
+    Hl7DestinationSettings,
+    Settings,
+)
 from node.side_processes import SideProcesses
 from node.store.database import Database, sqlite_url
 from node.store.outbox import Outbox
 from node.store.received import Jobs
 from node.store.spool import Spool
+from node.web.bearer import BearerTokens
 from node.web.server import WebServer
-from node.workflow.deliver import Postman, RetryPolicy
+from node.web.stow import StowEndpoint, StowLimits
+from node.workflow.commit import Committing
+from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
+from node.workflow.deliver import Postman
 from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
+from node.workflow.retry import RetryPolicy
 from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.catalog import Served
 
@@ -61,21 +80,78 @@ def profile_of(destination: Hl7DestinationSettings) -> Profile:
         ) from error
 
 
+def build_credentials(settings: Settings) -> Credentials | None:
+    """The node's certificate and whom it trusts; None without [tls]. Raises ConfigurationError."""
+    tls = settings.tls
+    if tls is None:
+        return None
+    return Credentials(
+        CredentialFiles(
+            certificate=tls.certificate,
+            key=tls.key,
+            authorities=tls.authorities,
+            minimum_version=ssl.TLSVersion["TLSv" + tls.minimum_version.replace(".", "_")],
+        )
+    )
+
+
 def build_sender(
-    settings: Settings, name: str, report: Report = keep_quiet
-) -> StorageScu | Hl7Sender:
+    settings: Settings, name: str, credentials: Credentials | None, report: Report = keep_quiet
+) -> StorageScu | StowClient | Hl7Sender:
     """What carries results to a destination. Raises ConfigurationError."""
     destination = settings.destinations[name]
+    if isinstance(destination, DicomWebDestinationSettings):
+        return build_stow_client(destination)
     if isinstance(destination, DicomDestinationSettings):
-        return StorageScu(
-            calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
-            called_ae=destination.ae_title,
-            host=destination.host,
-            port=destination.port,
-            compression=destination.compression,
-            report=report,
-        )
+        return build_scu(settings, destination, credentials, report)
     return Hl7Sender(destination.host, destination.port)
+
+
+def build_stow_client(destination: DicomWebDestinationSettings) -> StowClient:
+    """What stores at a DICOMweb server. Raises ConfigurationError."""
+    token, user, password = destination.token, destination.user, destination.password
+
+    def authorization() -> str:
+        if token is not None:
+            return f"Bearer {token.read()}"
+        if user is not None and password is not None:
+            return f"Basic {b64encode(f'{user}:{password.read()}'.encode('ascii')).decode('ascii')}"
+        return ""
+
+    authorization()  # what is missing is better told of now than when a result is due
+    tls = TlsFiles(
+        authorities=destination.authorities,
+        certificate=destination.certificate,
+        key=destination.key,
+    )
+    if destination.url.startswith("https:"):
+        tls.context()
+    return StowClient(
+        url=destination.url,
+        authorization=authorization,
+        tls=tls,
+        connect_timeout_s=destination.connect_timeout_s,
+        answer_timeout_s=destination.answer_timeout_s,
+    )
+
+
+def build_scu(
+    settings: Settings,
+    destination: DicomDestinationSettings,
+    credentials: Credentials | None,
+    report: Report = keep_quiet,
+) -> StorageScu:
+    """What opens associations with a DICOM destination. Raises ConfigurationError."""
+    return StorageScu(
+        calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
+        called_ae=destination.ae_title,
+        host=destination.host,
+        port=destination.port,
+        compression=destination.compression,
+        report=report,
+        tls=credentials.client if credentials is not None and destination.tls else None,
+        server_name=destination.server_name,
+    )
 
 
 def build_peers(settings: Settings) -> tuple[Peer, ...]:
@@ -84,6 +160,7 @@ def build_peers(settings: Settings) -> tuple[Peer, ...]:
         Peer(
             ae_title=peer.ae_title,
             networks=tuple(ip_network(str(network)) for network in peer.networks),
+            certificate=peer.certificate,
         )
         for peer in settings.dicom.peers
     )
@@ -96,7 +173,10 @@ def build_routing(settings: Settings) -> Routing:
             name=name,
             kind=DestinationKind(each.kind),
             profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
-            form=each.form if isinstance(each, DicomDestinationSettings) else DEFAULT_FORM,
+            form=DEFAULT_FORM if isinstance(each, Hl7DestinationSettings) else each.form,
+            after_committed=(
+                each.after_committed if isinstance(each, Hl7DestinationSettings) else None
+            ),
         )
         for name, each in settings.destinations.items()
     }
@@ -125,6 +205,7 @@ class Node:
         logger = set_up_logging(form=settings.log.form, level=settings.log.level)
         self.journal = Journal(logger, self._metrics)
         self._lock = _lock_home(home)
+        self._credentials = build_credentials(settings)
         self._templates = load_templates()
         self._models = load_models(settings.model, self._templates, self._report_runtime)
         for served in self._models.served.values():
@@ -136,13 +217,23 @@ class Node:
         self._database.prepare()
         self._work = EngineUnitOfWork(self._database)
         self._senders = {
-            name: build_sender(settings, name, self.journal.event) for name in settings.destinations
+            name: build_sender(settings, name, self._credentials, self.journal.event)
+            for name in settings.destinations
         }
         self._intake = Intake(
             spool=self._spool, work=self._work, telemetry=self.journal, clock=utc_now
         )
         at_once = settings.model.at_once
         self._side = SideProcesses(min(at_once, available_cores())) if at_once > 1 else None
+        self._retries = {
+            name: RetryPolicy(
+                initial_s=each.retry_initial_s,
+                maximum_s=each.retry_maximum_s,
+                give_up_after_s=each.give_up_after_s,
+            )
+            for name, each in settings.destinations.items()
+        }
+        self._committing, self._commitment_service = self._build_committing()
         self._runner = self._build_runner()
         self._scp = self._build_scp()
         self._listener = MllpListener(
@@ -160,6 +251,7 @@ class Node:
             health=self._health,
             readiness=self._readiness,
             metrics=self._metrics.exposition,
+            stow=self._build_stow(),
         )
         self._metrics.watch(self._gauges)
         self._started: list[tuple[str, Callable[[], None]]] = []
@@ -168,6 +260,11 @@ class Node:
     def start(self) -> None:
         """Start from the inside out: work first, then what brings work. Raises CardioNodeError."""
         try:
+            if self._credentials is not None:
+                watch = CertificateWatch(
+                    credentials=self._credentials, telemetry=self.journal, clock=utc_now
+                )
+                self._start("certificates", watch.start, watch.stop)
             if self._side is not None:
                 self._start("side processes", self._side.start, self._side.stop)
             self._start("engine", self._runner.start, self._runner.stop)
@@ -178,7 +275,10 @@ class Node:
         except CardioNodeError:
             self.stop()
             raise
-        self.ports |= {"dicom": self._scp.port, "hl7": self._listener.port}
+        self.ports["hl7"] = self._listener.port
+        for name, port in (("dicom", self._scp.port), ("dicom-tls", self._scp.tls_port)):
+            if port is not None:
+                self.ports[name] = port
         self.journal.event(
             "node ready",
             address=" ".join(f"{name}:{port}" for name, port in sorted(self.ports.items())),
@@ -222,23 +322,56 @@ class Node:
                 spool=self._spool,
                 work=self._work,
                 senders=senders,
-                policies={
-                    name: RetryPolicy(
-                        initial_s=each.retry_initial_s,
-                        maximum_s=each.retry_maximum_s,
-                        give_up_after_s=each.give_up_after_s,
-                    )
-                    for name, each in settings.destinations.items()
-                },
+                policies=self._retries,
+                committing=self._committing,
                 telemetry=self.journal,
                 clock=utc_now,
             ),
+            committing=self._committing,
             telemetry=self.journal,
             clock=utc_now,
             executor_id="node",
             processing_at_once=settings.model.at_once,
             finished_days=settings.storage.finished_days,
         )
+
+    def _build_committing(self) -> tuple[Committing, CommitmentService]:
+        """What asks for commitment, and what takes its reports on any association."""
+        wanted = {
+            name: each
+            for name, each in self._settings.destinations.items()
+            if isinstance(each, DicomDestinationSettings) and each.commitment
+        }
+        policies = {
+            name: CommitmentPolicy(wait_s=each.commitment_wait_s, requests=each.commitment_requests)
+            for name, each in wanted.items()
+        }
+        after = {
+            name: each.after_committed
+            for name, each in self._settings.destinations.items()
+            if isinstance(each, Hl7DestinationSettings) and each.after_committed is not None
+        }
+        reports = CommitmentReports(
+            work=self._work,
+            policies=policies,
+            after=after,
+            telemetry=self.journal,
+            clock=utc_now,
+        )
+        service = CommitmentService(take=reports.take, report=self.journal.event)
+        committing = Committing(
+            work=self._work,
+            requesters={
+                name: CommitmentScu(build_scu(self._settings, each, self._credentials), service)
+                for name, each in wanted.items()
+            },
+            policies=policies,
+            retries=self._retries,
+            after=after,
+            telemetry=self.journal,
+            clock=utc_now,
+        )
+        return committing, service
 
     def _build_scp(self) -> StorageScp:
         dicom = self._settings.dicom
@@ -256,6 +389,28 @@ class Node:
                 maximum_instance_bytes=dicom.maximum_instance_mb * 1_000_000,
             ),
             accept=self._intake.accept,
+            commitment=self._commitment_service,
+            report=self.journal.event,
+            tls_port=dicom.tls_port,
+            tls=self._credentials.server if self._credentials is not None else None,
+        )
+
+    def _build_stow(self) -> StowEndpoint | None:
+        """Where STOW-RS is taken, of a node that does. Raises ConfigurationError."""
+        stow, dicom = self._settings.web.stow, self._settings.dicom
+        if not stow.enabled or stow.tokens is None:
+            return None
+        return StowEndpoint(
+            service=StowService(accept=self._intake.accept, report=self.journal.event),
+            called_ae=dicom.ae_titles[0],
+            tokens=BearerTokens(stow.tokens),
+            limits=StowLimits(
+                maximum_request_bytes=stow.maximum_request_mb * 1_000_000,
+                maximum_instance_bytes=dicom.maximum_instance_mb * 1_000_000,
+                maximum_parts=stow.maximum_parts,
+                maximum_requests=stow.maximum_requests,
+                timeout_s=stow.timeout_s,
+            ),
             report=self.journal.event,
         )
 
@@ -304,6 +459,9 @@ class Node:
         for (name, delivery_state), count in deliveries.items():
             labels = {"destination": name, "state": delivery_state.value}
             yield "cardionode_deliveries", "Deliveries by destination and state", labels, count
+        for expiry in self._credentials.expiries if self._credentials is not None else ():
+            labels, days = {"path": str(expiry.file)}, expiry.days_left(utc_now())
+            yield "cardionode_certificate_days_left", "Days until it expires", labels, days
         free = float(self._spool.free_bytes())
         yield "cardionode_spool_free_bytes", "Free disk where the spool lies", {}, free
 

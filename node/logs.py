@@ -22,6 +22,7 @@ KEYS = frozenset(
         "bundle",
         "called_ae",
         "calling_ae",
+        "certificate",
         "count",
         "delivery_id",
         "destination",
@@ -42,6 +43,7 @@ KEYS = frozenset(
         "sop_instance_uid",
         "state",
         "status",
+        "transaction_uid",
         "version",
     }
 )
@@ -88,7 +90,7 @@ def set_up_logging(*, form: str, level: str) -> logging.Logger:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    for talkative in ("pynetdicom", "pydicom", "uvicorn.error"):
+    for talkative in ("pynetdicom", "pydicom", "python_multipart", "uvicorn.error"):
         # Their warnings may quote values of a data set.
         logging.getLogger(talkative).setLevel(logging.CRITICAL)
     logger = logging.getLogger("cardionode")

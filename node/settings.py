@@ -9,8 +9,19 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from node.domain.errors import ConfigurationError
 from node.domain.form import (
@@ -21,10 +32,13 @@ from node.domain.form import (
     ResultForm,
     StudyForm,
 )
+from node.secret import Secret
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
 """1 to 16 characters, no backslash, no control characters. Source: DICOM PS3.5 table 6.2-1."""
 Port = Annotated[int, Field(ge=0, le=65535)]
+PortOrOff = Annotated[Port | None, BeforeValidator(lambda port: None if port == "off" else port)]
+"""TOML knows no None: it is written "off"."""
 BundleChoice = Annotated[str, Field(pattern=r"^[^/]+(/[^/]+)?$")]
 """A bundle's name, and after a slash one of its presets."""
 Seconds = Annotated[float, Field(gt=0, le=365 * 24 * 3600)]
@@ -34,15 +48,24 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class TlsSettings(_Table):
+    certificate: Path
+    key: Path
+    authorities: Path
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+
+
 class PeerSettings(_Table):
     ae_title: Annotated[str, Field(min_length=1, max_length=16)]
     networks: tuple[IPv4Network | IPv6Network, ...] = Field(min_length=1)
+    certificate: Annotated[str, Field(min_length=1)] | None = None
 
 
 class DicomSettings(_Table):
     ae_titles: tuple[AETitle, ...] = Field(min_length=1)
     host: str
-    port: Port
+    port: PortOrOff
+    tls_port: PortOrOff
     maximum_associations: Annotated[int, Field(ge=1, le=1000)]
     maximum_pdu_bytes: Annotated[int, Field(ge=4096, le=1048576)]
     maximum_instance_mb: Annotated[int, Field(ge=1, le=2000)]
@@ -50,6 +73,18 @@ class DicomSettings(_Table):
     dimse_timeout_s: Seconds
     network_timeout_s: Seconds
     peers: tuple[PeerSettings, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _listens(self) -> DicomSettings:
+        if self.port is None and self.tls_port is None:
+            raise ValueError('port and tls_port are both "off": give one of them a number')
+        for peer in self.peers:
+            if peer.certificate is not None and self.tls_port is None:
+                raise ValueError(
+                    f"peer {peer.ae_title!r} is bound to a certificate, which only TLS shows: set "
+                    "tls_port"
+                )
+        return self
 
 
 class Hl7Settings(_Table):
@@ -60,9 +95,30 @@ class Hl7Settings(_Table):
     idle_timeout_s: Seconds
 
 
+class StowSettings(_Table):
+    enabled: bool
+    tokens: Path | None
+    maximum_request_mb: Annotated[int, Field(ge=1, le=4000)]
+    maximum_parts: Annotated[int, Field(ge=1, le=10000)]
+    maximum_requests: Annotated[int, Field(ge=1, le=64)]
+    timeout_s: Seconds
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _empty_is_none(cls, file: object) -> object:
+        return None if file == "" else file
+
+    @model_validator(mode="after")
+    def _callers_are_known(self) -> StowSettings:
+        if self.enabled and self.tokens is None:
+            raise ValueError("enabled needs tokens: a file that says who may store")
+        return self
+
+
 class WebSettings(_Table):
     host: str
     port: Port
+    stow: StowSettings
 
 
 class ModelSettings(_Table):
@@ -93,22 +149,25 @@ class ModelSettings(_Table):
 
 
 class _DestinationSettings(_Table):
-    host: Annotated[str, Field(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)]
     retry_initial_s: Seconds = 5.0
     retry_maximum_s: Seconds = 900.0
     give_up_after_s: Seconds = 604800.0
 
 
-class DicomDestinationSettings(_DestinationSettings):
-    kind: Literal["dicom"]
-    ae_title: AETitle
-    calling_ae: AETitle | None = None
+class _SocketDestinationSettings(_DestinationSettings):
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class _ArchiveSettings(_DestinationSettings):
     cine: CineForm = CineForm.GRAYSCALE
     report: ReportForm = ReportForm.COMPREHENSIVE_3D
     study: StudyForm = StudyForm.SAME
     character_set: CharacterSet = CharacterSet.UTF_8
-    compression: Compression = Compression.NONE
 
     @property
     def form(self) -> ResultForm:
@@ -121,13 +180,96 @@ class DicomDestinationSettings(_DestinationSettings):
         )
 
 
-class Hl7DestinationSettings(_DestinationSettings):
+class DicomDestinationSettings(_SocketDestinationSettings, _ArchiveSettings):
+    kind: Literal["dicom"]
+    ae_title: AETitle
+    calling_ae: AETitle | None = None
+    tls: bool = False
+    server_name: Annotated[str, Field(min_length=1)] | None = None
+    compression: Compression = Compression.NONE
+    commitment: bool = False
+    commitment_wait_s: Seconds = 600.0
+    commitment_requests: Annotated[int, Field(ge=1, le=100)] = 3
+
+    @model_validator(mode="after")
+    def _a_name_is_checked_with_tls_only(self) -> DicomDestinationSettings:
+        if self.server_name is not None and not self.tls:
+            raise ValueError("server_name says which certificate to expect: set tls = true too")
+        return self
+
+
+class Hl7DestinationSettings(_SocketDestinationSettings):
     kind: Literal["hl7"]
     profile: str = "default"
+    after_committed: str | None = None
+
+
+def _refer(reference: object) -> Secret:
+    try:
+        return Secret.parse(reference)
+    except ConfigurationError as error:
+        raise PydanticCustomError(_UNSHOWN, "{words}", {"words": error.message}) from None
+
+
+_UNSHOWN = "unshown"
+"""Kind of a problem whose input may be a secret."""
+
+SecretReference = Annotated[Secret, PlainValidator(_refer)]
+
+
+def _is_services_root(url: object) -> str:
+    problem = ""
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        parts.port  # noqa: B018 - raises where it is none
+    except ValueError:
+        problem = "is no URL"
+    else:
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            problem = "is the http or https address of the DICOMweb services"
+        elif "@" in parts.netloc:
+            problem = "holds no user or password: use the keys user and password, or token"
+        elif parts.query or parts.fragment or parts.path.rstrip("/").endswith("/studies"):
+            problem = "ends before /studies, and has no ? or #"
+        elif not str(url).isascii() or not str(url).isprintable() or " " in str(url):
+            problem = "has only ASCII characters, and no space"
+    if problem:
+        raise PydanticCustomError(_UNSHOWN, "{words}", {"words": problem})
+    return str(url)
+
+
+class DicomWebDestinationSettings(_ArchiveSettings):
+    kind: Literal["dicomweb"]
+    url: Annotated[str, PlainValidator(_is_services_root)]
+    token: SecretReference | None = None
+    user: Annotated[str, Field(pattern=r"^[\x21-\x39\x3b-\x7e]+$")] | None = None
+    password: SecretReference | None = None
+    authorities: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    connect_timeout_s: Seconds = 10.0
+    answer_timeout_s: Seconds = 60.0
+
+    @model_validator(mode="after")
+    def _credentials_and_files_are_whole(self) -> DicomWebDestinationSettings:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together")
+        if self.token is not None and self.user is not None:
+            raise ValueError("either token, or user and password")
+        if self.key is not None and self.certificate is None:
+            raise ValueError("key goes with certificate")
+        if not self.url.startswith("https:") and (self.authorities or self.certificate):
+            raise ValueError("authorities and certificate need an https url")
+        return self
+
+    @property
+    def address(self) -> str:
+        return self.url
 
 
 DestinationSettings = Annotated[
-    DicomDestinationSettings | Hl7DestinationSettings, Field(discriminator="kind")
+    DicomDestinationSettings | DicomWebDestinationSettings | Hl7DestinationSettings,
+    Field(discriminator="kind"),
 ]
 
 
@@ -136,7 +278,12 @@ class RuleSettings(_Table):
     calling_ae: str = "*"
     called_ae: str = "*"
     sop_class_uid: str = "*"
-    results: tuple[Literal["cine", "report", "oru"], ...] = ("cine", "report", "oru")
+    results: tuple[Literal["cine", "summary", "pdf", "report", "oru"], ...] = (
+        "cine",
+        "summary",
+        "report",
+        "oru",
+    )
     destinations: tuple[str, ...] = Field(min_length=1)
 
 
@@ -161,6 +308,7 @@ class LogSettings(_Table):
 class Settings(_Table):
     """The whole configuration."""
 
+    tls: TlsSettings | None = None
     dicom: DicomSettings
     hl7: Hl7Settings
     web: WebSettings
@@ -180,6 +328,20 @@ class Settings(_Table):
         return self
 
     @model_validator(mode="after")
+    def _tls_has_a_certificate(self) -> Settings:
+        users = ["dicom.tls_port"] if self.dicom.tls_port is not None else []
+        users += [
+            f"destinations.{name}.tls"
+            for name, each in self.destinations.items()
+            if isinstance(each, DicomDestinationSettings) and each.tls
+        ]
+        if users and self.tls is None:
+            raise ValueError(
+                f"{', '.join(users)}: TLS needs a table [tls] with certificate, key and authorities"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rules_name_destinations(self) -> Settings:
         for rule in self.rules:
             for name in rule.destinations:
@@ -188,6 +350,19 @@ class Settings(_Table):
                         f"rule {rule.name!r} names destination {name!r}, "
                         f"but there is no [destinations.{name}]"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _commitment_is_waited_for_where_it_is_asked_for(self) -> Settings:
+        for name, each in self.destinations.items():
+            if not isinstance(each, Hl7DestinationSettings) or each.after_committed is None:
+                continue
+            first = self.destinations.get(each.after_committed)
+            if not isinstance(first, DicomDestinationSettings) or not first.commitment:
+                raise ValueError(
+                    f"destinations.{name}.after_committed names {each.after_committed!r}, "
+                    "which is not a DICOM destination with commitment = true"
+                )
         return self
 
 
@@ -268,6 +443,6 @@ def _describe(problem: Mapping[str, Any]) -> str:
         return f"{path}: there is no such key; see config/node.toml for those there are"
     if problem["type"] == "missing":
         return f"{path}: this key is needed"
-    given = problem.get("input")
+    given = problem.get("input") if problem["type"] != _UNSHOWN else None
     shown = f" (it is {given!r})" if isinstance(given, str | int | float) else ""
     return f"{path}: {message}{shown}" if path else message

@@ -13,6 +13,7 @@ from node.domain.delivery import DestinationKind
 from node.domain.errors import StorageError
 from node.domain.identifiers import sha256
 from node.store import tables
+from node.store.commitments import Commitments
 from node.store.messages import Messages
 from node.store.outbox import Outbox
 from node.store.received import Jobs
@@ -56,6 +57,7 @@ class MemoryTransaction:
     def __init__(self, connection: sa.Connection, queue: list[tuple[Any, ...]]) -> None:
         self.jobs = Jobs(connection)
         self.outbox = Outbox(connection)
+        self.commitments = Commitments(connection)
         self.messages = Messages(connection)
         self._queue = queue
 
@@ -69,6 +71,14 @@ class MemoryTransaction:
 
     def wake_delivery(self, delivery_id: int, *, run: int) -> None:
         self._queue.append(("wake", delivery_id, run))
+
+    def enqueue_commitment(
+        self, commitment_id: int, *, run: int, destination: str, delay_s: float = 0.0
+    ) -> None:
+        self._queue.append(("commitment", commitment_id, run, destination, delay_s))
+
+    def wake_commitment(self, commitment_id: int, *, run: int) -> None:
+        self._queue.append(("wake commitment", commitment_id, run))
 
 
 class MemoryUnitOfWork:

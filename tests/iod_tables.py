@@ -16,7 +16,7 @@ from highdicom import _standard_utils as standard
 
 from node.dicom import dimse
 
-SOP_CLASSES = (*dimse.RESULT_STORAGE, "1.2.840.10008.5.1.4.1.1.104.1")
+SOP_CLASSES = dimse.RESULT_STORAGE
 BESIDE = frozenset(("cine", "common-instance-reference", "general-equipment", "general-reference"))
 """Modules we always have, though they are not mandatory."""
 BY_VALUE_TYPE = "sr-document-content"

@@ -62,7 +62,7 @@ def complaints(path: Path) -> list[str]:
     said = (verdict.stdout + verdict.stderr).splitlines()
     judged = [line for line in said if line.startswith(("Error", "Warning"))]
     # Beside its judgement it names the IOD that it judged by.
-    assert any(re.fullmatch(r"\w*(SR|SCImage)", line) for line in said), said
+    assert any(re.fullmatch(r"\w*(SR|SCImage|EncapsulatedPDF)", line) for line in said), said
     return [line for line in judged if not any(re.match(known, line) for known in STANDING)]
 
 

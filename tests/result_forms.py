@@ -11,11 +11,13 @@ from pydicom.dataset import Dataset
 from node.dicom.part10 import source_digest
 from node.dicom.study import read_study
 from node.dicom.template import load_templates
+from node.dicom.waveform import read_ecg
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm, StudyForm
 from node.domain.prediction import Prediction
 from node.workflow.compose import compose_objects
 from node.workflow.naming import Source
+from tests.ecg_instances import mortara
 from tests.result_phantom import DISEASES, ESTIMATES, ecg_head, prediction
 
 TEMPLATES = load_templates()
@@ -37,13 +39,19 @@ def source_of(dataset: Dataset) -> Source:
     )
 
 
+def compose(estimate: Prediction, form: ResultForm, source: Dataset) -> tuple[ResultObject, ...]:
+    """The cine and the report; the summary has one form alone."""
+    kinds = frozenset({ResultKind.CINE, ResultKind.REPORT})
+    return compose_objects(estimate, read_ecg(mortara()), source_of(source), TEMPLATES, form, kinds)
+
+
 def composed(
     form: ResultForm = DEFAULT_FORM, source: Dataset | None = None, *, with_cine: bool = True
 ) -> tuple[ResultObject, ...]:
     """source: the ECG, else that of the phantom, whose results are made once."""
     if source is None:
         return _of_the_phantom(form, with_cine)
-    return compose_objects(prediction(with_cine=with_cine), source_of(source), TEMPLATES, form)
+    return compose(prediction(with_cine=with_cine), form, source)
 
 
 @cache

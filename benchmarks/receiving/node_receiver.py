@@ -15,7 +15,10 @@ from pathlib import Path
 
 from dbos import DBOS
 
+from node.dicom.commitment_service import CommitmentService
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
+from node.domain.commitment import CommitmentReport
+from node.domain.instance import Origin
 from node.engine.unit_of_work import APPLICATION_VERSION, SERIALIZER, EngineUnitOfWork
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
@@ -54,6 +57,7 @@ def main(folder: Path) -> None:
             maximum_instance_bytes=dicom.maximum_instance_mb * 1_000_000,
         ),
         accept=intake.accept,
+        commitment=CommitmentService(take=_take_nothing, report=journal.event),
         report=journal.event,
     )
     scp.start()
@@ -61,6 +65,10 @@ def main(folder: Path) -> None:
     sys.stdout.flush()
     sys.stdin.read()
     scp.stop()
+
+
+def _take_nothing(report: CommitmentReport, origin: Origin) -> None:
+    raise AssertionError("the benchmark sends no reports of commitment")
 
 
 def _make_queue(database: Database) -> None:

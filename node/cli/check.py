@@ -11,8 +11,10 @@ from rich.console import Console
 
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.dicom.template import load_templates
+from node.domain.errors import ConfigurationError
 from node.models import load_models
-from node.settings import Settings, read_settings
+from node.settings import DicomDestinationSettings, Settings, read_settings
+from node.web.bearer import BearerTokens
 from node.workflow.connection_test import Check, check_disk, check_port, try_it
 from pipelines.catalog import Served
 
@@ -36,13 +38,35 @@ def check(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides
 
 def _checks(settings: Settings, home: Path) -> Iterator[Check]:
     yield check_disk(home, settings.storage.minimum_free_mb * 1_000_000)
-    for name, key in (("DICOM", "dicom"), ("HL7", "hl7"), ("web", "web")):
-        table = getattr(settings, key)
-        yield check_port(f"{name} port", f"{key}.port", table.host, table.port)
+    for name, key, host, port in (
+        ("DICOM port", "dicom.port", settings.dicom.host, settings.dicom.port),
+        ("DICOM TLS port", "dicom.tls_port", settings.dicom.host, settings.dicom.tls_port),
+        ("HL7 port", "hl7.port", settings.hl7.host, settings.hl7.port),
+        ("web port", "web.port", settings.web.host, settings.web.port),
+    ):
+        if port is not None:
+            yield check_port(name, key, host, port)
+    if settings.tls is not None:
+        yield try_it("certificates", lambda: _certificates(settings))
+    stow_tokens = settings.web.stow.tokens
+    if stow_tokens is not None:
+        yield try_it("STOW-RS tokens", lambda: f"callers: {len(BearerTokens(stow_tokens).names)}")
     yield try_it("model", lambda: _models(settings))
     yield try_it("HL7 profiles", lambda: _profiles(settings))
     for name in settings.destinations:
         yield try_it(f"destination {name}", partial(_reach, settings, name))
+
+
+def _certificates(settings: Settings) -> str:
+    from node.app import build_credentials, utc_now
+
+    credentials = build_credentials(settings)
+    assert credentials is not None
+    now = utc_now()
+    expired = [each for each in credentials.expiries if each.days_left(now) <= 0]
+    if expired:
+        raise ConfigurationError("; ".join(each.sentence(now) for each in expired))
+    return "; ".join(each.sentence(now) for each in credentials.expiries)
 
 
 def _models(settings: Settings) -> str:
@@ -66,13 +90,23 @@ def _profiles(settings: Settings) -> str:
 
 
 def _reach(settings: Settings, name: str) -> str:
-    from node.app import build_sender
+    from node.app import build_credentials, build_sender
+    from node.dicom.commitment import offers_commitment
+    from node.dicom.dicomweb import StowClient
     from node.dicom.scu import StorageScu
 
     destination = settings.destinations[name]
-    sender = build_sender(settings, name)
+    sender = build_sender(settings, name, build_credentials(settings))
     if isinstance(sender, StorageScu):
         sender.echo()
-        return f"C-ECHO answered by {destination.host}:{destination.port}"
+        over = " over TLS" if getattr(destination, "tls", False) else ""
+        echoed = f"C-ECHO answered by {destination.address}{over}"
+        if isinstance(destination, DicomDestinationSettings) and destination.commitment:
+            offers_commitment(sender)
+            return f"{echoed}, Storage Commitment offered"
+        return echoed
     sender.probe()
-    return f"MLLP connection taken by {destination.host}:{destination.port}"
+    if isinstance(sender, StowClient):
+        clear = "" if destination.address.startswith("https:") else ", in the clear"
+        return f"STOW-RS offered by {destination.address}{clear}"
+    return f"MLLP connection taken by {destination.address}"

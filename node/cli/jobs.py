@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
-from node.domain.delivery import Delivery, DeliveryState, JobState
+from node.domain.commitment import Commitment
+from node.domain.delivery import ARRIVED, Delivery, JobState
 from node.domain.errors import ConfigurationError
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
@@ -68,6 +69,7 @@ def show(
         if job is None:
             raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
         deliveries = transaction.outbox.of_job(job_id)
+        commitments = transaction.commitments.of_job(job_id)
         attempts = {
             each.delivery_id: transaction.outbox.attempts_of(each.delivery_id)
             for each in deliveries
@@ -77,6 +79,7 @@ def show(
         described = _describe(job, deliveries)
         for shown, each in zip(described["deliveries"], deliveries, strict=True):
             shown["tries"] = attempts[each.delivery_id]
+        described["commitments"] = [asdict(asked) for asked in commitments]
         console.out(_json(described))
         return
     console.print(f"job {job.job_id}: {job.state.value}  {job.error_message or ''}", markup=False)
@@ -85,7 +88,7 @@ def show(
     for each in deliveries:
         head = [str(each.delivery_id), each.kind.value, each.destination]
         if not attempts[each.delivery_id]:
-            table.add_row(*head, each.state.value, "", "", "not tried yet")
+            table.add_row(*head, each.state.value, "", "", each.error_message or "not tried yet")
         for tried in attempts[each.delivery_id]:
             table.add_row(
                 *head,
@@ -95,13 +98,18 @@ def show(
                 str(tried["error_message"] or ""),
             )
     console.print(table)
+    for asked in commitments:
+        console.print(_request(asked), markup=False)
 
 
 @app.command("retry")
 def retry(
     job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
 ) -> None:
-    """Set going again what stopped, now. What was delivered stays delivered."""
+    """Set going again what stopped, now. What has arrived stays.
+
+    What is stored and not yet committed is sent again, and its commitment asked for again.
+    """
     with _open(config, home, overrides) as work:
         Console(highlight=False, soft_wrap=True).print(_intervention(work).retry(job_id))
 
@@ -142,7 +150,7 @@ def _intervention(work: EngineUnitOfWork) -> Intervention:
 
 
 def _row(job: Job, deliveries: list[Delivery]) -> list[str]:
-    delivered = sum(each.state is DeliveryState.DELIVERED for each in deliveries)
+    delivered = sum(each.state in ARRIVED for each in deliveries)
     wrong = [job.error_message or ""] + [
         f"{each.destination}: {each.error_message}" for each in deliveries if each.error_message
     ]
@@ -154,6 +162,16 @@ def _row(job: Job, deliveries: list[Delivery]) -> list[str]:
         f"{delivered} of {len(deliveries)}",
         "; ".join(filter(None, wrong)),
     ]
+
+
+def _request(asked: Commitment) -> str:
+    """A request for Storage Commitment, under the UID that the PACS's log shows; one line."""
+    due = f", due {asked.due_at:%Y-%m-%d %H:%M:%S}" if asked.due_at else ""
+    reason = f": {asked.error_message}" if asked.error_message else ""
+    return (
+        f"commitment of {asked.destination}, request {asked.number} "
+        f"({asked.transaction_uid}): {asked.state.value}{due}{reason}"
+    )
 
 
 def _describe(job: Job, deliveries: list[Delivery]) -> dict[str, list[dict[str, object]]]:

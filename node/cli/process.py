@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from node.cli.options import Config, Overrides
 from node.dicom.template import load_templates
+from node.domain.delivery import USUAL_RESULTS, ResultKind
 from node.domain.errors import CardioNodeError
 from node.domain.form import (
     DEFAULT_FORM,
@@ -42,6 +43,7 @@ def process(
     character_set: Annotated[
         CharacterSet, typer.Option("--character-set", help="What text is written in.")
     ] = DEFAULT_FORM.character_set,
+    pdf: Annotated[bool, typer.Option("--pdf", help="The summary as a document too.")] = False,
     called: Annotated[
         str,
         typer.Option("--called", help="AE title called, where model.by_ae_title tells bundles."),
@@ -55,6 +57,7 @@ def process(
     models = load_models(read_settings(config, overrides or ()).model, templates, print)
     pipeline = models.pipeline_for(called)
     form = ResultForm(cine=cine, report=report, study=study, character_set=character_set)
+    kinds = USUAL_RESULTS | ({ResultKind.PDF} if pdf else set())
     failed = False
     lines: list[str] = []
     with Progress(console=console, transient=True) as progress:
@@ -68,7 +71,12 @@ def process(
             try:
                 found = answer(file.read_bytes(), pipeline=pipeline, watch=watch)
                 folder = export(
-                    found, out, profile=default_profile(), templates=templates, form=form
+                    found,
+                    out,
+                    profile=default_profile(),
+                    templates=templates,
+                    form=form,
+                    kinds=kinds,
                 )
             except CardioNodeError as error:
                 lines.append(f"{file}: {error.message}")

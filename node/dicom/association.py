@@ -2,8 +2,9 @@
 
 The states of PS3.8 §9.2 are places in this file:
 
-    Sta2    `_negotiate`: waits for the request; what is none ends in A-ABORT (AA-1) or, when the
-            time is over, in closing the connection (AA-2)
+    Sta2    shakes hands, where the port is one with TLS; then `_negotiate`: waits for the request;
+            what is none ends in A-ABORT (AA-1) or, when the time is over, in closing the
+            connection (AA-2)
     Sta3    `_negotiate`: judges it; A-ASSOCIATE-RJ (AE-8) or -AC (AE-7)
     Sta6    `_serve`: requests and responses, until A-RELEASE-RQ (AR-2, AR-4), A-ABORT (AA-3) or
             what may not come (AA-8)
@@ -37,11 +38,12 @@ from node.dicom.pdu import (
     encode_command,
     encode_reject,
     encode_release_response,
+    printable,
 )
 from node.dicom.pdu_stream import ConnectionEnded, PduStream
 from node.dicom.places import Places
 from node.dicom.refusals import Refusals
-from node.dicom.storage_service import Accept, Report, StorageService
+from node.dicom.service import Report, Services, answer
 from node.domain.instance import Origin
 
 _LARGEST_REQUEST_BYTES: Final = 65536
@@ -76,7 +78,7 @@ class Acceptor:
     ae_titles: Sequence[str]
     peers: Sequence[Peer]
     limits: ListenerLimits
-    accept: Accept
+    services: Services
     report: Report
     refusals: Refusals
     places: Places
@@ -91,10 +93,15 @@ class Association:
         self._limits = acceptor.limits
         self._origin: Origin | None = None
         """Whose association it is, once it is one."""
+        self._names: tuple[str, ...] = ()
+        """Those in the peer's certificate."""
 
     def run(self) -> None:
         """From the first PDU to the last. Raises nothing."""
         try:
+            self._names = self._stream.handshake(
+                by_s=self._stream.opened_at_s + self._limits.acse_timeout_s
+            )
             request = self._negotiate()
             if request is not None:
                 self._serve(*request)
@@ -127,7 +134,9 @@ class Association:
             called_ae=ae_title(request.called_ae),
             peer=self._stream.address,
         )
-        rejection = objection(request, origin.peer, self._acceptor.ae_titles, self._acceptor.peers)
+        rejection = objection(
+            request, origin.peer, self._names, self._acceptor.ae_titles, self._acceptor.peers
+        )
         if rejection is None and not self._acceptor.places.associate(self._stream):
             rejection = Rejection.FULL
         if rejection is not None:
@@ -146,9 +155,6 @@ class Association:
         """Answer requests until the association ends."""
         limits = self._limits
         assembler = RequestAssembler(agreement.accepted, limits.maximum_instance_bytes)
-        service = StorageService(
-            origin=origin, accept=self._acceptor.accept, report=self._acceptor.report
-        )
         largest = {
             PduType.P_DATA_TF: limits.maximum_pdu_bytes + _SLACK_BYTES,
             PduType.A_RELEASE_RQ: 4,
@@ -167,25 +173,30 @@ class Association:
             if kind is PduType.A_RELEASE_RQ:
                 self._part(encode_release_response())
                 return
-            self._answer(body, assembler, service, request.maximum_length)
+            self._answer(body, assembler, origin, request.maximum_length)
             del body  # not to be held while the peer is silent
 
     def _answer(
         self,
         body: memoryview,
         assembler: RequestAssembler,
-        service: StorageService,
+        origin: Origin,
         maximum_length: int,
     ) -> None:
         """Answer each request that a P-DATA-TF completes."""
         for value in decode_data(body):
             request = assembler.take(value)
             if request is not None:
-                response = service.answer(request)
+                response = answer(request, self._acceptor.services, origin)
                 self._stream.send(
                     encode_command(value.context_id, response, maximum_length),
                     within_s=self._limits.dimse_timeout_s,
                 )
+
+    @property
+    def _shown_names(self) -> str | None:
+        """Of the certificate, for the log; None without TLS."""
+        return printable(" ".join(self._names).encode("utf-8")) or None
 
     def _reject(self, rejection: Rejection, origin: Origin) -> None:
         self._acceptor.refusals.tell(
@@ -193,6 +204,7 @@ class Association:
             calling_ae=origin.calling_ae,
             called_ae=origin.called_ae,
             peer=origin.peer,
+            certificate=self._shown_names,
             reason=rejection.explanation,
         )
         self._part(encode_reject(*rejection.answer))
@@ -203,6 +215,7 @@ class Association:
             calling_ae=origin.calling_ae,
             called_ae=origin.called_ae,
             peer=origin.peer,
+            certificate=self._shown_names,
         )
         for sop_class_uid, reason in islice(agreement.refused.items(), _CONTEXTS_NAMED):
             self._acceptor.report(

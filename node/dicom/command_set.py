@@ -23,6 +23,7 @@ _MESSAGE_ID_RESPONDED_TO: Final = 0x0120
 _COMMAND_DATA_SET_TYPE: Final = 0x0800
 _STATUS: Final = 0x0900
 _AFFECTED_SOP_INSTANCE_UID: Final = 0x1000
+_EVENT_TYPE_ID: Final = 0x1002
 
 _NO_DATA_SET: Final = 0x0101
 _RESPONSE: Final = 0x8000
@@ -53,6 +54,8 @@ class Command:
     has_data_set: bool
     affected_sop_class_uid: bytes = b""
     affected_sop_instance_uid: bytes = b""
+    event_type: int | None = None
+    """Of an N-EVENT-REPORT."""
 
 
 def decode_command(encoded: bytes) -> Command:
@@ -72,6 +75,7 @@ def decode_command(encoded: bytes) -> Command:
         has_data_set=_number(elements, _COMMAND_DATA_SET_TYPE) != _NO_DATA_SET,
         affected_sop_class_uid=_uid(elements, _AFFECTED_SOP_CLASS_UID),
         affected_sop_instance_uid=_uid(elements, _AFFECTED_SOP_INSTANCE_UID),
+        event_type=_number(elements, _EVENT_TYPE_ID) if _EVENT_TYPE_ID in elements else None,
     )
 
 
@@ -79,6 +83,7 @@ def encode_response(
     command: Command, status: int, *, sop_class_uid: str = "", sop_instance_uid: str = ""
 ) -> bytes:
     """The response to a request, without a data set; empty UIDs are left out."""
+    event_type = command.event_type
     elements = b"".join(
         (
             _encoded_uid(_AFFECTED_SOP_CLASS_UID, sop_class_uid),
@@ -87,6 +92,7 @@ def encode_response(
             _SHORT.pack(0, _COMMAND_DATA_SET_TYPE, 2, _NO_DATA_SET),
             _SHORT.pack(0, _STATUS, 2, status),
             _encoded_uid(_AFFECTED_SOP_INSTANCE_UID, sop_instance_uid),
+            b"" if event_type is None else _SHORT.pack(0, _EVENT_TYPE_ID, 2, event_type),
         )
     )
     return _GROUP_LENGTH.pack(0, 0, 4, len(elements)) + elements

@@ -15,6 +15,8 @@ from node.dicom.pdu import AbortReason, DataValue, ProtocolViolation
 
 _LARGEST_COMMAND_BYTES: Final = 16384
 """A C-STORE request is some 300 bytes; an N-GET with every attribute of a large IOD, 4 kB."""
+_LARGEST_EVENT_BYTES: Final = 1 << 20
+"""Of a commitment report: some 150 bytes an instance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +34,17 @@ class Request:
 class RequestAssembler:
     """Takes presentation data values of one association in the order they come.
 
-    Holds no more than one command set and maximum_bytes of a data set, and of that nothing where
-    it is not a C-STORE's: what is not kept is passed over.
+    Holds no more than one command set and one data set: a C-STORE's up to maximum_bytes, an
+    N-EVENT-REPORT's up to a megabyte. What is not kept, and any other, is passed over.
     """
 
     def __init__(self, contexts: Mapping[int, ProposedContext], maximum_bytes: int) -> None:
         """contexts: those accepted, by their IDs."""
         self._contexts = contexts
-        self._maximum_bytes = maximum_bytes
+        self._largest = {
+            CommandField.C_STORE: maximum_bytes,
+            CommandField.N_EVENT_REPORT: _LARGEST_EVENT_BYTES,
+        }
         self._context: ProposedContext | None = None
         self._command_set = bytearray()
         self._command: Command | None = None
@@ -85,9 +90,10 @@ class RequestAssembler:
         return self._finish(context, command)
 
     def _keep(self, command: Command, fragment: memoryview) -> None:
-        if command.field is not CommandField.C_STORE or self._is_oversized:
+        largest = self._largest.get(command.field)
+        if largest is None or self._is_oversized:
             return
-        if len(self._dataset) + len(fragment) > self._maximum_bytes:
+        if len(self._dataset) + len(fragment) > largest:
             self._is_oversized = True
             self._dataset = bytearray()
         else:

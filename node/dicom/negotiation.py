@@ -30,8 +30,11 @@ _VERIFIED_IN: Final = (
 SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {
     dimse.VERIFICATION: _VERIFIED_IN,
     **dict.fromkeys(dimse.ECG_STORAGE, dimse.RECEIVED_TRANSFER_SYNTAXES),
+    dimse.STORAGE_COMMITMENT: dimse.RECEIVED_TRANSFER_SYNTAXES[:2],
 }
 """Transfer syntaxes by abstract syntax, most preferred first."""
+_AS_SCU: Final = frozenset({dimse.STORAGE_COMMITMENT})
+"""Of these we are the SCU, whom the SCP calls with its reports; of all others the SCP."""
 
 _ACCEPTED: Final = 0
 _ROLE_REFUSED: Final = 1
@@ -39,9 +42,12 @@ _NO_ABSTRACT_SYNTAX: Final = 3
 _NO_TRANSFER_SYNTAX: Final = 4
 """Source: DICOM PS3.8 table 9-18."""
 _WHY: Final = {
-    _ROLE_REFUSED: "the caller asks to be the SCP; this node stores by associations of its own",
+    _ROLE_REFUSED: (
+        "the caller asks for the role this node takes: SCP of storage, SCU of storage commitment"
+    ),
     _NO_ABSTRACT_SYNTAX: (
-        "this node takes ECG waveform storage and verification, not this SOP class"
+        "this node takes ECG waveform storage, commitment reports and verification, "
+        "not this SOP class"
     ),
     _NO_TRANSFER_SYNTAX: (
         "none of the offered transfer syntaxes is read here; offer Explicit VR Little Endian"
@@ -57,6 +63,10 @@ class Rejection(Enum):
     CALLED_AE = (1, 1, 7, "no AE title of this node is called that; see dicom.ae_titles")
     CALLING_AE = (
         1, 1, 3, "no entry of dicom.peers admits this calling AE title from this address",
+    )  # fmt: skip
+    CERTIFICATE = (
+        1, 1, 3, "dicom.peers admits this caller with another certificate only; see `certificate` "
+        "there, and the names in the one it has shown",
     )  # fmt: skip
     NOT_AN_AE_TITLE = (
         1, 1, 3, "the calling AE title holds characters that none may hold; change it there",
@@ -75,15 +85,25 @@ class Rejection(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """A caller that may associate: AE title pattern (fnmatch) and the networks it may come from."""
+    """A caller that may associate: AE title pattern (fnmatch) and the networks it may come from.
+
+    certificate: a pattern too, for one of the names in the certificate that it has to show.
+    """
 
     ae_title: str
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    certificate: str | None = None
 
     def admits(self, calling_ae: str, address: str) -> bool:
         host = ipaddress.ip_address(address)
         return fnmatchcase(calling_ae, self.ae_title) and any(
             host in network for network in self.networks
+        )
+
+    def knows(self, names: Sequence[str]) -> bool:
+        """names: those in the certificate that was shown; none without TLS."""
+        return self.certificate is None or any(
+            fnmatchcase(name.lower(), self.certificate.lower()) for name in names
         )
 
 
@@ -108,9 +128,16 @@ def ae_title(raw: bytes) -> str:
 
 
 def objection(
-    request: AssociateRequest, address: str, ae_titles: Sequence[str], peers: Sequence[Peer]
+    request: AssociateRequest,
+    address: str,
+    names: Sequence[str],
+    ae_titles: Sequence[str],
+    peers: Sequence[Peer],
 ) -> Rejection | None:
-    """Why a request is rejected, or None."""
+    """Why a request is rejected, or None.
+
+    names: those in the caller's certificate.
+    """
     calling_ae = ae_title(request.calling_ae)
     if not request.protocol_version & 1:
         return Rejection.PROTOCOL_VERSION
@@ -118,8 +145,9 @@ def objection(
         return Rejection.APPLICATION_CONTEXT
     if ae_title(request.called_ae) not in ae_titles:
         return Rejection.CALLED_AE
-    if not any(peer.admits(calling_ae, address) for peer in peers):
-        return Rejection.CALLING_AE
+    admitting = [peer for peer in peers if peer.admits(calling_ae, address)]
+    if not any(peer.knows(names) for peer in admitting):
+        return Rejection.CERTIFICATE if admitting else Rejection.CALLING_AE
     if calling_ae != request.calling_ae.strip(b"\0 ").decode("ascii", "replace"):
         return Rejection.NOT_AN_AE_TITLE
     return None
@@ -128,7 +156,8 @@ def objection(
 def agree(request: AssociateRequest) -> Agreement:
     """Judge each presentation context: of the transfer syntaxes offered, the first of our order.
 
-    We take the SCP's role alone, so a requestor that asks for no other than that one is refused it.
+    We take one role alone, so a requestor that asks for no other than that one is refused it. One
+    that selects none is taken as what it has to be: many send commitment reports that way.
     Source: DICOM PS3.8 §9.3.3.2, PS3.7 D.3.3.4.
     """
     results = []
@@ -151,7 +180,8 @@ def agree(request: AssociateRequest) -> Agreement:
             transfer_syntaxes=(transfer_syntax,),
         )
         if context.abstract_syntax in request.roles:
-            roles[context.abstract_syntax] = Roles(scu=True, scp=False)
+            we_are_scu = context.abstract_syntax in _AS_SCU
+            roles[context.abstract_syntax] = Roles(scu=not we_are_scu, scp=we_are_scu)
     return Agreement(accepted=accepted, refused=refused, results=tuple(results), roles=roles)
 
 
@@ -160,7 +190,8 @@ def _judge(context: ProposedContext, proposed: Roles | None) -> tuple[int, str]:
     supported = SUPPORTED.get(context.abstract_syntax)
     if supported is None:
         return _NO_ABSTRACT_SYNTAX, _IMPLICIT_LITTLE
-    if proposed is not None and not proposed.scu:
+    we_are_scu = context.abstract_syntax in _AS_SCU
+    if proposed is not None and not (proposed.scp if we_are_scu else proposed.scu):
         return _ROLE_REFUSED, _IMPLICIT_LITTLE
     for transfer_syntax in supported:
         if transfer_syntax in context.transfer_syntaxes:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Final
 
+from node.dicom import tls
 from node.dicom.pdu import HEADER, AbortReason, PduType, ProtocolViolation
 
 _PORTION_BYTES: Final = 65536
+_NOW_S: Final = 0.001
+"""A timeout of 0 would make the socket non-blocking."""
+_TLS_HANDSHAKE: Final = b"\x16\x03"
+"""Content type and major version, where a PDU has its type. Source: RFC 8446 §5.1."""
 
 
 class ConnectionEnded(Exception):
@@ -32,6 +38,31 @@ class PduStream:
         self.opened_at_s = time.monotonic()
         self.waiting_since_s: float | None = None
         """On the monotonic clock, while the peer has begun no PDU; None while there is work."""
+
+    def handshake(self, *, by_s: float) -> tuple[str, ...]:
+        """Shake hands where this is TLS; gives the names in the peer's certificate.
+
+        by_s: on the monotonic clock. Raises TimeoutError, ConnectionEnded (its reason is then why
+        the peer was not let in).
+        """
+        connection = self._connection
+        if not isinstance(connection, ssl.SSLSocket):
+            return ()
+        try:
+            connection.settimeout(max(by_s - time.monotonic(), _NOW_S))
+            speaks_tls = tls.speaks_tls(connection)
+        except TimeoutError:
+            raise TimeoutError("nothing was sent in time") from None
+        except OSError as error:
+            raise ConnectionEnded(self._end_reason) from error
+        if not speaks_tls:
+            raise ConnectionEnded(self._end_reason or (None if speaks_tls is None else tls.NO_TLS))
+        try:
+            connection.settimeout(max(by_s - time.monotonic(), _NOW_S))
+            connection.do_handshake()
+        except OSError as error:
+            raise ConnectionEnded(self._end_reason or tls.explanation(error)) from error
+        return tls.peer_names(connection)
 
     def read(
         self,
@@ -91,23 +122,30 @@ class PduStream:
         deadline_s = time.monotonic() + within_s
         portion = memoryview(bytearray(_PORTION_BYTES))
         with contextlib.suppress(OSError, ConnectionEnded):
-            self._connection.shutdown(socket.SHUT_WR)
+            if isinstance(self._connection, ssl.SSLSocket):
+                self._connection.settimeout(0)
+                with contextlib.suppress(OSError):
+                    self._connection.unwrap()  # says so to the peer, and waits for nothing
+            self._connection.shutdown(socket.SHUT_WR)  # from here on what comes is not decrypted
             while at_most_bytes > 0:
                 at_most_bytes -= self._receive(portion, deadline_s)
 
     def end(self, reason: str) -> None:
         """Have the reading thread find the connection ended; it can still answer."""
         self._end_reason = reason
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RD)
+        self._shut(socket.SHUT_RD)
 
     def cut(self) -> None:
         """End reading and writing at once."""
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
+        self._shut(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._connection.close()
+
+    def _shut(self, how: int) -> None:
+        """Of TCP: an SSLSocket's own shutdown would take TLS away under the thread that reads."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._connection, how)
 
     def _fill(self, view: memoryview, deadline_s: float) -> None:
         while view:
@@ -126,6 +164,11 @@ class PduStream:
 
 def _checked(header: bytearray, largest: Mapping[PduType, int]) -> tuple[PduType, int]:
     number, length = HEADER.unpack(header)
+    if header.startswith(_TLS_HANDSHAKE):
+        raise ProtocolViolation(
+            AbortReason.UNRECOGNIZED_PDU,
+            "the caller speaks TLS on the port without: have it call dicom.tls_port",
+        )
     try:
         kind = PduType(number)
     except ValueError as error:

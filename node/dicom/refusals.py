@@ -6,7 +6,7 @@ import time
 from threading import Lock
 from typing import Final
 
-from node.dicom.storage_service import Report
+from node.dicom.service import Report
 
 _EVERY_S: Final = 1.0
 _REMEMBERED: Final = 1024
@@ -25,7 +25,7 @@ class Refusals:
         self._told: dict[tuple[str, str, str], tuple[float, int]] = {}
         """When, and how many since then; from the oldest to the newest."""
 
-    def tell(self, message: str, *, peer: str, reason: str, **fields: str) -> None:
+    def tell(self, message: str, *, peer: str, reason: str, **fields: str | None) -> None:
         """Report a refusal, or count it."""
         count = self._due((message, peer, reason))
         if count:

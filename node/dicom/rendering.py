@@ -1,4 +1,4 @@
-"""Pictures of a cine for people without a viewer: an animation and a contact sheet."""
+"""Results for people without a viewer: pictures that move, that stand still, a document."""
 
 from __future__ import annotations
 
@@ -46,6 +46,19 @@ def contact_sheet(images: Sequence[Dataset]) -> bytes:
     file = io.BytesIO()
     sheet.save(file, "PNG", compress_level=COMPRESSION)
     return file.getvalue()
+
+
+def still(image: Dataset) -> bytes:
+    """A PNG of a single frame in colour."""
+    file = io.BytesIO()
+    Image.fromarray(image.pixel_array).save(file, "PNG")
+    return file.getvalue()
+
+
+def document(dataset: Dataset) -> bytes:
+    """The file inside an encapsulated document, without the padding."""
+    content: bytes = dataset.EncapsulatedDocument
+    return content[: dataset.EncapsulatedDocumentLength]
 
 
 def _frames(images: Sequence[Dataset]) -> list[Image.Image]:

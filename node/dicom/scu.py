@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import ssl
+from collections.abc import Callable, Sequence
 
 from pydicom import Dataset, dcmread
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.events import EventHandlerType
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 from node.dicom import dimse
 from node.dicom.compression import TRANSFER_SYNTAXES, check_encoder, compress
-from node.dicom.storage_service import Report
+from node.dicom.service import Report
+from node.dicom.tls import try_handshake
 from node.domain.errors import Refused, TemporarilyRefused, Unanswered, Unreachable
 from node.domain.form import Compression
 
@@ -38,17 +43,25 @@ class StorageScu:
         report: Report = keep_quiet,
         connect_timeout_s: float = 10.0,
         answer_timeout_s: float = 60.0,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        server_name: str | None = None,
     ) -> None:
-        """Raises ConfigurationError (the compression cannot be written here)."""
+        """tls: gives the context for the next connection; None is without TLS.
+
+        server_name: the one in the peer's certificate, where it is not the host.
+        Raises ConfigurationError (the compression cannot be written here).
+        """
         check_encoder(compression)
-        self._calling_ae = calling_ae
-        self._called_ae = called_ae
-        self._host = host
+        self.calling_ae = calling_ae
+        self.called_ae = called_ae
+        self.host = host
         self._port = port
         self._compression = compression
         self._report = report
         self._connect_timeout_s = connect_timeout_s
         self._answer_timeout_s = answer_timeout_s
+        self._tls = tls
+        self._server_name = server_name or host
 
     def send(self, content: bytes) -> None:
         """Send one PS3.10 file; returns when the peer has acknowledged it."""
@@ -56,7 +69,7 @@ class StorageScu:
         sop_class_uid = str(dataset.file_meta.MediaStorageSOPClassUID)
         as_it_is = dataset.file_meta.TransferSyntaxUID
         wanted = self._syntax_for(dataset)
-        association = self._associate(sop_class_uid, *dict.fromkeys([wanted, as_it_is]))
+        association = self.associate(sop_class_uid, *dict.fromkeys([wanted, as_it_is]))
         try:
             if wanted != as_it_is:
                 self._compress_if_taken(dataset, wanted, association)
@@ -71,7 +84,7 @@ class StorageScu:
 
     def echo(self) -> None:
         """Verify the peer with C-ECHO."""
-        association = self._associate(dimse.VERIFICATION, dimse.RECEIVED_TRANSFER_SYNTAXES[0])
+        association = self.associate(dimse.VERIFICATION, dimse.RECEIVED_TRANSFER_SYNTAXES[0])
         try:
             answer = association.send_c_echo()
         finally:
@@ -93,34 +106,87 @@ class StorageScu:
             return
         self._report(
             "image sent uncompressed",
-            called_ae=self._called_ae,
+            called_ae=self.called_ae,
             sop_instance_uid=str(dataset.SOPInstanceUID),
             reason=f"the peer does not take {self._compression.value}",
         )
 
-    def _associate(self, sop_class_uid: str, *transfer_syntax_uids: str) -> Association:
-        ae = AE(ae_title=self._calling_ae)
+    @property
+    def where(self) -> str:
+        """The peer, for a message."""
+        return f"{self.called_ae} at {self.host}:{self._port}"
+
+    def associate(
+        self,
+        sop_class_uid: str,
+        *transfer_syntax_uids: str,
+        handlers: Sequence[EventHandlerType] = (),
+    ) -> Association:
+        """An association for one SOP class; Refused where the peer does not take it."""
+        ae = AE(ae_title=self.calling_ae)
         ae.connection_timeout = self._connect_timeout_s
         ae.acse_timeout = self._answer_timeout_s
         ae.dimse_timeout = self._answer_timeout_s
         ae.network_timeout = self._answer_timeout_s
         for transfer_syntax_uid in transfer_syntax_uids:  # a context each: the peer takes or leaves
             ae.add_requested_context(sop_class_uid, transfer_syntax_uid)
-        association = ae.associate(self._host, self._port, ae_title=self._called_ae)
+        context = self._tls() if self._tls is not None else None
+        rejections: list[A_ASSOCIATE_RJ] = []
+        association = ae.associate(
+            self.host,
+            self._port,
+            ae_title=self.called_ae,
+            tls_args=(context, self._server_name) if context is not None else None,
+            evt_handlers=[
+                *handlers,
+                (evt.EVT_CONN_OPEN, self._limit_waiting),
+                (evt.EVT_PDU_RECV, _keep_rejection, [rejections]),
+            ],
+        )
         if association.is_established:
             return association
-        where = f"{self._called_ae} at {self._host}:{self._port}"
-        if association.is_rejected:
+        # One that comes at once finds pynetdicom not yet waiting, which then says "aborted".
+        if association.is_rejected or rejections:
             raise TemporarilyRefused(
-                f"{where} rejected the association; does it know the calling AE title "
-                f"{self._calling_ae}, and is {self._called_ae} its own AE title?"
+                f"{self.where} rejected the association; does it know the calling AE title "
+                f"{self.calling_ae}, and is {self.called_ae} its own AE title?"
             )
         if association.rejected_contexts:
             raise Refused(
-                f"{where} does not take SOP class {sop_class_uid} in transfer syntax "
+                f"{self.where} does not take SOP class {sop_class_uid} in transfer syntax "
                 f"{' or '.join(transfer_syntax_uids)}; enable it there"
             )
-        raise Unreachable(f"no association with {where}: is it running, and the address right?")
+        if context is not None:
+            self._explain(context)
+        raise Unreachable(
+            f"no association with {self.where}: is it running, and the address right?"
+        )
+
+    def _limit_waiting(self, event: evt.Event) -> None:
+        """pynetdicom reads without a timeout when there is something to read.
+
+        By TLS 1.3 that may be session tickets alone: a peer that says no more would hold us.
+        """
+        transport = event.assoc.dul.socket
+        if transport is not None and transport.socket is not None:
+            transport.socket.settimeout(self._answer_timeout_s)
+
+    def _explain(self, context: ssl.SSLContext) -> None:
+        """pynetdicom tells its own log alone why TLS failed: find out by another handshake."""
+        reason = try_handshake(
+            context,
+            self.host,
+            self._port,
+            server_name=self._server_name,
+            within_s=self._connect_timeout_s,
+        )
+        if reason is not None:
+            raise Unreachable(f"no TLS with {self.where}: {reason}")
+
+
+def _keep_rejection(event: evt.Event, rejections: list[A_ASSOCIATE_RJ]) -> None:
+    if isinstance(event.pdu, A_ASSOCIATE_RJ):
+        rejections.append(event.pdu)
 
 
 def _end(association: Association) -> None:

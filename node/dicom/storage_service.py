@@ -1,15 +1,14 @@
-"""What the node answers to the requests of an association: Verification, and Storage of ECGs."""
+"""Storage of ECGs, as its SCP."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from node.dicom import dimse
-from node.dicom.command_set import CommandField, encode_response
+from node.dicom.command_set import CommandField
 from node.dicom.message import Request
 from node.dicom.pdu import printable
+from node.dicom.service import Report, is_uid
 from node.domain.errors import (
     CardioNodeError,
     InputError,
@@ -18,16 +17,9 @@ from node.domain.errors import (
 )
 from node.domain.instance import Origin
 
-Report = Callable[..., None]
-"""Gets (message, **fields) for each thing worth a log line; never patient data."""
-
-_UNRECOGNIZED_OPERATION: Final = 0x0211
 _INVALID_SOP_INSTANCE: Final = 0x0117
 _SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 """Source: DICOM PS3.7 §9.1.1.1.9 and annex C."""
-
-_UID: Final = re.compile(rb"[0-9](?:[0-9.]{0,62}[0-9])?")
-"""Leading zeros and empty components pass: real devices send them, and nothing depends on it."""
 
 
 class Accept(Protocol):
@@ -45,37 +37,19 @@ class Accept(Protocol):
 
 
 class StorageService:
-    """Answers requests of one association, a C-STORE with success only after `accept` returned."""
+    """Answers a C-STORE with success only after `accept` returned."""
 
-    def __init__(self, *, origin: Origin, accept: Accept, report: Report) -> None:
-        self._origin = origin
+    operation = CommandField.C_STORE
+
+    def __init__(self, *, accept: Accept, report: Report) -> None:
         self._accept = accept
         self._report = report
 
-    def answer(self, request: Request) -> bytes:
-        """The response's command set."""
-        command = request.command
-        if command.field is CommandField.C_ECHO:  # on a context of whatever SOP class
-            status = dimse.SUCCESS
-        elif (
-            command.field is CommandField.C_STORE
-            and request.context.abstract_syntax in dimse.ECG_STORAGE
-        ):
-            status = self._store(request)
-        else:
-            status = _UNRECOGNIZED_OPERATION
-        return encode_response(
-            command,
-            status,
-            sop_class_uid=_repeatable(command.affected_sop_class_uid),
-            sop_instance_uid=_repeatable(command.affected_sop_instance_uid),
-        )
-
-    def _store(self, request: Request) -> int:
+    def answer(self, request: Request, origin: Origin) -> int:
         objection = _objection(request)
         if objection is not None:
             status, error = objection
-            self._report_refusal(request, status, error)
+            self._report_refusal(request, origin, status, error)
             return status
         try:
             self._accept(
@@ -83,32 +57,29 @@ class StorageService:
                 sop_class_uid=request.context.abstract_syntax,
                 sop_instance_uid=request.command.affected_sop_instance_uid.decode("ascii"),
                 transfer_syntax_uid=request.context.transfer_syntaxes[0],
-                origin=self._origin,
+                origin=origin,
             )
         except Exception as failure:  # the request's boundary: nothing may pass as success
             status = dimse.status_of(failure)
-            self._report_refusal(request, status, failure)
+            self._report_refusal(request, origin, status, failure)
             return status
         return dimse.SUCCESS
 
-    def _report_refusal(self, request: Request, status: int, error: Exception) -> None:
+    def _report_refusal(
+        self, request: Request, origin: Origin, status: int, error: Exception
+    ) -> None:
         known = error if isinstance(error, CardioNodeError) else None
         self._report(
             "instance refused",
             error=None if known else error,
-            calling_ae=self._origin.calling_ae,
-            called_ae=self._origin.called_ae,
-            peer=self._origin.peer,
+            calling_ae=origin.calling_ae,
+            called_ae=origin.called_ae,
+            peer=origin.peer,
             sop_class_uid=printable(request.command.affected_sop_class_uid),
             error_code=known.code if known else "internal",
             reason=known.message if known else None,
             status=f"0x{status:04X}",
         )
-
-
-def _repeatable(uid: bytes) -> str:
-    """A UID for the response, which repeats the request's; empty when it is none."""
-    return uid.decode("ascii") if _UID.fullmatch(uid) else ""
 
 
 def _objection(request: Request) -> tuple[int, InputError] | None:
@@ -122,7 +93,7 @@ def _objection(request: Request) -> tuple[int, InputError] | None:
         return _SOP_CLASS_NOT_SUPPORTED, UnsupportedInstance(
             "the SOP class is not that of the presentation context; check the sender"
         )
-    if not _UID.fullmatch(command.affected_sop_instance_uid):
+    if not is_uid(command.affected_sop_instance_uid):
         return _INVALID_SOP_INSTANCE, MalformedInstance(
             "the SOP Instance UID is missing or is no UID; check the sender"
         )

@@ -1,140 +1,174 @@
-"""Our structured report read back: its numbers, and the whole as plain text."""
+"""The summary page as an object of its own: a secondary capture, or a document."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+import io
+from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset
 
-from node.dicom.attribute import items_of, text_of
+from node.dicom import dimse
+from node.dicom.attribute import text_of
+from node.dicom.composite import derived_object, encode, local_time
+from node.dicom.filing import BESIDE_ECG, Filing
+from node.dicom.reference import instance_reference
+from node.dicom.study import read_study
+from node.dicom.summary_page import STRIP_SIZE, draw_summary
+from node.dicom.template import Templates
+from node.domain.prediction import Prediction
 
-IMAGING_MEASUREMENTS, QUALITATIVE_EVALUATIONS = "126010", "C0034375"
-FINDING, FINDING_SITE, TRACKING_IDENTIFIER = "121071", "363698007", "112039"
-LOWER_RANGE, UPPER_RANGE = "371885007", "371886008"
-"""Code values of the concept names that carry the structure (DICOM PS3.16)."""
-COLUMNS = 78
+PDF_SCALE: Final = 2
+"""Pixels a point of the page in a document."""
+PDF_DOTS_PER_INCH: Final = 195
+"""2048 pixels are 10.5 inches, which A4 and Letter paper hold."""
+PDF_JPEG_QUALITY: Final = 92
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedNumber:
-    """One number of a report, as text, digit for digit as it stands there."""
-
-    group: str
-    """Title of its measurement group."""
-    code: str
-    """Code value of the field; of the disease for a probability."""
-    site: str
-    """Code value of the finding site, empty when there is none."""
-    name: str
-    place: str
-    """Meaning of the finding site where it is narrower than its group's, else empty."""
-    value: str
-    unit: str
-    """UCUM."""
-    lower: str
-    upper: str
-    """Bounds of the prediction interval, empty when there is none."""
+PDF_STRIP_SIZE: Final = (STRIP_SIZE[0] * PDF_SCALE, STRIP_SIZE[1] * PDF_SCALE)
 
 
-def read_measurements(dataset: Dataset) -> tuple[ReportedNumber, ...]:
-    """Every number of one of our reports, in its order; none for a report without result."""
-    return tuple(
-        number
-        for measurements in _named(dataset).get(IMAGING_MEASUREMENTS, ())
-        for group in items_of(measurements, "ContentSequence")
-        for number in _numbers(group)
+def build_summary(
+    prediction: Prediction,
+    source: Dataset,
+    rhythm_strip: NDArray[np.uint8],
+    *,
+    sop_instance_uid: str,
+    series_instance_uid: str,
+    templates: Templates,
+    filing: Filing = BESIDE_ECG,
+) -> bytes:
+    """The page as a PS3.10 file: Secondary Capture Image, RGB, one frame, uncompressed.
+
+    rhythm_strip: (rows, columns, 3) uint8 of `STRIP_SIZE`.
+    Raises BundleError (a disease without code) and MalformedInstance like `read_study`.
+    Source: DICOM PS3.3 A.8.1, C.8.6.1, C.8.6.2.
+    """
+    image = _head(
+        prediction,
+        source,
+        sop_class_uid=dimse.SECONDARY_CAPTURE,
+        sop_instance_uid=sop_instance_uid,
+        series_instance_uid=series_instance_uid,
+        modality="OT",
+        series_number=templates.summary.series_number,
+        templates=templates,
+        filing=filing,
     )
+    filing.put_source(image, read_study(source))
+    image.BodyPartExamined = templates.cine.body_part_examined
+    image.ImageType = ["DERIVED", "SECONDARY"]
+    image.PatientOrientation = None
+    image.DerivationDescription = templates.summary.derivation
+    page = _page(prediction, source, rhythm_strip, templates)
+    image.SamplesPerPixel = 3
+    image.PhotometricInterpretation = "RGB"
+    image.PlanarConfiguration = 0
+    image.Rows, image.Columns = page.height, page.width
+    image.BitsAllocated = image.BitsStored = 8
+    image.HighBit = 7
+    image.PixelRepresentation = 0
+    image.LossyImageCompression = "00"
+    image.add_new(0x7FE00010, "OB", page.tobytes())
+    return encode(image)
 
 
-def report_text(dataset: Dataset) -> str:
-    """One of our reports as plain text, what it is before its numbers; no patient's identity."""
-    lines = [_meaning(dataset, "ConceptNameCodeSequence").upper()]
-    flags = ("CompletionFlag", "VerificationFlag", "PreliminaryFlag")
-    lines.append(", ".join(text_of(dataset, flag).lower() for flag in flags))
-    if text_of(dataset, "SyntheticData") == "YES":
-        lines[-1] += ", synthetic data"
-    for evaluations in _named(dataset).get(QUALITATIVE_EVALUATIONS, ()):
-        for item in items_of(evaluations, "ContentSequence"):
-            said = text_of(item, "TextValue") or _meaning(item, "ConceptCodeSequence")
-            lines += ["", _meaning(item, "ConceptNameCodeSequence")]
-            lines.append(textwrap.fill(said, COLUMNS, initial_indent="  ", subsequent_indent="  "))
-    group, numbers = "", read_measurements(dataset)
-    wide = max((len(_name(number)) for number in numbers), default=0)
-    for number in numbers:
-        if number.group != group:
-            group = number.group
-            lines += ["", group]
-        lines.append(_line(number, wide))
-    return "\n".join(lines) + "\n"
+def build_pdf(
+    prediction: Prediction,
+    source: Dataset,
+    rhythm_strip: NDArray[np.uint8],
+    *,
+    sop_instance_uid: str,
+    series_instance_uid: str,
+    templates: Templates,
+    filing: Filing = BESIDE_ECG,
+) -> bytes:
+    """The page as a PS3.10 file: Encapsulated PDF with the page as its one picture.
 
-
-def _name(number: ReportedNumber) -> str:
-    return f"{number.name}, {number.place}" if number.place else number.name
-
-
-def _line(number: ReportedNumber, wide: int) -> str:
-    """`wide`: columns of the longest name."""
-    unit = "" if number.unit == "1" else f" {number.unit}"
-    interval = f"  ({number.lower} to {number.upper})" if number.lower else ""
-    return f"  {_name(number):<{wide}} {number.value:>8}{unit}{interval}"
-
-
-def _numbers(group: Dataset) -> Iterator[ReportedNumber]:
-    """The numbers of one measurement group."""
-    shared = _named(group)
-    for item in items_of(group, "ContentSequence"):
-        if text_of(item, "ValueType") == "NUM":
-            yield _reported(item, shared)
-
-
-def _reported(number: Dataset, group: Mapping[str, Sequence[Dataset]]) -> ReportedNumber:
-    """`group`: the content items of the number's group by name."""
-    own = _named(number)
-    narrower = own.get(FINDING_SITE, ())
-    sites = narrower or group.get(FINDING_SITE, ())
-    findings, titles = group.get(FINDING, ()), group.get(TRACKING_IDENTIFIER, ())
-    named = (
-        (findings[0], "ConceptCodeSequence") if findings else (number, "ConceptNameCodeSequence")
+    rhythm_strip: (rows, columns, 3) uint8 of `PDF_STRIP_SIZE`. The document's own dates are those
+    of the ECG: the same answer, the same bytes.
+    Raises like `build_summary`.
+    Source: DICOM PS3.3 A.45.1, C.24.1, C.24.2.
+    """
+    document = _head(
+        prediction,
+        source,
+        sop_class_uid=dimse.ENCAPSULATED_PDF,
+        sop_instance_uid=sop_instance_uid,
+        series_instance_uid=series_instance_uid,
+        modality="DOC",
+        series_number=templates.summary.pdf_series_number,
+        templates=templates,
+        filing=filing,
     )
-    measured = items_of(number, "MeasuredValueSequence")[0]
-    value = text_of(measured, "NumericValue")
-    return ReportedNumber(
-        group=text_of(titles[0], "TextValue") if titles else "",
-        code=_code_value(*named),
-        site=_code_value(sites[0], "ConceptCodeSequence") if sites else "",
-        name=_meaning(*named),
-        place=_meaning(narrower[0], "ConceptCodeSequence") if narrower else "",
-        value=value,
-        unit=_code_value(measured, "MeasurementUnitsCodeSequence"),
-        lower=_bound(own.get(LOWER_RANGE, ()), value, -1),
-        upper=_bound(own.get(UPPER_RANGE, ()), value, 1),
+    study = read_study(source)
+    ecg = instance_reference(study.sop_class_uid, study.sop_instance_uid)
+    document.SourceInstanceSequence = [ecg]
+    document.DocumentTitle = templates.summary.document_title
+    document.ConceptNameCodeSequence = []
+    document.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    moment = local_time(source, study).timetuple()
+    page = _page(prediction, source, rhythm_strip, templates, PDF_SCALE)
+    file = io.BytesIO()
+    page.save(
+        file,
+        "PDF",
+        resolution=PDF_DOTS_PER_INCH,
+        quality=PDF_JPEG_QUALITY,
+        subsampling=0,
+        title=templates.summary.document_title,
+        producer=templates.equipment.model_name,
+        creationDate=moment,
+        modDate=moment,
     )
+    content = file.getvalue()
+    document.EncapsulatedDocumentLength = len(content)
+    document.EncapsulatedDocument = content + b"\0" * (len(content) % 2)
+    return encode(document)
 
 
-def _bound(ranges: Sequence[Dataset], value: str, sign: int) -> str:
-    """Value and range added in decimal arithmetic, which gives the bound's own digits."""
-    for item in ranges:
-        distance = text_of(items_of(item, "MeasuredValueSequence")[0], "NumericValue")
-        return f"{Decimal(value) + sign * Decimal(distance):f}"
-    return ""
+def _head(
+    prediction: Prediction,
+    source: Dataset,
+    *,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    series_instance_uid: str,
+    modality: str,
+    series_number: int,
+    templates: Templates,
+    filing: Filing,
+) -> Dataset:
+    """What picture and document share."""
+    head = derived_object(
+        source,
+        sop_class_uid=sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+        series_instance_uid=series_instance_uid,
+        modality=modality,
+        series_description=templates.summary.series_description,
+        series_number=series_number,
+        instance_number=templates.summary.instance_number,
+        model=prediction.model,
+        templates=templates,
+        filing=filing,
+    )
+    head.ConversionType = "WSD"
+    head.AcquisitionDateTime = local_time(source, read_study(source)).strftime("%Y%m%d%H%M%S.%f")
+    head.BurnedInAnnotation = "NO"  # the page identifies nobody
+    head.RecognizableVisualFeatures = "NO"
+    return head
 
 
-def _named(item: Dataset) -> Mapping[str, Sequence[Dataset]]:
-    """The content items directly below, by the code value of their concept name."""
-    found: dict[str, list[Dataset]] = {}
-    for child in items_of(item, "ContentSequence"):
-        found.setdefault(_code_value(child, "ConceptNameCodeSequence"), []).append(child)
-    return found
-
-
-def _code_value(item: Dataset, keyword: str) -> str:
-    codes = items_of(item, keyword)
-    return text_of(codes[0], "CodeValue") if codes else ""
-
-
-def _meaning(item: Dataset, keyword: str) -> str:
-    codes = items_of(item, keyword)
-    return text_of(codes[0], "CodeMeaning") if codes else ""
+def _page(
+    prediction: Prediction,
+    source: Dataset,
+    rhythm_strip: NDArray[np.uint8],
+    templates: Templates,
+    scale: int = 1,
+) -> Image.Image:
+    sex = text_of(source, "PatientSex").upper()
+    return draw_summary(
+        prediction, sex=sex, rhythm_strip=rhythm_strip, templates=templates, scale=scale
+    )

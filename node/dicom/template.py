@@ -95,6 +95,68 @@ class CineTemplate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceRange:
+    """Between which numbers healthy people lie, in the unit of the field."""
+
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryRow:
+    """One number of the summary."""
+
+    field_id: str
+    label: str
+    ranges: Mapping[str, ReferenceRange]
+    """Patient's Sex ("F", "M") -> range; none where no range is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryTexts:
+    """What the summary says."""
+
+    banner: str
+    simulated_banner: str
+    title: str
+    statement: str
+    heart_rate: str
+    """With the placeholder {rate}."""
+    interval_title: str
+    """With the placeholder {coverage}, in percent."""
+    range_title: str
+    """With the placeholder {sex}."""
+    unknown_sex_title: str
+    female: str
+    male: str
+    below: str
+    above: str
+    screening_title: str
+    end_diastole: str
+    end_systole: str
+    """With the placeholder {milliseconds}."""
+    further: str
+    """With the placeholder {count}."""
+    findings: str
+    """With the placeholder {messages}."""
+    range_statement: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryTemplate:
+    """summary.toml."""
+
+    series_description: str
+    series_number: int
+    pdf_series_number: int
+    instance_number: int
+    document_title: str
+    derivation: str
+    text: SummaryTexts
+    rows: tuple[SummaryRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EquipmentTemplate:
     """equipment.toml."""
 
@@ -116,6 +178,7 @@ class Templates:
     probability: Code
     report: ReportTemplate
     cine: CineTemplate
+    summary: SummaryTemplate
     equipment: EquipmentTemplate
 
     def concept(self, field_id: str) -> ConceptCode:
@@ -151,6 +214,7 @@ def load_templates(folder: Traversable | None = None) -> Templates:
     concepts = _read(folder, "concepts.toml", problems)
     report = _read(folder, "report.toml", problems)
     cine = _read(folder, "cine.toml", problems)
+    summary = _read(folder, "summary.toml", problems)
     equipment = _read(folder, "equipment.toml", problems)
     coded, groups = _concepts(concepts)
     probability = concepts.table("probability").code("code")
@@ -162,6 +226,7 @@ def load_templates(folder: Traversable | None = None) -> Templates:
         probability=probability,
         report=_report(report),
         cine=_cine(cine),
+        summary=_summary(summary, coded),
         equipment=_equipment(equipment),
     )
     if HEART_RATE not in coded:
@@ -220,6 +285,21 @@ class _Table:
             self.note(key, "must be a whole number above 0")
             return 1
         return value
+
+    def range(self, key: str) -> ReferenceRange | None:
+        """None where there is no such key."""
+        value = self.content.get(key)
+        if value is None:
+            return None
+        if not (
+            isinstance(value, list)
+            and len(value) == 2
+            and all(type(bound) in (int, float) for bound in value)
+            and value[0] < value[1]
+        ):
+            self.note(key, "must be two numbers, the lower one first")
+            return None
+        return ReferenceRange(lower=value[0], upper=value[1])
 
     def code(self, key: str) -> Code:
         return self.coded(key, self.content.get(key))
@@ -339,6 +419,45 @@ def _cine(table: _Table) -> CineTemplate:
         simulated_banner=table.text("simulated_banner", LONG_STRING),
         minimum_columns=table.number("minimum_columns"),
         derivation=table.text("derivation", SHORT_TEXT, "view"),
+    )
+
+
+_SUMMARY_PLACEHOLDERS = {
+    "heart_rate": "rate",
+    "interval_title": "coverage",
+    "range_title": "sex",
+    "end_systole": "milliseconds",
+    "further": "count",
+    "findings": "messages",
+}
+
+
+def _summary(table: _Table, coded: Mapping[str, ConceptCode]) -> SummaryTemplate:
+    texts = {
+        field.name: table.text(field.name, SHORT_TEXT, _SUMMARY_PLACEHOLDERS.get(field.name))
+        for field in fields(SummaryTexts)
+    }
+    return SummaryTemplate(
+        series_description=table.text("series_description", LONG_STRING),
+        series_number=table.number("series_number"),
+        pdf_series_number=table.number("pdf_series_number"),
+        instance_number=table.number("instance_number"),
+        document_title=table.text("document_title", SHORT_TEXT),
+        derivation=table.text("derivation", SHORT_TEXT),
+        text=SummaryTexts(**texts),
+        rows=tuple(_summary_row(row, coded) for row in table.tables("row")),
+    )
+
+
+def _summary_row(row: _Table, coded: Mapping[str, ConceptCode]) -> SummaryRow:
+    field_id = row.text("field", LONG_STRING)
+    if field_id and field_id not in coded:
+        row.note("field", "must be a field of concepts.toml")
+    ranges = {"F": row.range("female"), "M": row.range("male")}
+    return SummaryRow(
+        field_id=field_id,
+        label=row.text("label", LONG_STRING),
+        ranges={sex: found for sex, found in ranges.items() if found is not None},
     )
 
 

@@ -12,16 +12,25 @@ class ResultKind(Enum):
 
     CINE = "cine"
     """Multi-frame secondary capture."""
+    SUMMARY = "summary"
+    """One page of numbers and pictures as secondary capture."""
+    PDF = "pdf"
+    """The same page as a document."""
     REPORT = "report"
     """Structured report, with numbers or with the reason why there are none."""
     ORU = "oru"
     """HL7 v2 ORU^R01."""
 
 
+USUAL_RESULTS = frozenset(ResultKind) - {ResultKind.PDF}
+"""What goes to a destination where no rule says otherwise."""
+
+
 class DestinationKind(Enum):
     """The protocol a destination speaks."""
 
     DICOM = "dicom"
+    DICOMWEB = "dicomweb"
     HL7 = "hl7"
 
 
@@ -70,32 +79,63 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 class DeliveryState(Enum):
     """How far one result is on its way to one destination."""
 
+    WAITING = "waiting"
+    """Owed, but not before another destination has committed itself to what it refers to."""
     PENDING = "pending"
     """Owed; tried when due."""
     DELIVERED = "delivered"
-    """The destination acknowledged it."""
+    """The destination acknowledged it, and no more is asked of it."""
+    STORED = "stored"
+    """The destination acknowledged it and owes its commitment."""
+    COMMITTED = "committed"
+    """The destination has taken the responsibility for keeping it."""
     REFUSED = "refused"
     """The destination said never; waits for a person."""
     EXHAUSTED = "exhausted"
-    """Tried for longer than the destination's limit; waits for a person."""
+    """Tried, or its commitment asked for, up to the destination's limit; waits for a person."""
     CANCELLED = "cancelled"
     """A person stopped it."""
 
 
+ARRIVED = frozenset({DeliveryState.DELIVERED, DeliveryState.COMMITTED})
+"""Nothing is owed any more, because the destination has it."""
+
 DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
+    DeliveryState.WAITING: frozenset(
+        {DeliveryState.WAITING, DeliveryState.PENDING, DeliveryState.CANCELLED}
+    ),
     DeliveryState.PENDING: frozenset(
         {
             DeliveryState.PENDING,
             DeliveryState.DELIVERED,
+            DeliveryState.STORED,
+            DeliveryState.REFUSED,
+            DeliveryState.EXHAUSTED,
+            DeliveryState.CANCELLED,
+        }
+    ),
+    DeliveryState.STORED: frozenset(
+        {
+            DeliveryState.STORED,
+            DeliveryState.COMMITTED,
+            DeliveryState.PENDING,  # the commitment failed, or a person asks for it again
             DeliveryState.REFUSED,
             DeliveryState.EXHAUSTED,
             DeliveryState.CANCELLED,
         }
     ),
     DeliveryState.REFUSED: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
-    DeliveryState.EXHAUSTED: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
+    DeliveryState.EXHAUSTED: frozenset(
+        {
+            DeliveryState.PENDING,
+            DeliveryState.CANCELLED,
+            DeliveryState.COMMITTED,  # the report came late
+            DeliveryState.EXHAUSTED,
+        }
+    ),
     DeliveryState.CANCELLED: frozenset({DeliveryState.PENDING}),
     DeliveryState.DELIVERED: frozenset(),
+    DeliveryState.COMMITTED: frozenset(),
 }
 
 

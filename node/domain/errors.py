@@ -6,6 +6,7 @@
     │   ├── UnsupportedInstance                sound, but not a thing this node reads
     │   ├── ConflictingInstance                same SOP Instance UID, other content
     │   ├── MalformedMessage                   an HL7 message that cannot be read
+    │   ├── UnknownTransaction                 a commitment report nobody here asked for
     │   └── UnusableData                       a recording, table, split or checkpoint for research
     ├── ConfigurationError         permanent   the administrator has to change a setting
     ├── BundleError                permanent   a model bundle that must not be served
@@ -72,6 +73,10 @@ class MalformedMessage(InputError):
     code = "malformed-message"
 
 
+class UnknownTransaction(InputError):
+    code = "unknown-transaction"
+
+
 class UnusableData(InputError):
     code = "unusable-data"
 
@@ -128,6 +133,11 @@ class Unanswered(DeliveryError):
 class TemporarilyRefused(DeliveryError):
     code = "temporarily-refused"
     kind = Kind.TRANSIENT
+
+    def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
+        """retry_after_s: how long the peer wishes not to be asked again."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Refused(DeliveryError):

@@ -60,6 +60,12 @@ class Cine:
             raise ValueError("frames must be (n_frames, rows, columns) uint8")
         self.frames.setflags(write=False)
 
+    @property
+    def end_systole(self) -> int:
+        """The frame that differs most from end-diastole, by its pixels."""
+        distances = np.abs(self.frames.astype(np.int16) - self.frames[0]).mean(axis=(1, 2))
+        return int(distances.argmax())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelIdentity:

@@ -39,6 +39,10 @@ REACH_MM: Final = 50.0
 WIDTH_MM: Final = LEFT_MM + SHOWN_S * SPEED_MM_S + RIGHT_MM
 HEIGHT_MM: Final = TOP_MM + 4 * ROW_MM + BOTTOM_MM
 
+STRIP_LINE: Final = 0.7
+"""Share of the height of a rhythm strip that lies above 0 mV."""
+STRIP_TRACE_MM: Final = 0.4
+
 PAPER: Final = (255, 251, 250)
 FINE_GRID: Final = (250, 226, 224)
 BOLD_GRID: Final = (240, 183, 180)
@@ -75,6 +79,46 @@ def draw_ecg(record: ECGRecord, *, title: str = "", footer: str = "") -> bytes:
     dots_per_inch = PIXELS_PER_MM * 25.4
     sheet.save(encoded, "PNG", dpi=(dots_per_inch, dots_per_inch), compress_level=COMPRESSION)
     return encoded.getvalue()
+
+
+def draw_rhythm_strip(record: ECGRecord, *, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(rows, columns, 3) uint8: the first 10 s of the rhythm lead as wide as fits, on its paper.
+
+    size: (columns, rows) pixels. The gain is halved, and said so, where the trace would not fit.
+    Without the rhythm lead, the first that is there.
+    """
+    columns, rows = size
+    per_mm = columns / (SHOWN_S * SPEED_MM_S)
+    lead = RHYTHM_LEAD if RHYTHM_LEAD in record.leads else record.leads[0]
+    samples = record.lead(lead)[: round(SHOWN_S * record.sampling_frequency_hz)]
+    if not np.isnan(samples).all():
+        samples = samples - np.nanmedian(samples)
+    heights_mm = samples * np.float32(GAIN_MM_MV)
+    heights_mm = np.where(np.abs(heights_mm) <= REACH_MM, heights_mm, np.float32(np.nan))
+    line = rows * STRIP_LINE
+    room_mm = min(line, (rows - line) * STRIP_LINE / (1 - STRIP_LINE)) / per_mm
+    gain = 1.0 if np.nanmax(heights_mm, initial=0.0) <= room_mm else 0.5
+    strip = Image.new("RGB", size, PAPER)
+    pen = ImageDraw.Draw(strip)
+    for step in range(0, int(columns / per_mm) + 1, 5):
+        x = round(step * per_mm)
+        pen.line((x, 0, x, rows), BOLD_GRID)
+    for step in range(-int(line / per_mm / 5), int((rows - line) / per_mm / 5) + 1):
+        y = round(line + step * 5 * per_mm)
+        pen.line((0, y, columns, y), BOLD_GRID)
+    ink = Image.new("L", (columns * OVERSAMPLING, rows * OVERSAMPLING))
+    tracer = ImageDraw.Draw(ink)
+    seconds = np.arange(len(samples)) / record.sampling_frequency_hz
+    for points in _strokes(seconds, heights_mm):
+        x_all = points[:, 0] * SPEED_MM_S * per_mm * OVERSAMPLING
+        y_all = (line - points[:, 1] * gain * per_mm) * OVERSAMPLING
+        corners = list(zip(x_all.tolist(), y_all.tolist(), strict=True))
+        tracer.line(corners, OPAQUE, round(STRIP_TRACE_MM * per_mm * OVERSAMPLING), "curve")
+    strip.paste(INK, mask=ink.reduce(OVERSAMPLING))
+    font = ImageFont.load_default(round(4 * per_mm))
+    scale = f"{SPEED_MM_S:g} mm/s   {GAIN_MM_MV * gain:g} mm/mV"
+    pen.text((2 * per_mm, per_mm), f"{lead.value}   {scale}", INK, font, anchor="lt")
+    return np.asarray(strip)
 
 
 def _pixels(millimetres: float) -> int:
@@ -149,11 +193,11 @@ def _segment(
 
 
 def _strokes(
-    seconds: NDArray[np.float64], millivolts: NDArray[np.float32]
+    seconds: NDArray[np.float64], heights: NDArray[np.float32]
 ) -> list[NDArray[np.float64]]:
-    """(n, 2) seconds and millivolts of every stretch without a gap, two samples or more."""
-    points = np.column_stack((seconds, millivolts.astype(np.float64)))
-    present = ~np.isnan(millivolts)
+    """(n, 2) seconds and heights of every stretch without a gap, two samples or more."""
+    points = np.column_stack((seconds, heights.astype(np.float64)))
+    present = ~np.isnan(heights)
     edges = np.flatnonzero(np.diff(present, prepend=False, append=False))
     return [
         points[first:last]

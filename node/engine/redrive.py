@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dbos import WorkflowStatus
 
-from node.engine.unit_of_work import EngineUnitOfWork, delivery_workflow_id, job_workflow_id
+from node.engine.unit_of_work import (
+    EngineUnitOfWork,
+    commitment_workflow_id,
+    delivery_workflow_id,
+    job_workflow_id,
+)
 from node.workflow.ports import Clock
 
 _LIVE = ["PENDING", "ENQUEUED", "DELAYED"]
 
 
 def redrive(work: EngineUnitOfWork, clock: Clock) -> int:
-    """Enqueue every owed job and delivery without a live workflow; how many there were."""
+    """Enqueue each owed job, delivery and commitment without a live workflow; how many."""
     with work.begin() as transaction:
         jobs = {job_workflow_id(job.job_id, job.run): job for job in transaction.jobs.waiting()}
         deliveries = {
@@ -19,6 +24,12 @@ def redrive(work: EngineUnitOfWork, clock: Clock) -> int:
                 delivery.delivery_id, transaction.outbox.run_of(delivery.delivery_id)
             ): delivery
             for delivery in transaction.outbox.pending()
+        }
+        commitments = {
+            commitment_workflow_id(
+                commitment.commitment_id, transaction.commitments.run_of(commitment.commitment_id)
+            ): commitment
+            for commitment in transaction.commitments.open()
         }
     # Rows first, workflows second: what was committed between the two has both.
     live = _live_workflow_ids(work)
@@ -39,6 +50,15 @@ def redrive(work: EngineUnitOfWork, clock: Clock) -> int:
                     kind=owed.destination_kind,
                 )
                 again += 1
+        for asked in (commitment for name, commitment in commitments.items() if name not in live):
+            due_in_s = (asked.due_at - clock()).total_seconds() if asked.due_at else 0.0
+            transaction.enqueue_commitment(
+                asked.commitment_id,
+                run=transaction.commitments.next_run(asked.commitment_id),
+                destination=asked.destination,
+                delay_s=max(0.0, due_in_s),
+            )
+            again += 1
     return again
 
 

@@ -17,6 +17,8 @@ from node.engine.redrive import redrive
 from node.engine.retention import remove_finished
 from node.engine.unit_of_work import (
     APPLICATION_VERSION,
+    COMMIT_QUEUE,
+    COMMIT_WORKFLOW,
     DELIVER_WORKFLOW,
     DELIVERY_QUEUES,
     PROCESS_QUEUE,
@@ -27,16 +29,21 @@ from node.engine.unit_of_work import (
 )
 from node.store.database import Database
 from node.store.spool import Spool
-from node.workflow.deliver import Postman, RetryPolicy
+from node.workflow.commit import Committing
+from node.workflow.deliver import Postman
 from node.workflow.ports import Clock, Level, Telemetry
 from node.workflow.process import Processing
+from node.workflow.retry import RetryPolicy
 
 POLL_S = 0.2
 """0.2 s of polling costs 4–7 % of a core idle and bounds the latency of each queue; measured."""
 DICOM_DELIVERIES_AT_ONCE = 4
-"""Per destination: instances need no order among themselves, so associations run side by side."""
+"""Per destination: instances need no order among themselves, so associations (and requests of
+DICOMweb) run side by side."""
 HL7_DELIVERIES_AT_ONCE = 1
 """Per destination: one message in flight keeps their order."""
+COMMITMENTS_AT_ONCE = 2
+"""Per destination: associations that ask for commitment. A report that is awaited holds none."""
 TIDY_EVERY_S = 3600.0
 
 _STORAGE_RETRY = RetryPolicy(initial_s=1.0, maximum_s=60.0)
@@ -51,6 +58,7 @@ class Runner:
     spool: Spool
     processing: Processing
     postman: Postman
+    committing: Committing
     telemetry: Telemetry
     clock: Clock
     executor_id: str
@@ -72,18 +80,22 @@ class Runner:
         }
         DBOS(config=config)
         self._register()
-        DBOS.listen_queues([PROCESS_QUEUE, *DELIVERY_QUEUES.values()])
+        DBOS.listen_queues([PROCESS_QUEUE, *DELIVERY_QUEUES.values(), COMMIT_QUEUE])
         DBOS.launch()
         DBOS.register_queue(
             PROCESS_QUEUE, worker_concurrency=self.processing_at_once, polling_interval_sec=POLL_S
         )
         for kind, limit in (
             (DestinationKind.DICOM, DICOM_DELIVERIES_AT_ONCE),
+            (DestinationKind.DICOMWEB, DICOM_DELIVERIES_AT_ONCE),
             (DestinationKind.HL7, HL7_DELIVERIES_AT_ONCE),
         ):
             DBOS.register_queue(
                 DELIVERY_QUEUES[kind], partition_concurrency=limit, polling_interval_sec=POLL_S
             )
+        DBOS.register_queue(
+            COMMIT_QUEUE, partition_concurrency=COMMITMENTS_AT_ONCE, polling_interval_sec=POLL_S
+        )
         self._redrive()
         threading.Thread(target=self._tidy_hourly, name="tidy", daemon=True).start()
 
@@ -104,6 +116,10 @@ class Runner:
         def attempt_step(delivery_id: int) -> float | None:
             return self._attempt(delivery_id)
 
+        @DBOS.step(name="commit")
+        def commit_step(commitment_id: int) -> float | None:
+            return self._commit(commitment_id)
+
         @DBOS.workflow(name=PROCESS_WORKFLOW)
         def process_job(job_id: int) -> None:
             tries = 0
@@ -114,6 +130,11 @@ class Runner:
         @DBOS.workflow(name=DELIVER_WORKFLOW)
         def deliver(delivery_id: int) -> None:
             while (wait_s := attempt_step(delivery_id)) is not None:
+                DBOS.recv(WAKE_TOPIC, timeout_seconds=wait_s)
+
+        @DBOS.workflow(name=COMMIT_WORKFLOW)
+        def commit(commitment_id: int) -> None:
+            while (wait_s := commit_step(commitment_id)) is not None:
                 DBOS.recv(WAKE_TOPIC, timeout_seconds=wait_s)
 
     def _process(self, job_id: int) -> bool:
@@ -164,7 +185,27 @@ class Runner:
             self.postman.park(delivery_id, "internal", _FAULT)
             return None
 
+    def _commit(self, commitment_id: int) -> float | None:
+        """Seconds until the request for commitment is to be made again, None when it need not."""
+        try:
+            return self.committing.attempt(commitment_id)
+        except CardioNodeError as error:
+            self.telemetry.event(
+                "commitment put off",
+                level=Level.WARNING,
+                error_code=error.code,
+                reason=error.message,
+            )
+            return _STORAGE_RETRY.maximum_s
+        except Exception as error:
+            self.telemetry.event(
+                "commitment ended by a fault of the node", level=Level.ERROR, error=error
+            )
+            self.committing.park(commitment_id, "internal", _FAULT)
+            return None
+
     def _redrive(self) -> None:
+        self.committing.recheck()
         again = redrive(self.work, self.clock)
         if again:
             self.telemetry.event("orphaned work taken up", level=Level.WARNING, count=again)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 
 from node.domain.delivery import DestinationKind
+from node.store.commitments import Commitments
 from node.store.database import Database
 from node.store.group_commit import GroupCommit
 from node.store.messages import Messages
@@ -20,9 +21,15 @@ APPLICATION_VERSION = "flow-1"
 """Pinned: DBOS would take another version's queued work for foreign and leave it lying."""
 
 PROCESS_QUEUE = "process"
-DELIVERY_QUEUES = {DestinationKind.DICOM: "deliver-dicom", DestinationKind.HL7: "deliver-hl7"}
+DELIVERY_QUEUES = {
+    DestinationKind.DICOM: "deliver-dicom",
+    DestinationKind.DICOMWEB: "deliver-dicomweb",
+    DestinationKind.HL7: "deliver-hl7",
+}
+COMMIT_QUEUE = "commit"
 PROCESS_WORKFLOW = "process-job"
 DELIVER_WORKFLOW = "deliver"
+COMMIT_WORKFLOW = "commit"
 WAKE_TOPIC = "wake"
 
 Made = TypeVar("Made")
@@ -39,6 +46,10 @@ def delivery_workflow_id(delivery_id: int, run: int) -> str:
     return f"delivery:{delivery_id}:{run}"
 
 
+def commitment_workflow_id(commitment_id: int, run: int) -> str:
+    return f"commitment:{commitment_id}:{run}"
+
+
 class EngineTransaction:
     """`ports.Transaction` over one connection."""
 
@@ -47,6 +58,7 @@ class EngineTransaction:
         self._client = client
         self.jobs = Jobs(connection)
         self.outbox = Outbox(connection)
+        self.commitments = Commitments(connection)
         self.messages = Messages(connection)
 
     def enqueue_job(self, job_id: int, *, run: int) -> None:
@@ -76,6 +88,26 @@ class EngineTransaction:
     def wake_delivery(self, delivery_id: int, *, run: int) -> None:
         self._client.send_in_transaction(
             self._connection, delivery_workflow_id(delivery_id, run), 1, WAKE_TOPIC
+        )
+
+    def enqueue_commitment(
+        self, commitment_id: int, *, run: int, destination: str, delay_s: float = 0.0
+    ) -> None:
+        options: EnqueueOptions = {
+            "queue_name": COMMIT_QUEUE,
+            "workflow_name": COMMIT_WORKFLOW,
+            "workflow_id": commitment_workflow_id(commitment_id, run),
+            "app_version": APPLICATION_VERSION,
+            "queue_partition_key": destination,
+            "priority": commitment_id,
+        }
+        if delay_s > 0:
+            options["delay_seconds"] = delay_s
+        self._client.enqueue_in_transaction(self._connection, options, commitment_id)
+
+    def wake_commitment(self, commitment_id: int, *, run: int) -> None:
+        self._client.send_in_transaction(
+            self._connection, commitment_workflow_id(commitment_id, run), 1, WAKE_TOPIC
         )
 
 

@@ -15,7 +15,9 @@ from node.domain.delivery import (
     DestinationKind,
     ResultKind,
 )
-from node.store.tables import attempt, delivery
+from node.store.tables import attempt, commitment_instance, delivery
+
+_UNSETTLED = (DeliveryState.PENDING, DeliveryState.STORED)
 
 
 class Outbox:
@@ -35,8 +37,10 @@ class Outbox:
         destination_kind: DestinationKind,
         content_digest: str,
         at: datetime,
+        waits: bool = False,
     ) -> int:
-        """A new pending delivery; its id."""
+        """A new delivery, pending or, if it `waits`, waiting; its id."""
+        state = DeliveryState.WAITING if waits else DeliveryState.PENDING
         added = self._connection.execute(
             delivery.insert()
             .values(
@@ -47,9 +51,9 @@ class Outbox:
                 destination=destination,
                 destination_kind=destination_kind.value,
                 content_digest=content_digest,
-                state=DeliveryState.PENDING.value,
+                state=state.value,
                 owed_since=at,
-                due_at=at,
+                due_at=None if waits else at,
             )
             .returning(delivery.c.delivery_id)
         )
@@ -73,6 +77,20 @@ class Outbox:
         for row in self._connection.execute(query.order_by(delivery.c.delivery_id)):
             found[row.job_id].append(_read(row))
         return found
+
+    def of_commitment(self, commitment_id: int) -> list[Delivery]:
+        """What a request for commitment is for."""
+        asked = sa.select(commitment_instance.c.delivery_id).where(
+            commitment_instance.c.commitment_id == commitment_id
+        )
+        query = delivery.select().where(delivery.c.delivery_id.in_(asked))
+        rows = self._connection.execute(query.order_by(delivery.c.delivery_id))
+        return [_read(row) for row in rows]
+
+    def jobs_with_waiting(self) -> list[int]:
+        """Jobs of which a delivery waits for another destination's commitment."""
+        query = sa.select(delivery.c.job_id).where(delivery.c.state == DeliveryState.WAITING.value)
+        return list(self._connection.scalars(query.distinct().order_by(delivery.c.job_id)))
 
     def pending(self) -> list[Delivery]:
         """Every delivery still owed, oldest first."""
@@ -107,11 +125,71 @@ class Outbox:
                 state=outcome.state.value,
                 attempts=delivery.c.attempts + 1,
                 due_at=outcome.due_at,
-                settled_at=None if outcome.state is DeliveryState.PENDING else at,
+                settled_at=None if outcome.state in _UNSETTLED else at,
                 error_code=outcome.error_code,
                 error_message=outcome.error_message,
             )
         )
+        self._note_attempt(delivery_id, outcome, started_at=started_at, at=at)
+        return changed.rowcount == 1
+
+    def settle_commitment(
+        self, delivery_id: int, outcome: DeliveryOutcome, *, started_at: datetime, at: datetime
+    ) -> bool:
+        """Write what a request for its commitment came to; False when its state forbids that.
+
+        PENDING has it sent again, in a new run.
+        """
+        again = outcome.state is DeliveryState.PENDING
+        allowed = {DeliveryState.STORED.value, DeliveryState.EXHAUSTED.value}
+        changed = self._connection.execute(
+            delivery.update()
+            .where(
+                delivery.c.delivery_id == delivery_id,
+                delivery.c.state.in_(allowed.intersection(_states_before(outcome.state))),
+            )
+            .values(
+                state=outcome.state.value,
+                run=delivery.c.run + int(again),
+                due_at=at if again else None,
+                settled_at=None if outcome.state in _UNSETTLED else at,
+                error_code=outcome.error_code,
+                error_message=outcome.error_message,
+            )
+        )
+        if changed.rowcount:
+            self._note_attempt(delivery_id, outcome, started_at=started_at, at=at)
+        return changed.rowcount == 1
+
+    def release(self, delivery_id: int, *, at: datetime) -> int:
+        """Owe a waiting delivery from now on; the number of its run."""
+        self._change_waiting(
+            delivery_id,
+            state=DeliveryState.PENDING.value,
+            owed_since=at,
+            due_at=at,
+            error_code=None,
+            error_message=None,
+        )
+        return self.run_of(delivery_id)
+
+    def explain(self, delivery_id: int, code: str | None, message: str | None) -> None:
+        """Write why a waiting delivery has to wait for a person; None: it has not."""
+        self._change_waiting(delivery_id, error_code=code, error_message=message)
+
+    def _change_waiting(self, delivery_id: int, **values: object) -> None:
+        self._connection.execute(
+            delivery.update()
+            .where(
+                delivery.c.delivery_id == delivery_id,
+                delivery.c.state == DeliveryState.WAITING.value,
+            )
+            .values(**values)
+        )
+
+    def _note_attempt(
+        self, delivery_id: int, outcome: DeliveryOutcome, *, started_at: datetime, at: datetime
+    ) -> None:
         self._connection.execute(
             attempt.insert().values(
                 delivery_id=delivery_id,
@@ -122,7 +200,6 @@ class Outbox:
                 error_message=outcome.error_message,
             )
         )
-        return changed.rowcount == 1
 
     def attempts_of(self, delivery_id: int) -> list[dict[str, object]]:
         """Every attempt, oldest first: started_at, duration_ms, state, error_code and _message."""
@@ -148,7 +225,7 @@ class Outbox:
     def start_again(self, delivery_id: int, *, at: datetime) -> int | None:
         """Owe a stopped or orphaned delivery again, due now; the number of its new run.
 
-        None when its state does not allow it (delivered).
+        None when its state does not allow it (it has arrived).
         """
         changed = self._connection.execute(
             delivery.update()

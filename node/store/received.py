@@ -7,10 +7,17 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from node.domain.delivery import JOB_TRANSITIONS, DeliveryState, JobState
+from node.domain.delivery import ARRIVED, JOB_TRANSITIONS, DeliveryState, JobState
 from node.domain.errors import ConflictingInstance
 from node.domain.instance import Origin, ReceivedInstance
-from node.store.tables import attempt, delivery, hl7_message, job
+from node.store.tables import (
+    attempt,
+    commitment,
+    commitment_instance,
+    delivery,
+    hl7_message,
+    job,
+)
 
 # Built once: building them costs more than they do, and each C-STORE waits for both.
 _ADD = job.insert().returning(job.c.job_id)
@@ -18,6 +25,7 @@ _OF_INSTANCE = (
     job.select().where(job.c.sop_instance_uid == sa.bindparam("uid")).order_by(job.c.job_id)
 )
 _FINISHED = (JobState.COMPLETED, JobState.NO_RESULT, JobState.CANCELLED)
+_SETTLED_DELIVERIES = [state.value for state in (*ARRIVED, DeliveryState.CANCELLED)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +88,12 @@ class Jobs:
         row = self._connection.execute(job.select().where(job.c.job_id == job_id)).one_or_none()
         return None if row is None else _read(row)
 
+    def lock(self, job_id: int) -> None:
+        """Have others who ask for this wait until the transaction ends (on SQLite they do)."""
+        self._connection.execute(
+            sa.select(job.c.job_id).where(job.c.job_id == job_id).with_for_update()
+        )
+
     def latest(self, *, limit: int, state: JobState | None = None) -> list[Job]:
         """The last received first."""
         query = job.select().order_by(job.c.job_id.desc()).limit(limit)
@@ -100,10 +114,10 @@ class Jobs:
         return {state: counts.get(state, 0) for state in JobState}
 
     def finished_before(self, at: datetime, *, limit: int) -> list[Job]:
-        """Jobs that ended before, all of whose results are delivered or cancelled."""
+        """Jobs that ended before, all of whose results have arrived or are cancelled."""
         open_deliveries = sa.select(delivery.c.delivery_id).where(
             delivery.c.job_id == job.c.job_id,
-            delivery.c.state.not_in([DeliveryState.DELIVERED.value, DeliveryState.CANCELLED.value]),
+            delivery.c.state.not_in(_SETTLED_DELIVERIES),
         )
         query = (
             job.select()
@@ -118,7 +132,12 @@ class Jobs:
         return [_read(row) for row in self._connection.execute(query)]
 
     def remove(self, job_id: int) -> None:
-        """Forget a job with its deliveries and attempts."""
+        """Forget a job with its deliveries, their attempts and commitments."""
+        asked = sa.select(commitment.c.commitment_id).where(commitment.c.job_id == job_id)
+        self._connection.execute(
+            commitment_instance.delete().where(commitment_instance.c.commitment_id.in_(asked))
+        )
+        self._connection.execute(commitment.delete().where(commitment.c.job_id == job_id))
         own = sa.select(delivery.c.delivery_id).where(delivery.c.job_id == job_id)
         self._connection.execute(attempt.delete().where(attempt.c.delivery_id.in_(own)))
         self._connection.execute(delivery.delete().where(delivery.c.job_id == job_id))

@@ -1,4 +1,4 @@
-"""The node's own tables: jobs, deliveries, attempts, HL7 messages received.
+"""The node's own tables: jobs, deliveries, attempts, commitments, HL7 messages received.
 
 Nothing here names a patient: identity stays in the spooled objects.
 """
@@ -104,6 +104,40 @@ attempt = sa.Table(
     sa.Column("error_code", sa.String(64)),
     sa.Column("error_message", sa.String(1024)),
     sa.Index("node_attempt_by_delivery", "delivery_id"),
+)
+
+commitment = sa.Table(
+    "node_commitment",
+    metadata,
+    sa.Column("commitment_id", sa.Integer, primary_key=True),
+    sa.Column("transaction_uid", sa.String(64), nullable=False, unique=True),
+    sa.Column("job_id", sa.Integer, sa.ForeignKey("node_job.job_id"), nullable=False, index=True),
+    sa.Column("destination", sa.String(64), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("run", sa.Integer, nullable=False, default=1),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("requested_at", UtcDateTime, nullable=False),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("settled_at", UtcDateTime),
+    sa.Column("error_code", sa.String(64)),
+    sa.Column("error_message", sa.String(1024)),
+    sqlite_autoincrement=True,
+)
+
+commitment_instance = sa.Table(
+    "node_commitment_instance",
+    metadata,
+    sa.Column(
+        "commitment_id",
+        sa.Integer,
+        sa.ForeignKey("node_commitment.commitment_id"),
+        primary_key=True,
+    ),
+    sa.Column(
+        "delivery_id", sa.Integer, sa.ForeignKey("node_delivery.delivery_id"), primary_key=True
+    ),
+    sa.Index("node_commitment_instance_by_delivery", "delivery_id"),
 )
 
 hl7_message = sa.Table(

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
+from node.dicom import dimse
 from node.dicom.cine import build_cine, build_frames
 from node.dicom.structured_report import REPORT_CLASSES, build_no_result_report, build_report
+from node.dicom.summary import PDF_STRIP_SIZE, build_pdf, build_summary
+from node.dicom.summary_page import STRIP_SIZE
 from node.dicom.template import Templates
 from node.dicom.validation import check_results
 from node.domain.delivery import ResultKind, ResultObject
-from node.domain.ecg import Finding
+from node.domain.ecg import ECGRecord, Finding
 from node.domain.form import CineForm, ReportForm, ResultForm
 from node.domain.identifiers import derived_control_id
 from node.domain.prediction import ModelIdentity, Prediction
+from node.ecg.drawing import draw_rhythm_strip
 from node.hl7.oru import StudyReferences, build_oru
 from node.hl7.profile import Profile
 from node.workflow.naming import FIRST_REVISION, Naming, Source
 
 
 def compose_objects(
-    prediction: Prediction, source: Source, templates: Templates, form: ResultForm
+    prediction: Prediction,
+    record: ECGRecord,
+    source: Source,
+    templates: Templates,
+    form: ResultForm,
+    kinds: Collection[ResultKind],
 ) -> tuple[ResultObject, ...]:
-    """The DICOM results of a prediction: the cine where the bundle offers one, and the report.
+    """The DICOM results of a prediction that are wanted; a cine where the bundle offers one.
 
+    The report refers to the cine, which is made and judged with it.
     Raises InvalidResult: nothing that breaks the standard leaves.
     """
     naming = Naming(source, prediction.model, templates, form)
-    objects = (
-        *_cine(prediction, source, templates, form, naming),
-        *_report(prediction, source, templates, form, naming),
-    )
-    check_results(objects, source.dataset, source.study, naming.filing)
-    return objects
+    made: list[ResultObject] = []
+    if ResultKind.CINE in kinds or ResultKind.REPORT in kinds:
+        made += _cine(prediction, source, templates, form, naming)
+    made += _pages(prediction, record, source, templates, naming, kinds)
+    if ResultKind.REPORT in kinds:
+        made += _report(prediction, source, templates, form, naming)
+    check_results(made, source.dataset, source.study, naming.filing)
+    return tuple(made)
 
 
 def compose_no_result(
@@ -135,6 +147,34 @@ def _cine(
         _object(ResultKind.CINE, named.sop_class_uid, uid, file)
         for uid, file in zip(named.sop_instance_uids, files, strict=True)
     )
+
+
+def _pages(
+    prediction: Prediction,
+    record: ECGRecord,
+    source: Source,
+    templates: Templates,
+    naming: Naming,
+    kinds: Collection[ResultKind],
+) -> Iterator[ResultObject]:
+    """The summary as picture and as document."""
+    for kind, build, size, sop_class_uid in (
+        (ResultKind.SUMMARY, build_summary, STRIP_SIZE, dimse.SECONDARY_CAPTURE),
+        (ResultKind.PDF, build_pdf, PDF_STRIP_SIZE, dimse.ENCAPSULATED_PDF),
+    ):
+        if kind not in kinds:
+            continue
+        uid, series_uid = naming.uids(kind.value)
+        content = build(
+            prediction,
+            source.dataset,
+            draw_rhythm_strip(record, size=size),
+            sop_instance_uid=uid,
+            series_instance_uid=series_uid,
+            templates=templates,
+            filing=naming.filing,
+        )
+        yield _object(kind, sop_class_uid, uid, content)
 
 
 def _report(

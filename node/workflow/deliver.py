@@ -8,25 +8,10 @@ from datetime import datetime, timedelta
 from random import Random
 
 from node.domain.delivery import Delivery, DeliveryOutcome, DeliveryState
-from node.domain.errors import CardioNodeError, Kind, StorageError
+from node.domain.errors import CardioNodeError, Kind, StorageError, TemporarilyRefused
+from node.workflow.commit import Committing
 from node.workflow.ports import Clock, Level, ObjectStore, Sender, Telemetry, UnitOfWork
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """How patient a destination is served."""
-
-    initial_s: float = 5.0
-    maximum_s: float = 900.0
-    give_up_after_s: float = 7 * 24 * 3600.0
-
-    def wait_s(self, attempts: int, jitter: float) -> float:
-        """Seconds until the next try after so many: doubled each time, less up to a quarter.
-
-        jitter: 0 to 1, so that many deliveries do not come back at one moment.
-        """
-        doubled = self.initial_s * 2.0 ** min(attempts - 1, 30)
-        return min(self.maximum_s, doubled) * (1.0 - 0.25 * jitter)
+from node.workflow.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +22,8 @@ class Postman:
     work: UnitOfWork
     senders: Mapping[str, Sender]
     policies: Mapping[str, RetryPolicy]
+    committing: Committing
+    """What is stored where commitment is wanted is handed on to it."""
     telemetry: Telemetry
     clock: Clock
     jitter: Callable[[], float] = Random().random
@@ -81,7 +68,10 @@ class Postman:
             if error.kind is Kind.PERMANENT:
                 return _stop(DeliveryState.REFUSED, error)
             return self._later(delivery, error)
-        return DeliveryOutcome(state=DeliveryState.DELIVERED)
+        owes_commitment = delivery.destination in self.committing.requesters
+        return DeliveryOutcome(
+            state=DeliveryState.STORED if owes_commitment else DeliveryState.DELIVERED
+        )
 
     def _later(self, delivery: Delivery, error: CardioNodeError) -> DeliveryOutcome:
         policy = self.policies[delivery.destination]
@@ -89,6 +79,8 @@ class Postman:
         if now - delivery.owed_since > timedelta(seconds=policy.give_up_after_s):
             return _stop(DeliveryState.EXHAUSTED, error)
         wait_s = policy.wait_s(delivery.attempts + 1, self.jitter())
+        if isinstance(error, TemporarilyRefused):
+            wait_s = max(wait_s, min(error.retry_after_s, policy.maximum_s))
         return DeliveryOutcome(
             state=DeliveryState.PENDING,
             due_at=now + timedelta(seconds=wait_s),
@@ -99,7 +91,10 @@ class Postman:
     def _settle(self, delivery: Delivery, outcome: DeliveryOutcome, started_at: datetime) -> None:
         at = self.clock()
         with self.work.begin() as transaction:
+            transaction.jobs.lock(delivery.job_id)
             transaction.outbox.settle(delivery.delivery_id, outcome, started_at=started_at, at=at)
+            if outcome.state is not DeliveryState.PENDING:
+                self.committing.follow(transaction, delivery.job_id, delivery.destination)
         self.telemetry.event(
             "delivery attempted",
             level=Level.INFO if outcome.error_code is None else Level.WARNING,

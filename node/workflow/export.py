@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pydicom import dcmread
 
-from node.dicom.rendering import animate, contact_sheet
-from node.dicom.summary import report_text
+from node.dicom.rendering import animate, contact_sheet, document, still
+from node.dicom.report_reading import report_text
 from node.dicom.template import Templates
-from node.domain.delivery import ResultKind
+from node.domain.delivery import USUAL_RESULTS, ResultKind
 from node.domain.ecg import ECGRecord
 from node.domain.form import DEFAULT_FORM, ResultForm
 from node.ecg.drawing import draw_ecg
@@ -21,6 +21,8 @@ from node.workflow.process import Answer, compose, describe
 
 _FILES = {
     ResultKind.CINE: "cine.dcm",
+    ResultKind.SUMMARY: "summary.dcm",
+    ResultKind.PDF: "summary-pdf.dcm",
     ResultKind.REPORT: "report.dcm",
     ResultKind.ORU: "result.hl7",
 }
@@ -33,15 +35,16 @@ def export(
     profile: Profile,
     templates: Templates,
     form: ResultForm = DEFAULT_FORM,
+    kinds: Collection[ResultKind] = USUAL_RESULTS,
 ) -> Path:
     """Write everything that one ECG came to; gives the folder made inside `folder`.
 
-    Files: cine.dcm (of single frames cine-01.dcm and so on), cine.gif, cine.png, report.dcm,
-    report.txt, result.hl7, prediction.json, ecg.png; those of a result that was not made are
-    missing. Raises like `compose`.
+    Files: cine.dcm (of single frames cine-01.dcm and so on), cine.gif, cine.png, summary.dcm,
+    summary.png, summary-pdf.dcm, summary.pdf, report.dcm, report.txt, result.hl7, prediction.json,
+    ecg.png; those of a result that was not made are missing. Raises like `compose`.
     """
     made: dict[ResultKind, list[bytes]] = {}
-    for result in compose(found, templates, form):
+    for result in compose(found, templates, form, kinds=kinds):
         made.setdefault(result.kind, []).append(result.content)
     if found.prediction is not None:
         message = compose_message(
@@ -75,6 +78,12 @@ def write_results(
         images = [dcmread(io.BytesIO(content)) for content in results[ResultKind.CINE]]
         (folder / "cine.gif").write_bytes(animate(images))
         (folder / "cine.png").write_bytes(contact_sheet(images))
+    if ResultKind.SUMMARY in results:
+        (content,) = results[ResultKind.SUMMARY]
+        (folder / "summary.png").write_bytes(still(dcmread(io.BytesIO(content))))
+    if ResultKind.PDF in results:
+        (content,) = results[ResultKind.PDF]
+        (folder / "summary.pdf").write_bytes(document(dcmread(io.BytesIO(content))))
     if ResultKind.REPORT in results:
         (content,) = results[ResultKind.REPORT]
         text = report_text(dcmread(io.BytesIO(content)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.domain.delivery import Delivery, DeliveryState, JobState
+from node.domain.commitment import CommitmentState
+from node.domain.delivery import ARRIVED, Delivery, DeliveryState, JobState
 from node.domain.errors import CardioNodeError
 from node.workflow.ports import Clock, Telemetry, Transaction, UnitOfWork
 
@@ -24,8 +25,10 @@ class Intervention:
     clock: Clock
 
     def retry(self, job_id: int) -> str:
-        """Set going again what stopped, now; what was delivered stays delivered.
+        """Set going again what stopped, now; what has arrived stays.
 
+        What is stored and not committed is sent again, and its commitment asked for again. What
+        waits for that goes on waiting.
         Says what it did. Raises NotPossible.
         """
         with self.work.begin() as transaction:
@@ -43,10 +46,11 @@ class Intervention:
                 open_deliveries = [
                     delivery
                     for delivery in transaction.outbox.of_job(job_id)
-                    if delivery.state is not DeliveryState.DELIVERED
+                    if delivery.state not in (*ARRIVED, DeliveryState.WAITING)
                 ]
                 for delivery in open_deliveries:
                     self._deliver_now(transaction, delivery)
+                self._wake_commitments(transaction, job_id)
                 did = f"{len(open_deliveries)} deliveries are tried now"
         self.telemetry.event("job retried by a person", job_id=job_id)
         return did
@@ -62,7 +66,9 @@ class Intervention:
             for delivery in transaction.outbox.of_job(job_id):
                 if transaction.outbox.cancel(delivery.delivery_id, at=at):
                     cancelled += 1
-                    self._wake(transaction, delivery)
+                    if delivery.state is DeliveryState.PENDING:
+                        self._wake(transaction, delivery)
+            self._wake_commitments(transaction, job_id)
             if not stopped and not cancelled:
                 raise NotPossible(f"nothing of job {job_id} is open any more")
         self.telemetry.event("job cancelled by a person", job_id=job_id)
@@ -85,3 +91,12 @@ class Intervention:
         transaction.wake_delivery(
             delivery.delivery_id, run=transaction.outbox.run_of(delivery.delivery_id)
         )
+
+    def _wake_commitments(self, transaction: Transaction, job_id: int) -> None:
+        """Those that back off find that nothing waits for them any more, and make room."""
+        for commitment in transaction.commitments.of_job(job_id):
+            if commitment.state is CommitmentState.OWED:
+                transaction.wake_commitment(
+                    commitment.commitment_id,
+                    run=transaction.commitments.run_of(commitment.commitment_id),
+                )

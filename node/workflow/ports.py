@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import Enum
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from node.domain.delivery import DestinationKind
 
 if TYPE_CHECKING:
+    from node.store.commitments import Commitments
     from node.store.messages import Messages
     from node.store.outbox import Outbox
     from node.store.received import Jobs
@@ -79,6 +80,9 @@ class Transaction(Protocol):
     def outbox(self) -> Outbox: ...
 
     @property
+    def commitments(self) -> Commitments: ...
+
+    @property
     def messages(self) -> Messages: ...
 
     def enqueue_job(self, job_id: int, *, run: int) -> None:
@@ -93,6 +97,16 @@ class Transaction(Protocol):
 
     def wake_delivery(self, delivery_id: int, *, run: int) -> None:
         """Have a delivery that is backing off attempted now."""
+        ...
+
+    def enqueue_commitment(
+        self, commitment_id: int, *, run: int, destination: str, delay_s: float = 0.0
+    ) -> None:
+        """Have the request looked after, so long after this transaction is committed."""
+        ...
+
+    def wake_commitment(self, commitment_id: int, *, run: int) -> None:
+        """Have a request that is backing off made now."""
         ...
 
 
@@ -116,4 +130,18 @@ class Sender(Protocol):
 
     def send(self, content: bytes) -> object:
         """Raises DeliveryError, whose kind says what to do next."""
+        ...
+
+
+class CommitmentRequester(Protocol):
+    """Asks one destination to commit itself to what it stored."""
+
+    def asked(
+        self, transaction_uid: str, instances: Sequence[tuple[str, str]]
+    ) -> AbstractContextManager[None]:
+        """The block runs once the destination has taken the request; its report may come in it.
+
+        instances: (SOP class UID, SOP Instance UID).
+        Raises DeliveryError, whose kind says what to do next.
+        """
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from node.dicom.part10 import read_part10, source_digest
 from node.dicom.study import read_study
 from node.dicom.template import Templates
 from node.dicom.waveform import read_ecg, read_subject
-from node.domain.delivery import JobState, ResultKind, ResultObject
+from node.domain.delivery import USUAL_RESULTS, JobState, ResultKind, ResultObject
 from node.domain.ecg import ECGRecord, Finding, QualityReport, Severity
 from node.domain.errors import CardioNodeError, InputError, Kind, MalformedInstance
 from node.domain.form import ResultForm
@@ -54,7 +54,7 @@ class Answer:
 
 def results_of_a_prediction(*, with_cine: bool) -> tuple[ResultKind, ...]:
     """The results that follow from a prediction, in the order they are delivered."""
-    return (*([ResultKind.CINE] if with_cine else []), ResultKind.REPORT, ResultKind.ORU)
+    return tuple(kind for kind in ResultKind if with_cine or kind is not ResultKind.CINE)
 
 
 def answer(content: bytes, *, pipeline: Pipeline, watch: Watch = unwatched) -> Answer:
@@ -95,18 +95,24 @@ def answer(content: bytes, *, pipeline: Pipeline, watch: Watch = unwatched) -> A
 
 
 def compose(
-    found: Answer, templates: Templates, form: ResultForm, run: Run = here
+    found: Answer,
+    templates: Templates,
+    form: ResultForm,
+    run: Run = here,
+    kinds: Collection[ResultKind] = USUAL_RESULTS,
 ) -> tuple[ResultObject, ...]:
     """The DICOM results of an answer in one form. Pure, as `answer` is.
 
     run: composes, elsewhere if it likes.
+    kinds: those wanted; an ECG without estimate has but a report.
     Raises ConfigurationError (the form's character set cannot write them), InvalidResult,
     BundleError, PredictionError, what `run` raises.
     """
-    if found.prediction is None:
+    if found.prediction is None or found.record is None:
         given = (found.quality.findings, found.source, found.model, templates, form)
         return run(compose_no_result, *given)
-    return run(compose_objects, found.prediction, found.source, templates, form)
+    objects = partial(compose_objects, kinds=frozenset(kinds))
+    return run(objects, found.prediction, found.record, found.source, templates, form)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,13 +167,15 @@ class Processing:
         decided = self.routing.decide(job.origin, job.sop_class_uid)
         made: dict[ResultForm, tuple[ResultObject, ...]] = {}
         owed: list[tuple[Destination, ResultObject]] = []
-        for receiver, kind in decided.receivers(found.kinds):
+        receivers = decided.receivers(found.kinds)
+        wanted = frozenset(kind for _, kind in receivers)
+        for receiver, kind in receivers:
             form = decided.form_for(receiver)
             if kind is ResultKind.ORU:
                 owed.append((receiver, self._message(found, form, receiver)))
                 continue
             if form not in made:
-                made[form] = compose(found, self.templates, form, self.run)
+                made[form] = compose(found, self.templates, form, self.run, wanted)
             owed += [(receiver, each) for each in made[form] if each.kind is kind]
         return owed
 
@@ -200,7 +208,9 @@ class Processing:
                 error_code=None if found.prediction else "quality-gate",
                 error_message=None if found.prediction else findings,
             )
+            receivers = {receiver.name for receiver, _ in owed}
             for receiver, result in owed if settled else ():
+                waits = receiver.after_committed in receivers
                 delivery_id = transaction.outbox.add(
                     job_id=job.job_id,
                     kind=result.kind,
@@ -210,10 +220,12 @@ class Processing:
                     destination_kind=receiver.kind,
                     content_digest=digests[result.identifier],
                     at=at,
+                    waits=waits,
                 )
-                transaction.enqueue_delivery(
-                    delivery_id, run=1, destination=receiver.name, kind=receiver.kind
-                )
+                if not waits:
+                    transaction.enqueue_delivery(
+                        delivery_id, run=1, destination=receiver.name, kind=receiver.kind
+                    )
 
     def fail(self, job_id: int, code: str, message: str) -> None:
         """End the job without results; a person sees why and can set it going again."""

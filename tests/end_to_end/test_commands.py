@@ -17,6 +17,12 @@ from node.domain.errors import CardioNodeError
 from tests.ecg_instances import instances
 from tests.end_to_end.node_process import BUNDLES, NodeProcess, destinations, free_port, settled
 
+WITHOUT_SUMMARY = """
+[[rules]]
+name = "as many as are sent at one time"
+results = ["cine", "report", "oru"]
+destinations = ["PACS", "RIS"]
+"""
 QUICK = ["--set", "model.bundle=quick-test", "--set", f'model.folders=["{BUNDLES}"]']
 
 
@@ -31,12 +37,12 @@ def test_two_runs_of_process_give_the_same_bytes(tmp_path: Path) -> None:
     uid, content = next(instances(1))
     file.write_bytes(content)
     for run in ("one", "two"):
-        done = cardionode("process", str(file), "--out", str(tmp_path / run), *QUICK)
+        done = cardionode("process", str(file), "--pdf", "--out", str(tmp_path / run), *QUICK)
         assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "one" / uid).iterdir())
     assert names == [
         "cine.dcm", "cine.gif", "cine.png", "ecg.png", "prediction.json", "report.dcm",
-        "report.txt", "result.hl7",
+        "report.txt", "result.hl7", "summary-pdf.dcm", "summary.dcm", "summary.pdf", "summary.png",
     ]  # fmt: skip
     for name in names:
         first, second = (tmp_path / run / uid / name for run in ("one", "two"))
@@ -76,7 +82,9 @@ def test_a_wrong_file_is_refused_with_every_problem_at_once(tmp_path: Path) -> N
 def test_a_person_sees_retries_and_cancels_a_job(tmp_path: Path) -> None:
     pacs_port = free_port()
     pacs = PacsStandIn(ae_title="PACS", port=pacs_port)
-    node = NodeProcess(tmp_path, extra=destinations(pacs_port, free_port(), retry_s=300))
+    node = NodeProcess(
+        tmp_path, extra=destinations(pacs_port, free_port(), retry_s=300) + WITHOUT_SUMMARY
+    )
     try:
         node.start()
         scu = StorageScu(

@@ -47,7 +47,7 @@ def test_an_acknowledged_ecg_survives_kill_minus_nine_with_one_set_of_results(
     deliveries = [each for job in jobs for each in job["deliveries"]]
     assert {each["state"] for each in deliveries} == {"delivered"}
     assert Counter(each["kind"] for each in deliveries) == dict.fromkeys(
-        ("cine", "report", "oru"), ecgs
+        ("cine", "summary", "report", "oru"), ecgs
     )
     # One set each: what arrived more than once arrived under the same identifier.
     assert set(pacs.received) == {

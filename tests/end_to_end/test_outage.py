@@ -46,7 +46,7 @@ def test_results_wait_for_a_pacs_and_a_ris_that_are_down_and_the_model_runs_once
         pacs.stop()
         ris.stop()
     states = Counter(each["state"] for job in jobs for each in job["deliveries"])
-    assert states == {"delivered": 3 * ECGS}
-    assert len(pacs.received) == 2 * ECGS
+    assert states == {"delivered": 4 * ECGS}
+    assert len(pacs.received) == 3 * ECGS
     assert len(ris.received) == ECGS
     assert len(node.events("ecg predicted")) == ECGS

@@ -18,7 +18,7 @@ from pydicom.uid import generate_uid
 
 from node.cli.orthanc import DICOM_PORT, PROGRAM, Orthanc
 from node.cli.own_network import INSIDE
-from node.dicom.summary import ReportedNumber, read_measurements
+from node.dicom.report_reading import ReportedNumber, read_measurements
 from node.hl7.stand_in import RisStandIn
 from tests.conftest import absent
 from tests.end_to_end.node_process import NodeProcess, destinations, settled
@@ -116,7 +116,7 @@ def test_every_ecg_ends_in_results_in_a_reasoned_refusal_or_at_negotiation(
             assert kinds == ["report"]
         else:
             assert job["state"] == "completed", f"{file.name}: {job['error_message']}"
-            assert kinds == ["cine", "oru", "report"]
+            assert kinds == ["cine", "oru", "report", "summary"]
 
 
 def test_the_hemodynamic_object_is_refused_at_negotiation_and_the_log_explains(
@@ -139,7 +139,7 @@ def test_a_refused_ecg_is_refused_for_the_right_reason(hospital: Hospital, name:
     assert job["error_message"]
 
 
-def test_orthanc_shows_both_series_in_the_study_of_the_ecg(hospital: Hospital) -> None:
+def test_orthanc_shows_every_series_in_the_study_of_the_ecg(hospital: Hospital) -> None:
     name = "mortara_eli250_1000hz.dcm"
     source = dcmread(next(file for file in hospital.files if file.name == name))
     studies = [hospital.pacs.get(f"/studies/{study}") for study in hospital.pacs.get("/studies")]
@@ -149,7 +149,7 @@ def test_orthanc_shows_both_series_in_the_study_of_the_ecg(hospital: Hospital) -
         if each["MainDicomTags"]["StudyInstanceUID"] == source.StudyInstanceUID
     ]
     series = [hospital.pacs.get(f"/series/{each}")["MainDicomTags"] for each in study["Series"]]
-    assert sorted(tags["Modality"] for tags in series) == ["OT", "SR"]
+    assert sorted(tags["Modality"] for tags in series) == ["OT", "OT", "SR"]
     assert source.SeriesInstanceUID not in {tags["SeriesInstanceUID"] for tags in series}
     assert study["PatientMainDicomTags"]["PatientID"] == source.PatientID
 

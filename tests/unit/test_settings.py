@@ -16,7 +16,8 @@ from node.domain.form import (
     ResultForm,
     StudyForm,
 )
-from node.settings import DicomDestinationSettings, read_settings
+from node.secret import Secret
+from node.settings import DicomDestinationSettings, DicomWebDestinationSettings, read_settings
 
 
 def test_the_annotated_default_runs_as_it_is_on_loopback() -> None:
@@ -73,6 +74,110 @@ def test_a_file_that_is_not_toml_or_not_there_is_said_so(tmp_path: Path) -> None
     file.write_text("dicom = [")
     with pytest.raises(ConfigurationError, match="not TOML"):
         read_settings(file)
+
+
+def test_a_dicomweb_destination_refers_to_its_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(
+        """
+[destinations.VNA]
+kind = "dicomweb"
+url = "https://vna.example/dicom-web"
+token = "file:/etc/cardionode/vna.token"
+"""
+    )
+    destination = read_settings(file).destinations["VNA"]
+    assert isinstance(destination, DicomWebDestinationSettings)
+    assert destination.token == Secret("file", "/etc/cardionode/vna.token")
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ('token = "hunter2"', "env:NAME or file:PATH"),
+        ("token = 2718281828", "env:NAME or file:PATH"),
+        ('user = "node"', "user and password go together"),
+        ('user = "node"\npassword = "hunter2"', "env:NAME or file:PATH"),
+        ('token = "env:A"\nuser = "node"\npassword = "env:B"', "either token, or user"),
+        ('url = "https://node:hunter2@vna.example/"', "holds no user or password"),
+        ('url = "https://vna.example/dicom-web/studies"', "ends before /studies"),
+        ('url = "https://vna.example/a b"', "no space"),
+        ('url = "vna.example"', "http or https"),
+        ('url = "https://vna.example:port/"', "no URL"),
+        ('key = "/etc/key.pem"', "key goes with certificate"),
+        ('url = "http://vna.example"\nauthorities = "/etc/ca.pem"', "need an https url"),
+    ],
+)
+def test_a_secret_in_the_configuration_is_refused_and_never_repeated(
+    tmp_path: Path, keys: str, problem: str
+) -> None:
+    file = tmp_path / "node.toml"
+    url = "" if "url" in keys else 'url = "https://vna.example/dicom-web"\n'
+    file.write_text(f'[destinations.VNA]\nkind = "dicomweb"\n{url}{keys}\n')
+    with pytest.raises(ConfigurationError, match=problem) as refused:
+        read_settings(file)
+    for secret in ("hunter2", "2718281828"):
+        assert secret not in refused.value.message
+
+
+def test_a_secret_is_read_from_where_it_is_and_shown_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("hunter2\n")
+    monkeypatch.setenv("VNA_TOKEN", "hunter2")
+    for reference in (f"file:{file}", "env:VNA_TOKEN"):
+        secret = Secret.parse(reference)
+        assert secret.read() == "hunter2"
+        assert "hunter2" not in repr(secret)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines", b"hunter2\x07", "hünter2".encode()])
+def test_a_secret_that_cannot_be_one_is_refused_without_its_words(
+    tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    for reference in (f"file:{file}", f"file:{tmp_path / 'none'}", "env:CARDIONODE_NO_SUCH"):
+        with pytest.raises(ConfigurationError) as refused:
+            Secret.parse(reference).read()
+        assert "nter2" not in refused.value.message
+
+
+TLS = """
+[tls]
+certificate = "node.pem"
+key = "node.key"
+authorities = "ca.pem"
+"""
+
+
+def problem(file: Path, text: str) -> str:
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings(file)
+    return raised.value.message
+
+
+def test_a_node_may_listen_with_tls_alone(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text('dicom.port = "off"\ndicom.tls_port = 2762\n' + TLS)
+    settings = read_settings(file)
+    assert (settings.dicom.port, settings.dicom.tls_port) == (None, 2762)
+    assert settings.tls is not None
+    assert settings.tls.minimum_version == "1.2"
+
+
+def test_tls_that_cannot_be_is_refused_with_what_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    pacs = '[destinations.PACS]\nkind = "dicom"\nae_title = "P"\nhost = "h"\nport = 1\n'
+    peer = '[{ ae_title = "*", networks = ["127.0.0.1/32"], certificate = "cart-*" }]'
+    assert "table [tls]" in problem(file, "dicom.tls_port = 2762")
+    assert "destinations.PACS.tls: TLS needs" in problem(file, pacs + "tls = true\n")
+    assert "set tls = true too" in problem(file, pacs + 'server_name = "pacs.example"\n')
+    assert 'both "off"' in problem(file, 'dicom.port = "off"')
+    assert "set tls_port" in problem(file, f"dicom.peers = {peer}")
+    assert "tls.minimum_version" in problem(file, TLS + 'minimum_version = "1.1"\n')
 
 
 ARCHIVE = """

@@ -206,3 +206,27 @@ def test_without_an_estimate_there_is_no_message(configuration: Path, ecg: Path)
     ecg.write_bytes(file.getvalue())
     with pytest.raises(UnsupportedInstance, match="no message is sent"):
         _preview(configuration, ecg, "--destination", "RIS")
+
+
+def test_a_dicomweb_destination_gets_what_a_dicom_destination_gets(
+    tmp_path: Path, ecg: Path
+) -> None:
+    file = tmp_path / "web.toml"
+    file.write_text(
+        f"""
+model.bundle = "quick-test"
+model.folders = ["{BUNDLES}"]
+[destinations.VNA]
+kind = "dicomweb"
+url = "https://vna.example/dicom-web"
+token = "env:CARDIONODE_NO_SUCH"
+""",
+        encoding="utf-8",
+    )
+    assert [
+        (each["destination"], each["at"], each["result"]) for each in told(file, ecg)["deliveries"]
+    ] == [
+        ("VNA", "dicomweb https://vna.example/dicom-web", "cine"),
+        ("VNA", "dicomweb https://vna.example/dicom-web", "summary"),
+        ("VNA", "dicomweb https://vna.example/dicom-web", "report"),
+    ]

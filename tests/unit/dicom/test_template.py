@@ -178,10 +178,23 @@ def test_all_problems_are_told_at_once(folder: Path) -> None:
     edit(folder / "report.toml", f'version = "{load_templates().version}"', "version = 1")
     edit(folder / "concepts.toml", 'LN", "Left Ventricular ED Volume"', 'LN"')
     edit(folder / "concepts.toml", 'unit = "L/min"', 'unit = "l per min"')
+    edit(folder / "summary.toml", "female = [80, 175]", "female = [175, 80]")
+    edit(folder / "summary.toml", 'field = "24101"', 'field = "24999"')
+    edit(folder / "summary.toml", "{coverage}", "the")
     (folder / "equipment.toml").unlink()
     with pytest.raises(ConfigurationError) as raised:
         load_templates(folder)
-    for part in ("series_number", "{view}", "version", "24100", "24104", "equipment.toml"):
+    for part in (
+        "series_number",
+        "{view}",
+        "version",
+        "24100",
+        "24104",
+        "row[0].female",
+        "row[1].field",
+        "{coverage}",
+        "equipment.toml",
+    ):
         assert part in raised.value.message
 
 

@@ -14,7 +14,9 @@ from node.domain.errors import (
     Unanswered,
     Unreachable,
 )
-from node.workflow.deliver import Postman, RetryPolicy
+from node.workflow.commit import Committing
+from node.workflow.deliver import Postman
+from node.workflow.retry import RetryPolicy
 from tests.fakes import Clock, MemorySpool, MemoryUnitOfWork, Notes
 from tests.unit.store.test_rows import INSTANCE
 
@@ -38,11 +40,16 @@ class World:
     def __init__(self) -> None:
         self.clock, self.spool, self.notes = Clock(), MemorySpool(), Notes()
         self.work, self.pacs = MemoryUnitOfWork(), Destination()
+        self.committing = Committing(
+            work=self.work, requesters={}, policies={}, retries={}, after={},
+            telemetry=self.notes, clock=self.clock,
+        )  # fmt: skip
         self.postman = Postman(
             spool=self.spool,
             work=self.work,
             senders={"PACS": self.pacs},
             policies={"PACS": RetryPolicy(initial_s=5, maximum_s=60, give_up_after_s=3600)},
+            committing=self.committing,
             telemetry=self.notes,
             clock=self.clock,
             jitter=lambda: 0.0,
@@ -102,6 +109,15 @@ def test_waits_double_up_to_the_longest(world: World) -> None:
     assert [world.attempt() for _ in range(6)] == [5, 10, 20, 40, 60, 60]
 
 
+def test_a_peer_that_wishes_to_be_asked_later_is_within_the_policy(world: World) -> None:
+    world.pacs.error = TemporarilyRefused("not now", retry_after_s=30)
+    assert world.attempt() == 30
+    world.pacs.error = TemporarilyRefused("not now", retry_after_s=86400)
+    assert world.attempt() == 60
+    world.pacs.error = TemporarilyRefused("not now", retry_after_s=1)
+    assert world.attempt() == 20
+
+
 def test_a_refusal_stops_and_waits_for_a_person(world: World) -> None:
     world.pacs.error = Refused("never")
     assert world.attempt() is None
@@ -120,8 +136,8 @@ def test_after_its_limit_a_delivery_is_exhausted_not_forgotten(world: World) -> 
 
 def test_a_destination_no_longer_configured_waits_for_a_person(world: World) -> None:
     world.postman = Postman(
-        spool=world.spool, work=world.work, senders={}, policies={}, telemetry=world.notes,
-        clock=world.clock,
+        spool=world.spool, work=world.work, senders={}, policies={},
+        committing=world.committing, telemetry=world.notes, clock=world.clock,
     )  # fmt: skip
     assert world.attempt() is None
     delivery = world.delivery()

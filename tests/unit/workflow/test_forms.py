@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from node.dicom.summary import read_measurements
+from node.dicom.report_reading import read_measurements
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.errors import ConfigurationError
 from node.domain.form import (

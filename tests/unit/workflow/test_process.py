@@ -125,9 +125,9 @@ def test_results_are_composed_once_a_form_and_predicted_once(
 ) -> None:
     composed: list[ResultForm] = []
 
-    def counted(*given: Any) -> tuple[ResultObject, ...]:
+    def counted(*given: Any, **kinds: Any) -> tuple[ResultObject, ...]:
         composed.append(given[-1])
-        return compose_objects(*given)
+        return compose_objects(*given, **kinds)
 
     monkeypatch.setattr("node.workflow.process.compose_objects", counted)
     predicted = mock.Mock(wraps=pipeline)
@@ -137,13 +137,12 @@ def test_results_are_composed_once_a_form_and_predicted_once(
         assert predicted.predict.call_count == 1
         assert composed == [PLAIN.form, OLD.form]
         told = [(each.destination, each.kind) for each in world.deliveries()]
-        assert told[:4] == [
-            ("PACS", ResultKind.CINE), ("PACS", ResultKind.REPORT),
-            ("VNA", ResultKind.CINE), ("VNA", ResultKind.REPORT),
-        ]  # fmt: skip
-        frames = told[4:-1]
+        usual = (ResultKind.CINE, ResultKind.SUMMARY, ResultKind.REPORT)
+        assert told[:6] == [(name, kind) for name in ("PACS", "VNA") for kind in usual]
+        *frames, summary = told[6:-1]
         assert len(frames) > 1
         assert set(frames) == {("OLD", ResultKind.CINE)}
+        assert summary == ("OLD", ResultKind.SUMMARY)
         assert told[-1] == ("RIS", ResultKind.ORU)
         same = [each.identifier for each in world.deliveries() if each.destination == "PACS"]
         assert same == [each.identifier for each in world.deliveries() if each.destination == "VNA"]

@@ -14,17 +14,30 @@ ECG = "1.2.840.10008.5.1.4.1.1.9.1.1"
 PACS = Destination(name="PACS", kind=DestinationKind.DICOM)
 VNA = Destination(name="VNA", kind=DestinationKind.DICOM)
 RIS = Destination(name="RIS", kind=DestinationKind.HL7)
+WEB = Destination(name="WEB", kind=DestinationKind.DICOMWEB)
 
 
 def owed(*rules: RoutingRule) -> list[tuple[str, str]]:
-    routing = Routing(rules=rules, destinations={"PACS": PACS, "VNA": VNA, "RIS": RIS})
-    decided = routing.decide(ORIGIN, ECG)
+    known = {each.name: each for each in (PACS, VNA, RIS, WEB)}
+    decided = Routing(rules=rules, destinations=known).decide(ORIGIN, ECG)
     return [(receiver.name, kind.value) for receiver, kind in decided.receivers(ResultKind)]
 
 
 def test_a_destination_gets_what_its_protocol_carries() -> None:
     rule = RoutingRule(name="all", destinations=("PACS", "RIS"))
-    assert owed(rule) == [("PACS", "cine"), ("PACS", "report"), ("RIS", "oru")]
+    assert owed(rule) == [
+        ("PACS", "cine"),
+        ("PACS", "summary"),
+        ("PACS", "report"),
+        ("RIS", "oru"),
+    ]
+    web = RoutingRule(name="web", destinations=("WEB",))
+    assert owed(web) == [("WEB", "cine"), ("WEB", "summary"), ("WEB", "report")]
+
+
+def test_a_document_is_sent_only_where_a_rule_names_it() -> None:
+    rule = RoutingRule(name="r", results=frozenset({ResultKind.PDF}), destinations=("PACS", "RIS"))
+    assert owed(rule) == [("PACS", "pdf")]
 
 
 def test_the_first_rule_that_matches_decides() -> None:
@@ -54,6 +67,8 @@ def test_a_destination_that_wants_no_report_is_not_owed_one() -> None:
     decided = Decision(rule=RoutingRule(name="r"), destinations=(pictures, VNA))
     assert [(each.name, kind.value) for each, kind in decided.receivers(ResultKind)] == [
         ("PACS", "cine"),
+        ("PACS", "summary"),
         ("VNA", "cine"),
+        ("VNA", "summary"),
         ("VNA", "report"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,10 @@ from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
+from node.dicom.commitment_service import CommitmentService
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
+from node.domain.commitment import CommitmentReport
+from node.domain.instance import Origin
 from tests.ecg_instances import instances
 from tests.wire.dicom.raw_scu import RawScu
 
@@ -35,20 +39,40 @@ def aborted(source: int, reason: int) -> tuple[int, bytes]:
 
 
 class Listening:
-    """A listener for CARDIONODE that admits everybody of this machine."""
+    """A listener for CARDIONODE that admits everybody of this machine.
 
-    def __init__(self, *, calling_ae: str = "*", **limits: float) -> None:
+    tls: the context of its port with TLS. certificate: what its peers are bound to.
+    """
+
+    def __init__(
+        self,
+        *,
+        calling_ae: str = "*",
+        certificate: str | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        **limits: float,
+    ) -> None:
         self.accepted: list[dict[str, Any]] = []
+        self.committed: list[tuple[CommitmentReport, Origin]] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.before_accepting: Callable[[], None] = lambda: None
         self.scp = StorageScp(
             ae_titles=["CARDIONODE", "SECOND"],
             host="127.0.0.1",
             port=0,
-            peers=[Peer(ae_title=calling_ae, networks=(ip_network("127.0.0.0/8"),))],
+            peers=[
+                Peer(
+                    ae_title=calling_ae,
+                    networks=(ip_network("127.0.0.0/8"),),
+                    certificate=certificate,
+                )
+            ],
             limits=replace(LIMITS, **limits),  # type: ignore[arg-type]
             accept=self._accept,
-            report=lambda message, **fields: self.reports.append((message, fields)),
+            commitment=CommitmentService(take=self._take_commitment, report=self._report),
+            report=self._report,
+            tls_port=0 if tls else None,
+            tls=tls,
         )
 
     def __enter__(self) -> Listening:
@@ -61,6 +85,13 @@ class Listening:
     def _accept(self, dataset_bytes: bytes, **fields: Any) -> None:
         self.before_accepting()
         self.accepted.append({"bytes": dataset_bytes, **fields})
+
+    def _take_commitment(self, report: CommitmentReport, origin: Origin) -> None:
+        self.before_accepting()
+        self.committed.append((report, origin))
+
+    def _report(self, message: str, **fields: Any) -> None:
+        self.reports.append((message, fields))
 
     def scu(self, **options: Any) -> RawScu:
         return RawScu(self.scp.port, **options)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
 from node.dicom.cine import build_cine
 from node.dicom.part10 import read_part10
 from node.dicom.structured_report import CineReference, build_no_result_report, build_report
+from node.dicom.summary import PDF_STRIP_SIZE, build_pdf, build_summary
+from node.dicom.summary_page import STRIP_SIZE
 from node.dicom.template import load_templates
 from tests.judges import complaints, run, tool
 from tests.result_phantom import FRAMES, NOTE, REFUSAL, ecg_head, model, prediction
@@ -36,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 
 
 def results(source: Dataset, folder: Path) -> dict[str, Path]:
-    """The three kinds of object, written."""
+    """Every kind of object, written."""
     cine = CineReference(
         sop_class_uid=CINE_CLASS, sop_instance_uids=("2.25.11",), series_instance_uid="2.25.12"
     )
@@ -65,6 +68,18 @@ def results(source: Dataset, folder: Path) -> dict[str, Path]:
             templates=TEMPLATES,
         ),
     }
+    for kind, build, size in (
+        ("summary", build_summary, STRIP_SIZE),
+        ("pdf", build_pdf, PDF_STRIP_SIZE),
+    ):
+        contents[kind] = build(
+            prediction(),
+            source,
+            np.zeros((*size[::-1], 3), np.uint8),
+            sop_instance_uid=f"2.25.4{len(contents)}",
+            series_instance_uid=f"2.25.5{len(contents)}",
+            templates=TEMPLATES,
+        )
     paths = {}
     for kind, content in contents.items():
         paths[kind] = folder / f"{kind}.dcm"

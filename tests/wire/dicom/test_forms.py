@@ -15,11 +15,10 @@ from node.dicom.part10 import read_part10
 from node.dicom.scu import StorageScu
 from node.domain.delivery import ResultKind
 from node.domain.form import CineForm, Compression, ReportForm, ResultForm, StudyForm
-from node.workflow.compose import compose_objects
 from tests.conftest import absent
 from tests.decoders import BY_ORTHANC, decoded, decoded_by_orthanc, in_compression, pixels
 from tests.judges import complaints, complaints_of_pixelmed
-from tests.result_forms import TEMPLATES, brief, composed, of_kind, source_of
+from tests.result_forms import brief, compose, composed, of_kind
 from tests.result_phantom import ecg_head
 
 SELECTED = [
@@ -56,7 +55,7 @@ def test_results_in_other_forms_pass_the_judges(
 @pytest.mark.parametrize("report", [ReportForm.COMPREHENSIVE_3D, ReportForm.ENHANCED])
 def test_reports_follow_their_template(report: ReportForm, tmp_path: Path) -> None:
     form = ResultForm(cine=CineForm.SINGLE_FRAMES, report=report)
-    *_, made = compose_objects(brief(), source_of(ecg_head()), TEMPLATES, form)
+    *_, made = compose(brief(), form, ecg_head())
     path = tmp_path / "report.dcm"
     path.write_bytes(made.content)
     assert complaints_of_pixelmed(path) == []

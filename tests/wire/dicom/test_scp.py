@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from node.dicom import dimse
+from node.dicom.commitment_service import CommitmentService
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
 from node.dicom.scu import StorageScu
 from node.domain.errors import (
@@ -34,6 +35,7 @@ LIMITS = ListenerLimits(
     maximum_instance_bytes=64_000_000,
 )
 STORESCU = "/usr/bin/storescu"
+NO_REPORTS = CommitmentService(take=lambda *_: None, report=lambda *_, **__: None)
 
 
 class Listener:
@@ -50,6 +52,7 @@ class Listener:
             peers=[Peer(ae_title=peers, networks=(ip_network(network),))],
             limits=LIMITS,
             accept=self._accept,
+            commitment=NO_REPORTS,
             report=lambda message, **fields: self.reports.append((message, fields)),
         )
 
@@ -168,7 +171,7 @@ def test_a_port_that_is_taken_is_a_configuration_error(listen: Callable[..., Lis
     port = listen().scp.port
     second = StorageScp(
         ae_titles=["X"], host="127.0.0.1", port=port, peers=[], limits=LIMITS,
-        accept=Listener()._accept, report=lambda *_, **__: None,
+        accept=Listener()._accept, commitment=NO_REPORTS, report=lambda *_, **__: None,
     )  # fmt: skip
     with pytest.raises(ConfigurationError, match=r"dicom\.port"):
         second.start()

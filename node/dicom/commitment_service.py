@@ -1,0 +1,96 @@
+"""Storage Commitment, as its SCU: takes the reports that come on associations of the SCP."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.dicom import dimse
+from node.dicom.command_set import CommandField
+from node.dicom.commitment_report import (
+    EVENT_TYPES,
+    WELL_KNOWN_INSTANCE,
+    TakeReport,
+    read_report,
+)
+from node.dicom.message import Request
+from node.dicom.service import Report
+from node.domain.errors import CardioNodeError, InputError, StorageError
+from node.domain.instance import Origin
+
+_PROCESSING_FAILURE: Final = 0x0110
+_NO_SUCH_INSTANCE: Final = 0x0112
+_NO_SUCH_EVENT: Final = 0x0113
+_INVALID_ARGUMENT: Final = 0x0115
+_NO_SUCH_CLASS: Final = 0x0118
+_RESOURCE_LIMITATION: Final = 0x0213
+"""Source: DICOM PS3.7 §10.1.1.1.8 and annex C."""
+
+
+class CommitmentService:
+    """Answers an N-EVENT-REPORT with success only after `take` has made its outcome durable."""
+
+    operation = CommandField.N_EVENT_REPORT
+
+    def __init__(self, *, take: TakeReport, report: Report) -> None:
+        self._take = take
+        self._report = report
+
+    def answer(self, request: Request, origin: Origin) -> int:
+        status = _objection(request)
+        if status is not None:
+            self._refuse(origin, status, None)
+            return status
+        return self.take(
+            request.dataset_bytes,
+            request.context.transfer_syntaxes[0],
+            request.command.event_type,
+            origin,
+        )
+
+    def take(
+        self, encoded: bytes, transfer_syntax_uid: str, event_type: int | None, origin: Origin
+    ) -> int:
+        """The status for the event information of a report, on whichever association it came."""
+        if event_type not in EVENT_TYPES:
+            self._refuse(origin, _NO_SUCH_EVENT, None)
+            return _NO_SUCH_EVENT
+        try:
+            self._take(read_report(encoded, transfer_syntax_uid), origin)
+        except Exception as failure:  # the request's boundary: nothing may pass as success
+            status = _status_of(failure)
+            self._refuse(origin, status, failure)
+            return status
+        return dimse.SUCCESS
+
+    def _refuse(self, origin: Origin, status: int, error: Exception | None) -> None:
+        known = error if isinstance(error, CardioNodeError) else None
+        self._report(
+            "commitment report refused",
+            error=None if known else error,
+            calling_ae=origin.calling_ae,
+            called_ae=origin.called_ae,
+            peer=origin.peer,
+            error_code=known.code if known else None,
+            reason=known.message if known else None,
+            status=f"0x{status:04X}",
+        )
+
+
+def _objection(request: Request) -> int | None:
+    """What is wrong with a report before its data set is looked at."""
+    command = request.command
+    if command.affected_sop_class_uid != dimse.STORAGE_COMMITMENT.encode("ascii"):
+        return _NO_SUCH_CLASS
+    if command.affected_sop_instance_uid != WELL_KNOWN_INSTANCE.encode("ascii"):
+        return _NO_SUCH_INSTANCE
+    if request.is_oversized:
+        return _RESOURCE_LIMITATION
+    return None
+
+
+def _status_of(error: Exception) -> int:
+    if isinstance(error, InputError):
+        return _INVALID_ARGUMENT
+    if isinstance(error, StorageError):
+        return _RESOURCE_LIMITATION
+    return _PROCESSING_FAILURE

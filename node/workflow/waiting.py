@@ -1,0 +1,45 @@
+"""Deliveries that wait until another destination has committed itself to what they refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from node.domain.delivery import ARRIVED, Delivery, DeliveryState
+from node.workflow.ports import Transaction
+
+_STOPPED = (DeliveryState.REFUSED, DeliveryState.EXHAUSTED, DeliveryState.CANCELLED)
+
+
+def release_waiting(
+    transaction: Transaction, job_id: int, *, after: Mapping[str, str], at: datetime
+) -> None:
+    """Owe what need not wait any more, and write what the rest has to wait for a person for.
+
+    after: destinations whose deliveries wait, each with the one that has to commit itself first;
+    where that has no result of the job it is not waited for.
+    """
+    deliveries = transaction.outbox.of_job(job_id)
+    for waiting in deliveries:
+        if waiting.state is not DeliveryState.WAITING:
+            continue
+        first = after.get(waiting.destination)
+        there = [delivery for delivery in deliveries if delivery.destination == first]
+        if all(delivery.state in ARRIVED for delivery in there):
+            transaction.enqueue_delivery(
+                waiting.delivery_id,
+                run=transaction.outbox.release(waiting.delivery_id, at=at),
+                destination=waiting.destination,
+                kind=waiting.destination_kind,
+            )
+            continue
+        stopped = next((delivery for delivery in there if delivery.state in _STOPPED), None)
+        if stopped is None:
+            transaction.outbox.explain(waiting.delivery_id, None, None)
+        else:
+            transaction.outbox.explain(waiting.delivery_id, "awaits-commitment", _why(stopped))
+
+
+def _why(stopped: Delivery) -> str:
+    reason = stopped.error_message or stopped.state.value
+    return f"waits for {stopped.destination}, where the {stopped.kind.value} stopped: {reason}"
