@@ -5,13 +5,15 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-attacks soak-fuzz-dicom soak-kill soak-import soak-published soak-rtx soak-forms clean
+.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-attacks soak-fuzz-dicom soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
 
+# Unit tests on two cores, a file on one of them; then those whose peers share a network, in turn.
 test: $(VENV)/.dev peers
-	.ci/own-network $(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
+	.ci/own-network $(BIN)/python -m pytest -m "not soak" --ignore=tests/unit tests
 
 # Formatting, lint, types and import contracts: under a minute.
 lint: $(VENV)/.dev
@@ -73,6 +75,10 @@ soak-forms: $(VENV)/.dev peers
 # NVIDIA's compiler on graphs of the published size; no GPU is needed.
 soak-rtx: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak -s tests/soak/test_rtx_builds.py
+
+# OHIF over Orthanc's DICOMweb, and dwv in colour; pictures of both stay in build/screenshots.
+soak-viewers: $(VENV)/.dev peers
+	CARDIONODE_SCREENSHOTS=build/screenshots .ci/own-network $(BIN)/python -m pytest -s tests/wire/viewers
 
 peers: $(VENV)/.runtime
 	@.ci/install-peers $(VENV)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import ssl
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -15,9 +16,11 @@ from typing import Any
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
 from node.dicom.credentials import Credentials
+from node.dicom.dicomweb import StowClient, TlsFiles
 from node.dicom.part10 import MAX_INFLATED_BYTES
 from node.dicom.scp import ListenerLimits, Peer, Report, StorageScp
 from node.dicom.scu import StorageScu, keep_quiet
+from node.dicom.stow_service import StowService
 from node.dicom.template import load_templates
 from node.dicom.tls import CredentialFiles
 from node.domain.delivery import DestinationKind, ResultKind
@@ -32,13 +35,20 @@ from node.hl7.sender import Hl7Sender
 from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
 from node.models import available_cores, load_models
-from node.settings import DicomDestinationSettings, Hl7DestinationSettings, Settings
+from node.settings import (
+    DicomDestinationSettings,
+    DicomWebDestinationSettings,
+    Hl7DestinationSettings,
+    Settings,
+)
 from node.side_processes import SideProcesses
 from node.store.database import Database, sqlite_url
 from node.store.outbox import Outbox
 from node.store.received import Jobs
 from node.store.spool import Spool
+from node.web.bearer import BearerTokens
 from node.web.server import WebServer
+from node.web.stow import StowEndpoint, StowLimits
 from node.workflow.commit import Committing
 from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
 from node.workflow.deliver import Postman
@@ -90,12 +100,42 @@ def build_credentials(settings: Settings) -> Credentials | None:
 
 def build_sender(
     settings: Settings, name: str, credentials: Credentials | None, report: Report = keep_quiet
-) -> StorageScu | Hl7Sender:
+) -> StorageScu | StowClient | Hl7Sender:
     """What carries results to a destination. Raises ConfigurationError."""
     destination = settings.destinations[name]
+    if isinstance(destination, DicomWebDestinationSettings):
+        return build_stow_client(destination)
     if isinstance(destination, DicomDestinationSettings):
         return build_scu(settings, destination, credentials, report)
     return Hl7Sender(destination.host, destination.port)
+
+
+def build_stow_client(destination: DicomWebDestinationSettings) -> StowClient:
+    """What stores at a DICOMweb server. Raises ConfigurationError."""
+    token, user, password = destination.token, destination.user, destination.password
+
+    def authorization() -> str:
+        if token is not None:
+            return f"Bearer {token.read()}"
+        if user is not None and password is not None:
+            return f"Basic {b64encode(f'{user}:{password.read()}'.encode('ascii')).decode('ascii')}"
+        return ""
+
+    authorization()  # what is missing is better told of now than when a result is due
+    tls = TlsFiles(
+        authorities=destination.authorities,
+        certificate=destination.certificate,
+        key=destination.key,
+    )
+    if destination.url.startswith("https:"):
+        tls.context()
+    return StowClient(
+        url=destination.url,
+        authorization=authorization,
+        tls=tls,
+        connect_timeout_s=destination.connect_timeout_s,
+        answer_timeout_s=destination.answer_timeout_s,
+    )
 
 
 def build_scu(
@@ -138,7 +178,7 @@ def build_routing(settings: Settings) -> Routing:
             name=name,
             kind=DestinationKind(each.kind),
             profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
-            form=each.form if isinstance(each, DicomDestinationSettings) else DEFAULT_FORM,
+            form=DEFAULT_FORM if isinstance(each, Hl7DestinationSettings) else each.form,
             after_committed=(
                 each.after_committed if isinstance(each, Hl7DestinationSettings) else None
             ),
@@ -221,6 +261,7 @@ class Node:
             health=self._health,
             readiness=self._readiness,
             metrics=self._metrics.exposition,
+            stow=self._build_stow(),
         )
         self._metrics.watch(self._gauges)
         self._started: list[tuple[str, Callable[[], None]]] = []
@@ -365,6 +406,25 @@ class Node:
             note=self._refused.note,
             tls_port=dicom.tls_port,
             tls=self._credentials.server if self._credentials is not None else None,
+        )
+
+    def _build_stow(self) -> StowEndpoint | None:
+        """Where STOW-RS is taken, of a node that does. Raises ConfigurationError."""
+        stow, dicom = self._settings.web.stow, self._settings.dicom
+        if not stow.enabled or stow.tokens is None:
+            return None
+        return StowEndpoint(
+            service=StowService(accept=self._intake.accept, report=self.journal.event),
+            called_ae=dicom.ae_titles[0],
+            tokens=BearerTokens(stow.tokens),
+            limits=StowLimits(
+                maximum_request_bytes=stow.maximum_request_mb * 1_000_000,
+                maximum_instance_bytes=dicom.maximum_instance_mb * 1_000_000,
+                maximum_parts=stow.maximum_parts,
+                maximum_requests=stow.maximum_requests,
+                timeout_s=stow.timeout_s,
+            ),
+            report=self.journal.event,
         )
 
     def _report_choice(self, served: Served) -> None:

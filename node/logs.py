@@ -90,7 +90,7 @@ def set_up_logging(*, form: str, level: str) -> logging.Logger:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    for talkative in ("pynetdicom", "pydicom", "uvicorn.error"):
+    for talkative in ("pynetdicom", "pydicom", "python_multipart", "uvicorn.error"):
         # Their warnings may quote values of a data set.
         logging.getLogger(talkative).setLevel(logging.CRITICAL)
     logger = logging.getLogger("cardionode")

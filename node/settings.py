@@ -9,16 +9,19 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationError,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from node.domain.caller import Permission
 from node.domain.errors import ConfigurationError
@@ -30,6 +33,7 @@ from node.domain.form import (
     ResultForm,
     StudyForm,
 )
+from node.secret import Secret
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
 """1 to 16 characters, no backslash, no control characters. Source: DICOM PS3.5 table 6.2-1."""
@@ -96,9 +100,30 @@ class Hl7Settings(_Table):
     idle_timeout_s: Seconds
 
 
+class StowSettings(_Table):
+    enabled: bool
+    tokens: Path | None
+    maximum_request_mb: Annotated[int, Field(ge=1, le=4000)]
+    maximum_parts: Annotated[int, Field(ge=1, le=10000)]
+    maximum_requests: Annotated[int, Field(ge=1, le=64)]
+    timeout_s: Seconds
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _empty_is_none(cls, file: object) -> object:
+        return None if file == "" else file
+
+    @model_validator(mode="after")
+    def _callers_are_known(self) -> StowSettings:
+        if self.enabled and self.tokens is None:
+            raise ValueError("enabled needs tokens: a file that says who may store")
+        return self
+
+
 class WebSettings(_Table):
     host: str
     port: Port
+    stow: StowSettings
 
 
 class ModelSettings(_Table):
@@ -129,33 +154,25 @@ class ModelSettings(_Table):
 
 
 class _DestinationSettings(_Table):
-    host: Annotated[str, Field(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)]
     retry_initial_s: Seconds = 5.0
     retry_maximum_s: Seconds = 900.0
     give_up_after_s: Seconds = 604800.0
 
 
-class DicomDestinationSettings(_DestinationSettings):
-    kind: Literal["dicom"]
-    ae_title: AETitle
-    calling_ae: AETitle | None = None
-    tls: bool = False
-    server_name: Annotated[str, Field(min_length=1)] | None = None
+class _SocketDestinationSettings(_DestinationSettings):
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class _ArchiveSettings(_DestinationSettings):
     cine: CineForm = CineForm.GRAYSCALE
     report: ReportForm = ReportForm.COMPREHENSIVE_3D
     study: StudyForm = StudyForm.SAME
     character_set: CharacterSet = CharacterSet.UTF_8
-    compression: Compression = Compression.NONE
-    commitment: bool = False
-    commitment_wait_s: Seconds = 600.0
-    commitment_requests: Annotated[int, Field(ge=1, le=100)] = 3
-
-    @model_validator(mode="after")
-    def _a_name_is_checked_with_tls_only(self) -> DicomDestinationSettings:
-        if self.server_name is not None and not self.tls:
-            raise ValueError("server_name says which certificate to expect: set tls = true too")
-        return self
 
     @property
     def form(self) -> ResultForm:
@@ -168,14 +185,96 @@ class DicomDestinationSettings(_DestinationSettings):
         )
 
 
-class Hl7DestinationSettings(_DestinationSettings):
+class DicomDestinationSettings(_SocketDestinationSettings, _ArchiveSettings):
+    kind: Literal["dicom"]
+    ae_title: AETitle
+    calling_ae: AETitle | None = None
+    tls: bool = False
+    server_name: Annotated[str, Field(min_length=1)] | None = None
+    compression: Compression = Compression.NONE
+    commitment: bool = False
+    commitment_wait_s: Seconds = 600.0
+    commitment_requests: Annotated[int, Field(ge=1, le=100)] = 3
+
+    @model_validator(mode="after")
+    def _a_name_is_checked_with_tls_only(self) -> DicomDestinationSettings:
+        if self.server_name is not None and not self.tls:
+            raise ValueError("server_name says which certificate to expect: set tls = true too")
+        return self
+
+
+class Hl7DestinationSettings(_SocketDestinationSettings):
     kind: Literal["hl7"]
     profile: str = "default"
     after_committed: str | None = None
 
 
+def _refer(reference: object) -> Secret:
+    try:
+        return Secret.parse(reference)
+    except ConfigurationError as error:
+        raise PydanticCustomError(_UNSHOWN, "{words}", {"words": error.message}) from None
+
+
+_UNSHOWN = "unshown"
+"""Kind of a problem whose input may be a secret."""
+
+SecretReference = Annotated[Secret, PlainValidator(_refer)]
+
+
+def _is_services_root(url: object) -> str:
+    problem = ""
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        parts.port  # noqa: B018 - raises where it is none
+    except ValueError:
+        problem = "is no URL"
+    else:
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            problem = "is the http or https address of the DICOMweb services"
+        elif "@" in parts.netloc:
+            problem = "holds no user or password: use the keys user and password, or token"
+        elif parts.query or parts.fragment or parts.path.rstrip("/").endswith("/studies"):
+            problem = "ends before /studies, and has no ? or #"
+        elif not str(url).isascii() or not str(url).isprintable() or " " in str(url):
+            problem = "has only ASCII characters, and no space"
+    if problem:
+        raise PydanticCustomError(_UNSHOWN, "{words}", {"words": problem})
+    return str(url)
+
+
+class DicomWebDestinationSettings(_ArchiveSettings):
+    kind: Literal["dicomweb"]
+    url: Annotated[str, PlainValidator(_is_services_root)]
+    token: SecretReference | None = None
+    user: Annotated[str, Field(pattern=r"^[\x21-\x39\x3b-\x7e]+$")] | None = None
+    password: SecretReference | None = None
+    authorities: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    connect_timeout_s: Seconds = 10.0
+    answer_timeout_s: Seconds = 60.0
+
+    @model_validator(mode="after")
+    def _credentials_and_files_are_whole(self) -> DicomWebDestinationSettings:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together")
+        if self.token is not None and self.user is not None:
+            raise ValueError("either token, or user and password")
+        if self.key is not None and self.certificate is None:
+            raise ValueError("key goes with certificate")
+        if not self.url.startswith("https:") and (self.authorities or self.certificate):
+            raise ValueError("authorities and certificate need an https url")
+        return self
+
+    @property
+    def address(self) -> str:
+        return self.url
+
+
 DestinationSettings = Annotated[
-    DicomDestinationSettings | Hl7DestinationSettings, Field(discriminator="kind")
+    DicomDestinationSettings | DicomWebDestinationSettings | Hl7DestinationSettings,
+    Field(discriminator="kind"),
 ]
 
 
@@ -349,6 +448,6 @@ def _describe(problem: Mapping[str, Any]) -> str:
         return f"{path}: there is no such key; see config/node.toml for those there are"
     if problem["type"] == "missing":
         return f"{path}: this key is needed"
-    given = problem.get("input")
+    given = problem.get("input") if problem["type"] != _UNSHOWN else None
     shown = f" (it is {given!r})" if isinstance(given, str | int | float) else ""
     return f"{path}: {message}{shown}" if path else message

@@ -14,6 +14,7 @@ from node.dicom.template import load_templates
 from node.domain.errors import ConfigurationError
 from node.models import load_models
 from node.settings import DicomDestinationSettings, Settings, read_settings
+from node.web.bearer import BearerTokens
 from node.workflow.connection_test import Check, check_disk, check_port, try_it
 from pipelines.catalog import Served
 
@@ -47,6 +48,9 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
             yield check_port(name, key, host, port)
     if settings.tls is not None:
         yield try_it("certificates", lambda: _certificates(settings))
+    stow_tokens = settings.web.stow.tokens
+    if stow_tokens is not None:
+        yield try_it("STOW-RS tokens", lambda: f"callers: {len(BearerTokens(stow_tokens).names)}")
     yield try_it("model", lambda: _models(settings))
     yield try_it("HL7 profiles", lambda: _profiles(settings))
     for name in settings.destinations:
@@ -88,6 +92,7 @@ def _profiles(settings: Settings) -> str:
 def _reach(settings: Settings, name: str) -> str:
     from node.app import build_credentials, build_sender
     from node.dicom.commitment import offers_commitment
+    from node.dicom.dicomweb import StowClient
     from node.dicom.scu import StorageScu
 
     destination = settings.destinations[name]
@@ -95,10 +100,13 @@ def _reach(settings: Settings, name: str) -> str:
     if isinstance(sender, StorageScu):
         sender.echo()
         over = " over TLS" if getattr(destination, "tls", False) else ""
-        echoed = f"C-ECHO answered by {destination.host}:{destination.port}{over}"
+        echoed = f"C-ECHO answered by {destination.address}{over}"
         if isinstance(destination, DicomDestinationSettings) and destination.commitment:
             offers_commitment(sender)
             return f"{echoed}, Storage Commitment offered"
         return echoed
     sender.probe()
-    return f"MLLP connection taken by {destination.host}:{destination.port}"
+    if isinstance(sender, StowClient):
+        clear = "" if destination.address.startswith("https:") else ", in the clear"
+        return f"STOW-RS offered by {destination.address}{clear}"
+    return f"MLLP connection taken by {destination.address}"

@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from node.domain.errors import ConfigurationError
 PROGRAM = Path("/usr/sbin/Orthanc")
 DICOM_PORT = 4242
 HTTP_PORT = 8042
+DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+DICOMWEB_URL = f"http://127.0.0.1:{HTTP_PORT}/dicom-web"
 STARTS_WITHIN_S = 30.0
 
 
@@ -28,9 +31,15 @@ class Orthanc:
 
     ae_title = "ORTHANC"
 
-    def __init__(self, options: Mapping[str, object] | None = None) -> None:
-        """options: further ones of Orthanc's configuration."""
+    def __init__(
+        self, options: Mapping[str, object] | None = None, *, user: str = "", password: str = ""
+    ) -> None:
+        """options: further ones of Orthanc's configuration. With a user HTTP asks for the password.
+
+        DICOMweb is there where its plugin is.
+        """
         self._options = options or {}
+        self._user, self._password = user, password
         self._folder = tempfile.TemporaryDirectory(prefix="cardionode-orthanc-")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -47,8 +56,9 @@ class Orthanc:
             "DicomAlwaysAllowStore": True,
             "HttpPort": HTTP_PORT,
             "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
-            "Plugins": [],
+            "AuthenticationEnabled": bool(self._user),
+            "RegisteredUsers": {self._user: self._password} if self._user else {},
+            "Plugins": [str(DICOMWEB_PLUGIN)] if DICOMWEB_PLUGIN.exists() else [],
             **self._options,
         }
         file = folder / "orthanc.json"
@@ -102,6 +112,9 @@ class Orthanc:
         request = urllib.request.Request(
             f"http://127.0.0.1:{HTTP_PORT}{path}", data=body, method=method
         )
+        if self._user:
+            credentials = b64encode(f"{self._user}:{self._password}".encode()).decode()
+            request.add_header("Authorization", f"Basic {credentials}")
         with urllib.request.urlopen(request, timeout=30) as answer:
             content: bytes = answer.read()
         return content

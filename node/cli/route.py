@@ -16,7 +16,12 @@ from node.domain.caller import Permission
 from node.domain.delivery import ResultKind
 from node.domain.instance import Origin
 from node.models import find_bundle
-from node.settings import DicomDestinationSettings, Settings, read_settings
+from node.settings import (
+    DicomDestinationSettings,
+    Hl7DestinationSettings,
+    Settings,
+    read_settings,
+)
 from node.workflow.rehearse import Rehearsal, rehearse
 from pipelines.manifest import Manifest
 from pipelines.preprocessing import RECIPES
@@ -95,20 +100,24 @@ def _refusal(settings: Settings, origin: Origin) -> str:
 
 def _where(destination: Destination, settings: Settings) -> str:
     configured = settings.destinations[destination.name]
-    return f"{destination.kind.value} {configured.host}:{configured.port}"
+    return f"{destination.kind.value} {configured.address}"
 
 
 def _as(destination: Destination, kind: ResultKind, settings: Settings) -> str:
     """The form of one result at its destination; nothing of a message, whose profile says it."""
     configured = settings.destinations[destination.name]
-    if not isinstance(configured, DicomDestinationSettings):
+    if isinstance(configured, Hl7DestinationSettings):
         return ""
     form = destination.form
     chosen = [f"{form.study.value} study", form.character_set.value]
-    compression = f"compression {configured.compression.value}"
+    compression = (
+        [f"compression {configured.compression.value}"]
+        if isinstance(configured, DicomDestinationSettings)
+        else []
+    )
     said = {
-        ResultKind.CINE: [form.cine.value, *chosen, compression],
-        ResultKind.SUMMARY: [*chosen, compression],
+        ResultKind.CINE: [form.cine.value, *chosen, *compression],
+        ResultKind.SUMMARY: [*chosen, *compression],
         ResultKind.REPORT: [form.report.value, *chosen],
     }
     return ", ".join(said.get(kind, chosen))

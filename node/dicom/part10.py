@@ -8,6 +8,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
 
@@ -52,6 +53,7 @@ UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 ITEM_TAG: Final = b"\xfe\xff\x00\xe0"
 SOP_CLASS_UID: Final = 0x00080016
 SOP_INSTANCE_UID: Final = 0x00080018
+STUDY_INSTANCE_UID: Final = 0x0020000D
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
 LENGTH_TO_END: Final = 0x00080001
 TRAILING_PADDING: Final = 0xFFFCFFFC
@@ -125,6 +127,54 @@ def read_dataset(
 def dataset_bytes(content: bytes) -> bytes:
     """The data set of a PS3.10 file as it is encoded. Raises MalformedInstance."""
     return _split_file_meta(content)[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What an instance says it is; a part that it does not say is empty."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str = ""
+
+
+def split_part10(content: bytes) -> tuple[Identity, str, bytes]:
+    """What a PS3.10 file says outside its data set, the transfer syntax, the data set's bytes.
+
+    Raises MalformedInstance.
+    """
+    if content[128:132] != b"DICM":
+        raise MalformedInstance("not a DICOM file: the DICM prefix is missing; send it again")
+    meta, dataset_bytes = _split_file_meta(content)
+    said = Identity(
+        sop_class_uid=_uid(meta.get(0x00020002)), sop_instance_uid=_uid(meta.get(0x00020003))
+    )
+    transfer_syntax_uid = _uid(meta.get(0x00020010))
+    if not transfer_syntax_uid:
+        raise MalformedInstance("the file meta information names no transfer syntax; send it again")
+    return said, transfer_syntax_uid, dataset_bytes
+
+
+def read_identity(dataset_bytes: bytes, transfer_syntax_uid: str) -> Identity:
+    """What the data set says, read no further than (0020,000D).
+
+    Raises MalformedInstance or UnsupportedInstance.
+    """
+    encoded = _little_endian(dataset_bytes, transfer_syntax_uid, HEAD_BYTES, head_only=True)
+    found: dict[int, str] = {}
+    try:
+        for element in _elements(encoded, transfer_syntax_uid):
+            if element.tag > STUDY_INSTANCE_UID:
+                break
+            if element.tag in (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID):
+                found[element.tag] = _uid(element)
+    except _UNREADABLE as error:
+        raise MalformedInstance("the data set cannot be parsed; check the sender") from error
+    return Identity(
+        sop_class_uid=found.get(SOP_CLASS_UID, ""),
+        sop_instance_uid=found.get(SOP_INSTANCE_UID, ""),
+        study_instance_uid=found.get(STUDY_INSTANCE_UID, ""),
+    )
 
 
 def check_storable(

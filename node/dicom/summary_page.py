@@ -32,12 +32,13 @@ WARNING: Final = (255, 190, 60)
 BODY, SMALL, LARGE = 16, 14, 21
 MARGIN: Final = 16
 BANNER_HEIGHT: Final = 32
-ROW_HEIGHT: Final = 21
+TITLE, STATEMENT = 58, 104
+ROW_HEIGHT, DISEASE_HEIGHT = 20, 18
 VALUE_RIGHT, INTERVAL_LEFT, TRACK_LEFT, TRACK_RIGHT, RANGE_LEFT = 318, 334, 452, 604, 618
-PICTURE_LEFT, PICTURE_EDGE = 792, 216
+PICTURE_LEFT, PICTURE_EDGE = 800, 208
 DISEASE_COLUMNS: Final = 2
 TABLE_RIGHT: Final = PICTURE_LEFT - MARGIN
-STRIP_TOP: Final = HEIGHT - STRIP_SIZE[1] - 86
+STRIP_TOP: Final = HEIGHT - BANNER_HEIGHT - STRIP_SIZE[1] - 86
 FOOTER_HEIGHT: Final = 16
 LINES_OF_FINDINGS, LINES_OF_MODEL = 2, 2
 
@@ -60,20 +61,21 @@ def draw_summary(
     """
     page = _Page(scale)
     text = templates.summary.text
-    top = page.banner(0, text.banner, WHITE, BLACK)
-    if prediction.model.simulated:
-        top = page.banner(top, text.simulated_banner, BLACK, WARNING)
-    page.text(MARGIN, top + 28, text.title, size=LARGE)
+    page.banner(0, text.banner, WHITE, BLACK)
+    # To the right: on the left viewers lay their own words over the picture, in the middle tools.
+    page.text(WIDTH - MARGIN, TITLE, text.title, size=LARGE, anchor="rs")
     rate = text.heart_rate.format(rate=f"{prediction.heart_rate_bpm:.0f}")
-    page.text(WIDTH - MARGIN, top + 28, rate, anchor="rs")
-    page.text(MARGIN, top + 50, text.statement, QUIET, SMALL)
-    below = _numbers(page, top + 76, prediction, sex, templates)
+    page.text(WIDTH - MARGIN, TITLE + 22, rate, anchor="rs")
+    page.text(MARGIN, STATEMENT, text.statement, QUIET, SMALL)
+    below = _numbers(page, STATEMENT + 24, prediction, sex, templates)
     if prediction.diseases:
-        below = _diseases(page, below + 26, prediction.diseases, templates)
+        _diseases(page, below + 22, prediction.diseases, templates)
     if prediction.cine is not None:
-        _pictures(page, top + 64, prediction.cine, templates)
+        _pictures(page, STATEMENT + 8, prediction.cine, templates)
     page.picture(MARGIN, STRIP_TOP, Image.fromarray(rhythm_strip))
     _footer(page, STRIP_TOP + STRIP_SIZE[1] + FOOTER_HEIGHT, prediction, templates)
+    if prediction.model.simulated:
+        page.banner(HEIGHT - BANNER_HEIGHT, text.simulated_banner, BLACK, WARNING)
     return page.image
 
 
@@ -119,11 +121,10 @@ class _Page:
             line += FOOTER_HEIGHT
         return line
 
-    def banner(self, top: float, text: str, ink: _Colour, ground: _Colour) -> float:
-        """A strip across the page; gives where it ends."""
+    def banner(self, top: float, text: str, ink: _Colour, ground: _Colour) -> None:
+        """A strip across the page."""
         self.box(0, top, WIDTH, top + BANNER_HEIGHT, ground)
         self.text(WIDTH / 2, top + BANNER_HEIGHT / 2, text, ink, LARGE, "mm")
-        return top + BANNER_HEIGHT
 
 
 @cache
@@ -194,17 +195,16 @@ def _track(
 
 def _diseases(
     page: _Page, line: float, diseases: Sequence[DiseaseProbability], templates: Templates
-) -> float:
-    """Probabilities in columns, read down; gives the last line's place."""
+) -> None:
+    """Probabilities in columns, read down."""
     page.text(MARGIN, line, templates.summary.text.screening_title, QUIET, SMALL)
     rows = -(-len(diseases) // DISEASE_COLUMNS)
     width = (TABLE_RIGHT - MARGIN) / DISEASE_COLUMNS
     for index, disease in enumerate(diseases):
         column, row = divmod(index, rows)
-        left, below = MARGIN + column * width, line + ROW_HEIGHT * (row + 1)
+        left, below = MARGIN + column * width, line + DISEASE_HEIGHT * (row + 1)
         page.text(left, below, templates.concept(disease.field_id).code.meaning)
         page.text(left + width - 2 * MARGIN, below, disease.text(), anchor="rs")
-    return line + ROW_HEIGHT * rows
 
 
 def _pictures(page: _Page, top: float, cine: Cine, templates: Templates) -> None:

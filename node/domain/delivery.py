@@ -30,6 +30,7 @@ class DestinationKind(Enum):
     """The protocol a destination speaks."""
 
     DICOM = "dicom"
+    DICOMWEB = "dicomweb"
     HL7 = "hl7"
 
 

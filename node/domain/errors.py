@@ -139,6 +139,11 @@ class TemporarilyRefused(DeliveryError):
     code = "temporarily-refused"
     kind = Kind.TRANSIENT
 
+    def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
+        """retry_after_s: how long the peer wishes not to be asked again."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
 
 class Refused(DeliveryError):
     code = "refused"

@@ -38,7 +38,8 @@ from node.workflow.retry import RetryPolicy
 POLL_S = 0.2
 """0.2 s of polling costs 4–7 % of a core idle and bounds the latency of each queue; measured."""
 DICOM_DELIVERIES_AT_ONCE = 4
-"""Per destination: instances need no order among themselves, so associations run side by side."""
+"""Per destination: instances need no order among themselves, so associations (and requests of
+DICOMweb) run side by side."""
 HL7_DELIVERIES_AT_ONCE = 1
 """Per destination: one message in flight keeps their order."""
 COMMITMENTS_AT_ONCE = 2
@@ -86,6 +87,7 @@ class Runner:
         )
         for kind, limit in (
             (DestinationKind.DICOM, DICOM_DELIVERIES_AT_ONCE),
+            (DestinationKind.DICOMWEB, DICOM_DELIVERIES_AT_ONCE),
             (DestinationKind.HL7, HL7_DELIVERIES_AT_ONCE),
         ):
             DBOS.register_queue(

@@ -22,7 +22,11 @@ APPLICATION_VERSION = "flow-1"
 """Pinned: DBOS would take another version's queued work for foreign and leave it lying."""
 
 PROCESS_QUEUE = "process"
-DELIVERY_QUEUES = {DestinationKind.DICOM: "deliver-dicom", DestinationKind.HL7: "deliver-hl7"}
+DELIVERY_QUEUES = {
+    DestinationKind.DICOM: "deliver-dicom",
+    DestinationKind.DICOMWEB: "deliver-dicomweb",
+    DestinationKind.HL7: "deliver-hl7",
+}
 COMMIT_QUEUE = "commit"
 PROCESS_WORKFLOW = "process-job"
 DELIVER_WORKFLOW = "deliver"

@@ -1,10 +1,11 @@
-"""The HTTP server: health, readiness and metrics, for the machines that watch the node."""
+"""The HTTP server: health, readiness and metrics for the machines that watch the node, STOW-RS."""
 
 from __future__ import annotations
 
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -13,6 +14,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from node.domain.errors import ConfigurationError
+from node.web.connection import BoundedConnection
+from node.web.stow import StowEndpoint
+
+_END_WITHIN_S: Final = 3
+"""For requests that are being answered when the node stops."""
 
 Problems = Callable[[], Sequence[str]]
 """What is wrong now, one plain sentence each; empty when all is well."""
@@ -29,7 +35,9 @@ class WebServer:
         health: Problems,
         readiness: Problems,
         metrics: Callable[[], bytes],
+        stow: StowEndpoint | None = None,
     ) -> None:
+        """stow: where instances are taken; None: nowhere."""
         self._address = (host, port)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -52,6 +60,7 @@ class WebServer:
                 Route("/healthz", answer(health)),
                 Route("/readyz", answer(readiness)),
                 Route("/metrics", exposition),
+                *(stow.routes if stow is not None else ()),
             ]
         )
 
@@ -69,7 +78,15 @@ class WebServer:
                 f"cannot listen for HTTP on {host}:{port}: {error.strerror}; "
                 "choose another web.port or stop what holds it"
             ) from error
-        config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            self._app,
+            http=BoundedConnection,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_END_WITHIN_S,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, name="web", daemon=True
@@ -80,4 +97,4 @@ class WebServer:
     def stop(self) -> None:
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=_END_WITHIN_S + 2)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from node.domain.delivery import Delivery, DeliveryOutcome, DeliveryState
-from node.domain.errors import CardioNodeError, Kind, StorageError
+from node.domain.errors import CardioNodeError, Kind, StorageError, TemporarilyRefused
 from node.workflow.commit import Committing
 from node.workflow.ports import Clock, Level, ObjectStore, Sender, Telemetry, UnitOfWork
 from node.workflow.retry import RetryPolicy
@@ -79,6 +79,8 @@ class Postman:
         if now - delivery.owed_since > timedelta(seconds=policy.give_up_after_s):
             return _stop(DeliveryState.EXHAUSTED, error)
         wait_s = policy.wait_s(delivery.attempts + 1, self.jitter())
+        if isinstance(error, TemporarilyRefused):
+            wait_s = max(wait_s, min(error.retry_after_s, policy.maximum_s))
         return DeliveryOutcome(
             state=DeliveryState.PENDING,
             due_at=now + timedelta(seconds=wait_s),

@@ -105,8 +105,8 @@ def compose(
 
     run: composes, elsewhere if it likes.
     kinds: those wanted; an ECG without estimate has but a report.
-    Raises ConfigurationError (the form's character set cannot write them), BundleError,
-    PredictionError, what `run` raises.
+    Raises ConfigurationError (the form's character set cannot write them), InvalidResult,
+    BundleError, PredictionError, what `run` raises.
     """
     if found.prediction is None or found.record is None:
         given = (found.quality.findings, found.source, found.model, templates, form)

@@ -11,12 +11,11 @@ from node.domain.form import DEFAULT_FORM, ReportForm, ResultForm
 from node.domain.instance import Origin
 from node.hl7.profile import Profile
 
+_OBJECTS = frozenset({ResultKind.CINE, ResultKind.SUMMARY, ResultKind.PDF, ResultKind.REPORT})
 _CARRIES = {
-    ResultKind.CINE: DestinationKind.DICOM,
-    ResultKind.SUMMARY: DestinationKind.DICOM,
-    ResultKind.PDF: DestinationKind.DICOM,
-    ResultKind.REPORT: DestinationKind.DICOM,
-    ResultKind.ORU: DestinationKind.HL7,
+    DestinationKind.DICOM: _OBJECTS,
+    DestinationKind.DICOMWEB: _OBJECTS,
+    DestinationKind.HL7: frozenset({ResultKind.ORU}),
 }
 
 
@@ -29,14 +28,14 @@ class Destination:
     profile: Profile | None = None
     """How an HL7 destination wants its messages."""
     form: ResultForm = DEFAULT_FORM
-    """How a DICOM destination wants its objects."""
+    """How an archive, by DICOM or DICOMweb, wants its objects."""
     after_committed: str | None = None
     """The destination that has to commit itself to the results of a job first."""
 
     def takes(self, kind: ResultKind) -> bool:
         """Whether its protocol carries such a result and its form has one."""
         unwanted = kind is ResultKind.REPORT and self.form.report is ReportForm.NONE
-        return _CARRIES[kind] is self.kind and not unwanted
+        return kind in _CARRIES[self.kind] and not unwanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +88,11 @@ class Decision:
     def form_for(self, receiver: Destination) -> ResultForm:
         """The form of what a destination gets; of what an HL7 message refers to.
 
-        That is what the first DICOM destination beside it gets, else the default.
+        That is what the first archive beside it (DICOM, DICOMweb) gets, else the default.
         """
-        if receiver.kind is DestinationKind.DICOM:
+        if receiver.kind is not DestinationKind.HL7:
             return receiver.form
-        archives = (each for each in self.destinations if each.kind is DestinationKind.DICOM)
+        archives = (each for each in self.destinations if each.kind is not DestinationKind.HL7)
         return next((archive.form for archive in archives), DEFAULT_FORM)
 
 

@@ -8,7 +8,17 @@ import pytest
 
 from node.domain.caller import Permission
 from node.domain.errors import ConfigurationError
-from node.settings import read_settings
+from node.domain.form import (
+    DEFAULT_FORM,
+    CharacterSet,
+    CineForm,
+    Compression,
+    ReportForm,
+    ResultForm,
+    StudyForm,
+)
+from node.secret import Secret
+from node.settings import DicomDestinationSettings, DicomWebDestinationSettings, read_settings
 
 
 def test_the_annotated_default_runs_as_it_is_on_loopback() -> None:
@@ -72,6 +82,26 @@ def test_a_rule_that_names_no_destination_is_refused(tmp_path: Path) -> None:
         read_settings(file)
 
 
+PACS = '[destinations.PACS]\nkind = "dicom"\nae_title = "PACS"\nhost = "192.0.2.1"\nport = 104\n'
+RIS = '[destinations.RIS]\nkind = "hl7"\nhost = "192.0.2.2"\nport = 2575\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [(PACS, "PACS"), (PACS + "commitment = true\n", "PACKS"), (PACS, "RIS")],
+    ids=["not asked to commit itself", "not there", "not DICOM"],
+)
+def test_a_message_waits_only_for_a_destination_that_commits_itself(
+    tmp_path: Path, text: str, after: str
+) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(f'{text}{RIS}after_committed = "{after}"\n')
+    with pytest.raises(ConfigurationError, match=f"RIS.after_committed names '{after}'"):
+        read_settings(file)
+    file.write_text(f'{PACS}commitment = true\n{RIS}after_committed = "PACS"\n')
+    assert set(read_settings(file).destinations) == {"PACS", "RIS"}
+
+
 def test_a_file_that_is_not_toml_or_not_there_is_said_so(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
     with pytest.raises(ConfigurationError, match="cannot read"):
@@ -79,6 +109,74 @@ def test_a_file_that_is_not_toml_or_not_there_is_said_so(tmp_path: Path) -> None
     file.write_text("dicom = [")
     with pytest.raises(ConfigurationError, match="not TOML"):
         read_settings(file)
+
+
+def test_a_dicomweb_destination_refers_to_its_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(
+        """
+[destinations.VNA]
+kind = "dicomweb"
+url = "https://vna.example/dicom-web"
+token = "file:/etc/cardionode/vna.token"
+"""
+    )
+    destination = read_settings(file).destinations["VNA"]
+    assert isinstance(destination, DicomWebDestinationSettings)
+    assert destination.token == Secret("file", "/etc/cardionode/vna.token")
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ('token = "hunter2"', "env:NAME or file:PATH"),
+        ("token = 2718281828", "env:NAME or file:PATH"),
+        ('user = "node"', "user and password go together"),
+        ('user = "node"\npassword = "hunter2"', "env:NAME or file:PATH"),
+        ('token = "env:A"\nuser = "node"\npassword = "env:B"', "either token, or user"),
+        ('url = "https://node:hunter2@vna.example/"', "holds no user or password"),
+        ('url = "https://vna.example/dicom-web/studies"', "ends before /studies"),
+        ('url = "https://vna.example/a b"', "no space"),
+        ('url = "vna.example"', "http or https"),
+        ('url = "https://vna.example:port/"', "no URL"),
+        ('key = "/etc/key.pem"', "key goes with certificate"),
+        ('url = "http://vna.example"\nauthorities = "/etc/ca.pem"', "need an https url"),
+    ],
+)
+def test_a_secret_in_the_configuration_is_refused_and_never_repeated(
+    tmp_path: Path, keys: str, problem: str
+) -> None:
+    file = tmp_path / "node.toml"
+    url = "" if "url" in keys else 'url = "https://vna.example/dicom-web"\n'
+    file.write_text(f'[destinations.VNA]\nkind = "dicomweb"\n{url}{keys}\n')
+    with pytest.raises(ConfigurationError, match=problem) as refused:
+        read_settings(file)
+    for secret in ("hunter2", "2718281828"):
+        assert secret not in refused.value.message
+
+
+def test_a_secret_is_read_from_where_it_is_and_shown_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("hunter2\n")
+    monkeypatch.setenv("VNA_TOKEN", "hunter2")
+    for reference in (f"file:{file}", "env:VNA_TOKEN"):
+        secret = Secret.parse(reference)
+        assert secret.read() == "hunter2"
+        assert "hunter2" not in repr(secret)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines", b"hunter2\x07", "hünter2".encode()])
+def test_a_secret_that_cannot_be_one_is_refused_without_its_words(
+    tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    for reference in (f"file:{file}", f"file:{tmp_path / 'none'}", "env:CARDIONODE_NO_SUCH"):
+        with pytest.raises(ConfigurationError) as refused:
+            Secret.parse(reference).read()
+        assert "nter2" not in refused.value.message
 
 
 TLS = """
@@ -115,3 +213,37 @@ def test_tls_that_cannot_be_is_refused_with_what_is_missing(tmp_path: Path) -> N
     assert 'both "off"' in problem(file, 'dicom.port = "off"')
     assert "set tls_port" in problem(file, f"dicom.peers = {peer}")
     assert "tls.minimum_version" in problem(file, TLS + 'minimum_version = "1.1"\n')
+
+
+ARCHIVE = """
+[destinations.PACS]
+kind = "dicom"
+ae_title = "PACS"
+host = "192.0.2.1"
+port = 104
+"""
+
+
+def form_of(tmp_path: Path, text: str) -> tuple[ResultForm, Compression]:
+    file = tmp_path / "node.toml"
+    file.write_text(ARCHIVE + text)
+    destination = read_settings(file).destinations["PACS"]
+    assert isinstance(destination, DicomDestinationSettings)
+    return destination.form, destination.compression
+
+
+def test_a_destination_chooses_the_form_of_its_results(tmp_path: Path) -> None:
+    assert form_of(tmp_path, "") == (DEFAULT_FORM, Compression.NONE)
+    text = 'cine = "single-frames"\nreport = "none"\nstudy = "new"\ncharacter_set = "ISO_IR 100"\n'
+    chosen = ResultForm(
+        cine=CineForm.SINGLE_FRAMES,
+        report=ReportForm.NONE,
+        study=StudyForm.NEW,
+        character_set=CharacterSet.LATIN_1,
+    )
+    assert form_of(tmp_path, text + 'compression = "jpeg-2000"') == (chosen, Compression.JPEG_2000)
+
+
+def test_a_form_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"PACS.*cine: .*'true-color'.*it is 'colour'"):
+        form_of(tmp_path, 'cine = "colour"')

@@ -107,6 +107,17 @@ def test_the_rule_that_decides_is_shown_with_the_reasons_of_the_others(
     assert found["bundle"] == "quick-test 1.0.0"
 
 
+def test_the_form_of_each_result_is_shown(configuration: Path, ecg: Path) -> None:
+    text = configuration.read_text(encoding="utf-8")
+    chosen = 'port = 104\ncine = "true-color"\ncompression = "rle"\ncharacter_set = "ISO_IR 100"\n'
+    configuration.write_text(text.replace("port = 104\n", chosen), encoding="utf-8")
+    found = told(configuration, ecg, *ADMITTED)
+    assert [each["as"] for each in found["deliveries"]] == [
+        "",
+        "true-color, same study, ISO_IR 100, compression rle",
+    ]
+
+
 def test_people_read_the_same(configuration: Path, ecg: Path) -> None:
     said = CliRunner().invoke(
         app, ["route", "test", str(ecg), "--config", str(configuration), *ADMITTED]
@@ -195,3 +206,27 @@ def test_without_an_estimate_there_is_no_message(configuration: Path, ecg: Path)
     ecg.write_bytes(file.getvalue())
     with pytest.raises(UnsupportedInstance, match="no message is sent"):
         _preview(configuration, ecg, "--destination", "RIS")
+
+
+def test_a_dicomweb_destination_gets_what_a_dicom_destination_gets(
+    tmp_path: Path, ecg: Path
+) -> None:
+    file = tmp_path / "web.toml"
+    file.write_text(
+        f"""
+model.bundle = "quick-test"
+model.folders = ["{BUNDLES}"]
+[destinations.VNA]
+kind = "dicomweb"
+url = "https://vna.example/dicom-web"
+token = "env:CARDIONODE_NO_SUCH"
+""",
+        encoding="utf-8",
+    )
+    assert [
+        (each["destination"], each["at"], each["result"]) for each in told(file, ecg)["deliveries"]
+    ] == [
+        ("VNA", "dicomweb https://vna.example/dicom-web", "cine"),
+        ("VNA", "dicomweb https://vna.example/dicom-web", "summary"),
+        ("VNA", "dicomweb https://vna.example/dicom-web", "report"),
+    ]

@@ -109,6 +109,15 @@ def test_waits_double_up_to_the_longest(world: World) -> None:
     assert [world.attempt() for _ in range(6)] == [5, 10, 20, 40, 60, 60]
 
 
+def test_a_peer_that_wishes_to_be_asked_later_is_within_the_policy(world: World) -> None:
+    world.pacs.error = TemporarilyRefused("not now", retry_after_s=30)
+    assert world.attempt() == 30
+    world.pacs.error = TemporarilyRefused("not now", retry_after_s=86400)
+    assert world.attempt() == 60
+    world.pacs.error = TemporarilyRefused("not now", retry_after_s=1)
+    assert world.attempt() == 20
+
+
 def test_a_refusal_stops_and_waits_for_a_person(world: World) -> None:
     world.pacs.error = Refused("never")
     assert world.attempt() is None

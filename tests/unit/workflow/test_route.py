@@ -14,11 +14,12 @@ ECG = "1.2.840.10008.5.1.4.1.1.9.1.1"
 PACS = Destination(name="PACS", kind=DestinationKind.DICOM)
 VNA = Destination(name="VNA", kind=DestinationKind.DICOM)
 RIS = Destination(name="RIS", kind=DestinationKind.HL7)
+WEB = Destination(name="WEB", kind=DestinationKind.DICOMWEB)
 
 
 def owed(*rules: RoutingRule) -> list[tuple[str, str]]:
-    routing = Routing(rules=rules, destinations={"PACS": PACS, "VNA": VNA, "RIS": RIS})
-    decided = routing.decide(ORIGIN, ECG)
+    known = {each.name: each for each in (PACS, VNA, RIS, WEB)}
+    decided = Routing(rules=rules, destinations=known).decide(ORIGIN, ECG)
     return [(receiver.name, kind.value) for receiver, kind in decided.receivers(ResultKind)]
 
 
@@ -30,6 +31,8 @@ def test_a_destination_gets_what_its_protocol_carries() -> None:
         ("PACS", "report"),
         ("RIS", "oru"),
     ]
+    web = RoutingRule(name="web", destinations=("WEB",))
+    assert owed(web) == [("WEB", "cine"), ("WEB", "summary"), ("WEB", "report")]
 
 
 def test_a_document_is_sent_only_where_a_rule_names_it() -> None:

@@ -52,8 +52,8 @@ def test_results_in_other_forms_pass_the_judges(
     assert complaints(path) == []
 
 
-@pytest.mark.parametrize("report", [each for each in ReportForm if each is not ReportForm.NONE])
-def test_reports_of_every_class_follow_their_template(report: ReportForm, tmp_path: Path) -> None:
+@pytest.mark.parametrize("report", [ReportForm.COMPREHENSIVE_3D, ReportForm.ENHANCED])
+def test_reports_follow_their_template(report: ReportForm, tmp_path: Path) -> None:
     form = ResultForm(cine=CineForm.SINGLE_FRAMES, report=report)
     *_, made = compose(brief(), form, ecg_head())
     path = tmp_path / "report.dcm"

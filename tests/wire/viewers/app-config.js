@@ -1,0 +1,33 @@
+window.config = {
+  routerBasename: null,
+  extensions: [],
+  modes: [],
+  customizationService: {},
+  showStudyList: false,
+  investigationalUseDialog: { option: "never" },
+  maxNumberOfWebWorkers: 2,
+  showWarningMessageForCrossOrigin: false,
+  showCPUFallbackMessage: false,
+  strictZSpacingForVolumeViewport: true,
+  defaultDataSourceName: "orthanc",
+  dataSources: [
+    {
+      namespace: "@ohif/extension-default.dataSourcesModule.dicomweb",
+      sourceName: "orthanc",
+      configuration: {
+        friendlyName: "Orthanc",
+        name: "orthanc",
+        qidoRoot: "/dicom-web",
+        wadoRoot: "/dicom-web",
+        wadoUriRoot: "/dicom-web",
+        qidoSupportsIncludeField: false,
+        imageRendering: "wadors",
+        thumbnailRendering: "wadors",
+        enableStudyLazyLoad: true,
+        supportsFuzzyMatching: false,
+        supportsWildcard: true,
+        omitQuotationForMultipartRequest: true,
+      },
+    },
+  ],
+};
