@@ -134,20 +134,26 @@ def _lines(
         "may": json.dumps([each.value for each in Permission if each in may]),
     }
     table = ["[[dicom.peers]]", *(f"{key} = {value}" for key, value in entry.items())]
-    if _can_follow(table, text):
+    inline = "{ " + ", ".join(f"{key} = {value}" for key, value in entry.items()) + " }"
+    if _is_toml([text, *table]):
         lines += ["# at the end of the file:", *table]
+    elif _names_peers(text):
+        lines += ["# in dicom.peers, one more of the list:", f"    {inline},"]
     else:
-        inline = ", ".join(f"{key} = {value}" for key, value in entry.items())
-        lines += ["# in [dicom], one more of the list peers:", f"    {{ {inline} }},"]
-    if "peers" not in tomllib.loads(text).get("dicom", {}):
+        lines += ["# at the beginning of the file:", f"dicom.peers = [{inline}]"]
+    if not _names_peers(text):
         lines += ["# the file has no peers yet: only those it names will be admitted then"]
     return lines
 
 
-def _can_follow(table: Sequence[str], text: str) -> bool:
-    """Whether the file still is TOML with the table at its end: not where peers is a list."""
+def _names_peers(text: str) -> bool:
+    return "peers" in tomllib.loads(text).get("dicom", {})
+
+
+def _is_toml(lines: Sequence[str]) -> bool:
+    """A table cannot follow where peers is a list, nor keys like dicom.port at the top."""
     try:
-        tomllib.loads("\n".join([text, *table]))
+        tomllib.loads("\n".join(lines))
     except tomllib.TOMLDecodeError:
         return False
     return True

@@ -126,6 +126,35 @@ def test_a_person_sees_retries_and_cancels_a_job(tmp_path: Path) -> None:
         pacs.stop()
 
 
+def test_a_caller_turned_away_is_seen_and_let_in(tmp_path: Path) -> None:
+    peers = 'dicom.peers = [\n    { ae_title = "ED_*", networks = ["127.0.0.1/32"] },\n]\n'
+    node = NodeProcess(tmp_path, extra=peers)
+    try:
+        node.start()
+        scu = StorageScu(
+            calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=node.dicom_port
+        )
+        for _ in range(3):
+            with pytest.raises(CardioNodeError):
+                scu.echo()
+        rejected = node.events("association rejected")[0]
+        assert rejected["level"] == "warning"
+        assert "cardionode peers refused" in rejected["reason"]
+        until = time.monotonic() + 10
+        while not (callers := json.loads(node.run("peers", "refused", "--json").stdout)):
+            assert time.monotonic() < until
+        assert (callers[0]["calling_ae"], callers[0]["now"]) == ("CART", "refused")
+        printed = node.run("peers", "allow", str(callers[0]["number"]))
+        assert printed.returncode == 0, printed.stderr
+        text = node.configuration.read_text()
+        node.configuration.write_text(text.replace("\n]\n", f"\n{printed.stdout}]\n"))
+        assert node.stop() == 0
+        node.start()
+        scu.echo()
+    finally:
+        node.close()
+
+
 def test_health_readiness_and_metrics_are_served(tmp_path: Path) -> None:
     node = NodeProcess(tmp_path)
     try:

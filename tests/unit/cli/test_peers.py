@@ -133,10 +133,18 @@ def test_an_ae_title_that_we_have_not_is_one_more_line(site: Site) -> None:
     assert 'called_ae = "ELSEWHERE"' in printed
 
 
-def test_a_file_without_peers_is_told_that_the_default_will_not_hold_then(site: Site) -> None:
-    site.file.write_text("")
+@pytest.mark.parametrize("text", ["", "dicom.port = 104\n", "[dicom]\nport = 104\n"])
+def test_a_file_without_peers_is_told_that_the_default_will_not_hold_then(
+    site: Site, text: str
+) -> None:
+    site.file.write_text(text)
     site.refuse()
-    assert "only those it names" in site.run("allow", "1")
+    printed = site.run("allow", "1")
+    assert "only those it names" in printed
+    at_the_end = "at the end" in printed
+    lines = site.lines(printed)
+    site.file.write_text(f"{text}{lines}\n" if at_the_end else f"{lines}\n{text}")
+    assert [peer.ae_title for peer in read_settings(site.file).dicom.peers] == ["CART"]
 
 
 def test_a_caller_with_another_certificate_is_told_of_it_and_gets_no_second_entry(
