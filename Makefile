@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-attacks soak-fuzz-dicom soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -55,6 +55,14 @@ soak-published: $(VENV)/.dev
 # The full count of the kill test: 200 ECGs, 20 kills. SEED=n repeats a run.
 soak-kill: $(VENV)/.dev peers
 	.ci/own-network $(BIN)/python -m pytest -m soak -k kill -s tests/end_to_end
+
+# Each attack for SECONDS (240: 80 minutes in all) on a live node while a friend stores ECGs.
+soak-attacks: $(VENV)/.dev
+	$(BIN)/python -m pytest -m soak -s tests/end_to_end/test_attacks.py
+
+# 50,000 mutated conversations and 50,000 mutated ECG objects. SEED=n repeats a run.
+soak-fuzz-dicom: $(VENV)/.dev
+	$(BIN)/python -m pytest -m soak -s tests/fuzz
 
 # Checkpoints of the published size, with random weights, to a bundle and a cine: 16 GiB of memory.
 soak-import: $(VENV)/.dev

@@ -8,6 +8,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
 from node.dicom.credentials import Credentials
 from node.dicom.dicomweb import StowClient, TlsFiles
+from node.dicom.part10 import MAX_INFLATED_BYTES
 from node.dicom.scp import ListenerLimits, Peer, Report, StorageScp
 from node.dicom.scu import StorageScu, keep_quiet
 from node.dicom.stow_service import StowService
@@ -53,6 +55,7 @@ from node.workflow.deliver import Postman
 from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
+from node.workflow.refused import RefusalBook
 from node.workflow.retry import RetryPolicy
 from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.catalog import Served
@@ -160,6 +163,8 @@ def build_peers(settings: Settings) -> tuple[Peer, ...]:
         Peer(
             ae_title=peer.ae_title,
             networks=tuple(ip_network(str(network)) for network in peer.networks),
+            called_ae=peer.called_ae,
+            may=frozenset(peer.may),
             certificate=peer.certificate,
         )
         for peer in settings.dicom.peers
@@ -221,8 +226,13 @@ class Node:
             for name in settings.destinations
         }
         self._intake = Intake(
-            spool=self._spool, work=self._work, telemetry=self.journal, clock=utc_now
+            spool=self._spool,
+            work=self._work,
+            telemetry=self.journal,
+            clock=utc_now,
+            maximum_bytes=min(settings.dicom.maximum_instance_mb * 1_000_000, MAX_INFLATED_BYTES),
         )
+        self._refused = RefusalBook(work=self._work, telemetry=self.journal, clock=utc_now)
         at_once = settings.model.at_once
         self._side = SideProcesses(min(at_once, available_cores())) if at_once > 1 else None
         self._retries = {
@@ -268,6 +278,7 @@ class Node:
             if self._side is not None:
                 self._start("side processes", self._side.start, self._side.stop)
             self._start("engine", self._runner.start, self._runner.stop)
+            self._start("refused callers", self._refused.start, self._refused.stop)
             self._start("dicom", self._scp.start, self._scp.stop)
             self._start("hl7", self._listener.start, self._listener.stop)
             self.ports["web"] = self._web.start()
@@ -391,6 +402,8 @@ class Node:
             accept=self._intake.accept,
             commitment=self._commitment_service,
             report=self.journal.event,
+            warn=partial(self.journal.event, level=Level.WARNING),
+            note=self._refused.note,
             tls_port=dicom.tls_port,
             tls=self._credentials.server if self._credentials is not None else None,
         )
@@ -446,7 +459,7 @@ class Node:
         running = {name for name, _ in self._started}
         if not running >= {"engine", "dicom", "hl7", "web"}:
             problems.append("the node is starting or stopping")
-        if self._spool.free_bytes() < self._settings.storage.minimum_free_mb * 1_000_000:
+        if not self._spool.has_room():
             problems.append("the disk of the spool is nearly full: new instances are refused")
         return problems
 

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from node.domain.caller import Permission
 from node.domain.errors import ConfigurationError
 from node.domain.form import (
     CharacterSet,
@@ -36,6 +37,8 @@ from node.secret import Secret
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
 """1 to 16 characters, no backslash, no control characters. Source: DICOM PS3.5 table 6.2-1."""
+AETitlePattern = Annotated[str, Field(min_length=1, max_length=64)]
+"""An AE title with the wildcards "*", "?" and "[...]"; "[*]" is the character itself."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 PortOrOff = Annotated[Port | None, BeforeValidator(lambda port: None if port == "off" else port)]
 """TOML knows no None: it is written "off"."""
@@ -56,8 +59,10 @@ class TlsSettings(_Table):
 
 
 class PeerSettings(_Table):
-    ae_title: Annotated[str, Field(min_length=1, max_length=16)]
+    ae_title: AETitlePattern
     networks: tuple[IPv4Network | IPv6Network, ...] = Field(min_length=1)
+    called_ae: AETitlePattern = "*"
+    may: tuple[Permission, ...] = Field(default=tuple(Permission), min_length=1)
     certificate: Annotated[str, Field(min_length=1)] | None = None
 
 

@@ -17,6 +17,7 @@ from node.store.commitments import Commitments
 from node.store.messages import Messages
 from node.store.outbox import Outbox
 from node.store.received import Jobs
+from node.store.refused import RefusedCallers
 from node.workflow.ports import Level
 
 
@@ -39,6 +40,7 @@ class MemorySpool:
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
         self.error: StorageError | None = None
+        self.read = 0
 
     def put(self, content: bytes) -> str:
         if self.error is not None:
@@ -48,6 +50,7 @@ class MemorySpool:
         return digest
 
     def get(self, digest: str) -> bytes:
+        self.read += 1
         return self.kept[digest]
 
 
@@ -59,6 +62,7 @@ class MemoryTransaction:
         self.outbox = Outbox(connection)
         self.commitments = Commitments(connection)
         self.messages = Messages(connection)
+        self.refused = RefusedCallers(connection)
         self._queue = queue
 
     def enqueue_job(self, job_id: int, *, run: int) -> None:
@@ -85,7 +89,9 @@ class MemoryUnitOfWork:
     """`ports.UnitOfWork` over SQLite in memory; what a failed block queued is forgotten."""
 
     def __init__(self) -> None:
-        self._engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+        self._engine = sa.create_engine(
+            "sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False}
+        )
         tables.metadata.create_all(self._engine)
         self.queue: list[tuple[Any, ...]] = []
 

@@ -59,6 +59,8 @@ def main(folder: Path) -> None:
         accept=intake.accept,
         commitment=CommitmentService(take=_take_nothing, report=journal.event),
         report=journal.event,
+        warn=journal.event,
+        note=lambda _: None,
     )
     scp.start()
     sys.stdout.write(f"{scp.port}\n")

@@ -10,7 +10,7 @@ import sys
 import typer
 from rich.console import Console
 
-from node.cli import bundle, check, demo, hl7, jobs, process, route, send, serve
+from node.cli import bundle, check, demo, hl7, jobs, peers, process, route, send, serve
 from node.domain.errors import CardioNodeError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("send")(send.send)
 app.command("demo")(demo.demo)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(peers.app, name="peers")
 app.add_typer(route.app, name="route")
 app.add_typer(hl7.app, name="hl7")
 

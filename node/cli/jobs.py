@@ -42,7 +42,7 @@ def list_jobs(
     as_json: Json = False,
 ) -> None:
     """List the latest jobs and how far their results are."""
-    with _open(config, home, overrides) as work, work.begin() as transaction:
+    with open_work(config, home, overrides) as work, work.begin() as transaction:
         found = transaction.jobs.latest(limit=limit, state=state)
         deliveries = transaction.outbox.of_jobs([job.job_id for job in found])
     console = Console(highlight=False, soft_wrap=True)
@@ -64,7 +64,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one job: each delivery with every attempt and its reason."""
-    with _open(config, home, overrides) as work, work.begin() as transaction:
+    with open_work(config, home, overrides) as work, work.begin() as transaction:
         job = transaction.jobs.get(job_id)
         if job is None:
             raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
@@ -110,7 +110,7 @@ def retry(
 
     What is stored and not yet committed is sent again, and its commitment asked for again.
     """
-    with _open(config, home, overrides) as work:
+    with open_work(config, home, overrides) as work:
         Console(highlight=False, soft_wrap=True).print(_intervention(work).retry(job_id))
 
 
@@ -119,14 +119,15 @@ def cancel(
     job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
 ) -> None:
     """Stop a job and what is still owed for it."""
-    with _open(config, home, overrides) as work:
+    with open_work(config, home, overrides) as work:
         Console(highlight=False, soft_wrap=True).print(_intervention(work).cancel(job_id))
 
 
 @contextmanager
-def _open(
+def open_work(
     config: Path | None, home: Path, overrides: list[str] | None
 ) -> Iterator[EngineUnitOfWork]:
+    """The database of a node, which may run."""
     settings = read_settings(config, overrides or ())
     if not settings.storage.database_url and not (home / "node.db").exists():
         raise ConfigurationError(f"no node has run in {home} yet; is --home right?")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from node.cli.options import Config, Json, Overrides
+from node.domain.caller import Permission
 from node.domain.delivery import ResultKind
 from node.domain.instance import Origin
 from node.models import find_bundle
@@ -88,11 +89,12 @@ def _answering(settings: Settings, called_ae: str) -> Manifest:
 def _refusal(settings: Settings, origin: Origin) -> str:
     """Why the association would be rejected; nothing where it would not."""
     from node.app import build_peers
+    from node.dicom.negotiation import permissions
 
     if origin.called_ae not in settings.dicom.ae_titles:
         return f"{origin.called_ae} is not among dicom.ae_titles"
-    if not any(peer.admits(origin.calling_ae, origin.peer) for peer in build_peers(settings)):
-        return f"no entry of dicom.peers admits {origin.calling_ae} from {origin.peer}"
+    if Permission.STORE not in permissions(build_peers(settings), origin, None):
+        return f"no entry of dicom.peers lets {origin.calling_ae} from {origin.peer} store"
     return ""
 
 

@@ -29,6 +29,7 @@ from node.dicom.negotiation import (
     ae_title,
     agree,
     objection,
+    permissions,
 )
 from node.dicom.pdu import (
     PduType,
@@ -44,6 +45,7 @@ from node.dicom.pdu_stream import ConnectionEnded, PduStream
 from node.dicom.places import Places
 from node.dicom.refusals import Refusals
 from node.dicom.service import Report, Services, answer
+from node.domain.caller import Permission
 from node.domain.instance import Origin
 
 _LARGEST_REQUEST_BYTES: Final = 65536
@@ -54,6 +56,11 @@ _PART_WITHIN_S: Final = 1.0
 _PART_BYTES: Final = 1 << 20
 """What is read and thrown away of a peer that has been told to go."""
 _CONTEXTS_NAMED: Final = 16
+_DENIED: Final = {
+    permission: f"no entry of dicom.peers that admits this caller lets it {permission.value}; add "
+    f'"{permission.value}" to its may'
+    for permission in Permission
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +87,8 @@ class Acceptor:
     limits: ListenerLimits
     services: Services
     report: Report
+    warn: Report
+    """Like `report`, of what somebody should look at."""
     refusals: Refusals
     places: Places
 
@@ -117,7 +126,7 @@ class Association:
             elif self._origin is not None:
                 self._broken("the peer closed the connection without a release", None)
         except Exception as error:  # the association's boundary: failing closed
-            self._acceptor.report("association failed", error=error, peer=self._stream.address)
+            self._acceptor.warn("association failed", error=error, peer=self._stream.address)
             self._part(encode_abort(None))
 
     def _negotiate(self) -> tuple[AssociateRequest, Agreement, Origin] | None:
@@ -134,16 +143,15 @@ class Association:
             called_ae=ae_title(request.called_ae),
             peer=self._stream.address,
         )
-        rejection = objection(
-            request, origin.peer, self._names, self._acceptor.ae_titles, self._acceptor.peers
-        )
+        peers = self._acceptor.peers
+        rejection = objection(request, origin, self._names, self._acceptor.ae_titles, peers)
         if rejection is None and not self._acceptor.places.associate(self._stream):
             rejection = Rejection.FULL
         if rejection is not None:
             self._reject(rejection, origin)
             return None
         self._origin = origin
-        agreement = agree(request)
+        agreement = agree(request, permissions(peers, origin, self._names))
         self._report_agreement(agreement, origin)
         answer = encode_accept(
             request, agreement.results, agreement.roles, self._limits.maximum_pdu_bytes
@@ -173,13 +181,14 @@ class Association:
             if kind is PduType.A_RELEASE_RQ:
                 self._part(encode_release_response())
                 return
-            self._answer(body, assembler, origin, request.maximum_length)
+            self._answer(body, assembler, agreement.may, origin, request.maximum_length)
             del body  # not to be held while the peer is silent
 
     def _answer(
         self,
         body: memoryview,
         assembler: RequestAssembler,
+        may: frozenset[Permission],
         origin: Origin,
         maximum_length: int,
     ) -> None:
@@ -187,7 +196,7 @@ class Association:
         for value in decode_data(body):
             request = assembler.take(value)
             if request is not None:
-                response = answer(request, self._acceptor.services, origin)
+                response = answer(request, self._acceptor.services, may, origin)
                 self._stream.send(
                     encode_command(value.context_id, response, maximum_length),
                     within_s=self._limits.dimse_timeout_s,
@@ -217,6 +226,14 @@ class Association:
             peer=origin.peer,
             certificate=self._shown_names,
         )
+        for permission in agreement.denied:
+            self._acceptor.refusals.tell(
+                "permission refused",
+                calling_ae=origin.calling_ae,
+                called_ae=origin.called_ae,
+                peer=origin.peer,
+                reason=_DENIED[permission],
+            )
         for sop_class_uid, reason in islice(agreement.refused.items(), _CONTEXTS_NAMED):
             self._acceptor.report(
                 "presentation context refused",

@@ -6,6 +6,7 @@ import math
 
 from pydicom import datadict
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
@@ -14,6 +15,7 @@ from node.domain.errors import MalformedInstance
 _UNDECODABLE = (
     ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     LookupError,
     NotImplementedError,

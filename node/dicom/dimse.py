@@ -14,6 +14,7 @@ from node.domain.errors import (
     DeliveryError,
     MalformedInstance,
     OutOfSpace,
+    OversizedInstance,
     Refused,
     StorageError,
     TemporarilyRefused,
@@ -65,10 +66,12 @@ SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
 CANNOT_UNDERSTAND = 0xC000
 PROCESSING_FAILURE = 0x0110
+NOT_AUTHORISED = 0x0124
 
 _STATUS: tuple[tuple[type[CardioNodeError], int], ...] = (
     (OutOfSpace, OUT_OF_RESOURCES),
     (StorageError, OUT_OF_RESOURCES),
+    (OversizedInstance, OUT_OF_RESOURCES),
     (MalformedInstance, CANNOT_UNDERSTAND),
     (UnsupportedInstance, CANNOT_UNDERSTAND),
 )
@@ -96,7 +99,7 @@ def error_of(status: int) -> DeliveryError | None:
         return TemporarilyRefused(f"the peer is out of resources ({code})")
     if status in (PROCESSING_FAILURE, 0x0213):
         return TemporarilyRefused(f"the peer could not process the object ({code})")
-    if status == 0x0124:
+    if status == NOT_AUTHORISED:
         return Refused(f"the peer does not authorise this AE to store ({code}); allow it there")
     if 0xA900 <= status <= 0xA9FF or 0xC000 <= status <= 0xCFFF:
         return Refused(f"the peer does not understand the object ({code}); see the peer's log")

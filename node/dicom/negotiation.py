@@ -18,6 +18,8 @@ from node.dicom.associate_pdu import (
     Roles,
 )
 from node.dicom.pdu import printable
+from node.domain.caller import Permission
+from node.domain.instance import Origin
 
 _IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 _VERIFIED_IN: Final = (
@@ -35,14 +37,20 @@ SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {
 """Transfer syntaxes by abstract syntax, most preferred first."""
 _AS_SCU: Final = frozenset({dimse.STORAGE_COMMITMENT})
 """Of these we are the SCU, whom the SCP calls with its reports; of all others the SCP."""
+_NEEDED: Final[Mapping[str, Permission]] = {
+    dimse.VERIFICATION: Permission.ECHO,
+    **dict.fromkeys(dimse.ECG_STORAGE, Permission.STORE),
+    dimse.STORAGE_COMMITMENT: Permission.REPORT,
+}
+"""What a caller has to be allowed for each of them."""
 
 _ACCEPTED: Final = 0
-_ROLE_REFUSED: Final = 1
+_USER_REJECTION: Final = 1
 _NO_ABSTRACT_SYNTAX: Final = 3
 _NO_TRANSFER_SYNTAX: Final = 4
 """Source: DICOM PS3.8 table 9-18."""
 _WHY: Final = {
-    _ROLE_REFUSED: (
+    _USER_REJECTION: (
         "the caller asks for the role this node takes: SCP of storage, SCU of storage commitment"
     ),
     _NO_ABSTRACT_SYNTAX: (
@@ -62,7 +70,8 @@ class Rejection(Enum):
     APPLICATION_CONTEXT = (1, 1, 2, "the caller asks for another application than DICOM")
     CALLED_AE = (1, 1, 7, "no AE title of this node is called that; see dicom.ae_titles")
     CALLING_AE = (
-        1, 1, 3, "no entry of dicom.peers admits this calling AE title from this address",
+        1, 1, 3, "no entry of dicom.peers admits this calling AE title from this address to the AE "
+        "title it called; `cardionode peers refused` shows how to allow it",
     )  # fmt: skip
     CERTIFICATE = (
         1, 1, 3, "dicom.peers admits this caller with another certificate only; see `certificate` "
@@ -85,19 +94,24 @@ class Rejection(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """A caller that may associate: AE title pattern (fnmatch) and the networks it may come from.
+    """An entry of the allow-list: who may associate, whence, to whom, and what it may ask then.
 
     certificate: a pattern too, for one of the names in the certificate that it has to show.
     """
 
     ae_title: str
+    """Pattern (fnmatch) of the calling AE title; `called_ae` likewise."""
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     certificate: str | None = None
+    called_ae: str = "*"
+    may: frozenset[Permission] = frozenset(Permission)
 
-    def admits(self, calling_ae: str, address: str) -> bool:
-        host = ipaddress.ip_address(address)
-        return fnmatchcase(calling_ae, self.ae_title) and any(
-            host in network for network in self.networks
+    def admits(self, origin: Origin) -> bool:
+        host = ipaddress.ip_address(origin.peer)
+        return (
+            fnmatchcase(origin.calling_ae, self.ae_title)
+            and fnmatchcase(origin.called_ae, self.called_ae)
+            and any(host in network for network in self.networks)
         )
 
     def knows(self, names: Sequence[str]) -> bool:
@@ -107,14 +121,31 @@ class Peer:
         )
 
 
+def permissions(
+    peers: Sequence[Peer], origin: Origin, names: Sequence[str] | None
+) -> frozenset[Permission]:
+    """What a caller may ask: all that any entry that admits it allows; nothing where none does.
+
+    names: those in its certificate; None where that is not known, and any would do.
+    """
+    admitting = [
+        peer for peer in peers if peer.admits(origin) and (names is None or peer.knows(names))
+    ]
+    return frozenset[Permission]().union(*(peer.may for peer in admitting))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """What an association carries."""
 
+    may: frozenset[Permission]
+    """What the caller may ask."""
     accepted: Mapping[int, ProposedContext]
     """By presentation context ID, each with the one transfer syntax that was chosen."""
     refused: Mapping[str, str]
     """Abstract syntaxes, each with its reason in an administrator's words."""
+    denied: frozenset[Permission]
+    """What the caller asked for and may not; those abstract syntaxes are not among `refused`."""
     results: tuple[ResultContext, ...]
     roles: Mapping[str, Roles]
 
@@ -129,7 +160,7 @@ def ae_title(raw: bytes) -> str:
 
 def objection(
     request: AssociateRequest,
-    address: str,
+    origin: Origin,
     names: Sequence[str],
     ae_titles: Sequence[str],
     peers: Sequence[Peer],
@@ -138,24 +169,24 @@ def objection(
 
     names: those in the caller's certificate.
     """
-    calling_ae = ae_title(request.calling_ae)
     if not request.protocol_version & 1:
         return Rejection.PROTOCOL_VERSION
     if request.application_context_name != APPLICATION_CONTEXT_NAME:
         return Rejection.APPLICATION_CONTEXT
-    if ae_title(request.called_ae) not in ae_titles:
+    if origin.called_ae not in ae_titles:
         return Rejection.CALLED_AE
-    admitting = [peer for peer in peers if peer.admits(calling_ae, address)]
-    if not any(peer.knows(names) for peer in admitting):
-        return Rejection.CERTIFICATE if admitting else Rejection.CALLING_AE
-    if calling_ae != request.calling_ae.strip(b"\0 ").decode("ascii", "replace"):
+    if not permissions(peers, origin, names):
+        admitted = any(peer.admits(origin) for peer in peers)
+        return Rejection.CERTIFICATE if admitted else Rejection.CALLING_AE
+    if origin.calling_ae != request.calling_ae.strip(b"\0 ").decode("ascii", "replace"):
         return Rejection.NOT_AN_AE_TITLE
     return None
 
 
-def agree(request: AssociateRequest) -> Agreement:
+def agree(request: AssociateRequest, may: frozenset[Permission]) -> Agreement:
     """Judge each presentation context: of the transfer syntaxes offered, the first of our order.
 
+    may: what the caller is allowed; a context for anything else is rejected.
     We take one role alone, so a requestor that asks for no other than that one is refused it. One
     that selects none is taken as what it has to be: many send commitment reports that way.
     Source: DICOM PS3.8 §9.3.3.2, PS3.7 D.3.3.4.
@@ -163,16 +194,23 @@ def agree(request: AssociateRequest) -> Agreement:
     results = []
     accepted: dict[int, ProposedContext] = {}
     refused: dict[str, str] = {}
+    denied: set[Permission] = set()
     roles: dict[str, Roles] = {}
     for context in request.contexts:
-        result, transfer_syntax = _judge(context, request.roles.get(context.abstract_syntax))
+        needed = _NEEDED.get(context.abstract_syntax)
+        if needed is None or needed in may:
+            result, transfer_syntax = _judge(context, request.roles.get(context.abstract_syntax))
+            if result != _ACCEPTED:
+                refused.setdefault(context.abstract_syntax, _WHY[result])
+        else:
+            result, transfer_syntax = _USER_REJECTION, _IMPLICIT_LITTLE
+            denied.add(needed)
         results.append(
             ResultContext(
                 context_id=context.context_id, result=result, transfer_syntax=transfer_syntax
             )
         )
         if result != _ACCEPTED:
-            refused.setdefault(context.abstract_syntax, _WHY[result])
             continue
         accepted[context.context_id] = ProposedContext(
             context_id=context.context_id,
@@ -182,7 +220,14 @@ def agree(request: AssociateRequest) -> Agreement:
         if context.abstract_syntax in request.roles:
             we_are_scu = context.abstract_syntax in _AS_SCU
             roles[context.abstract_syntax] = Roles(scu=not we_are_scu, scp=we_are_scu)
-    return Agreement(accepted=accepted, refused=refused, results=tuple(results), roles=roles)
+    return Agreement(
+        may=may,
+        accepted=accepted,
+        refused=refused,
+        denied=frozenset(denied),
+        results=tuple(results),
+        roles=roles,
+    )
 
 
 def _judge(context: ProposedContext, proposed: Roles | None) -> tuple[int, str]:
@@ -192,7 +237,7 @@ def _judge(context: ProposedContext, proposed: Roles | None) -> tuple[int, str]:
         return _NO_ABSTRACT_SYNTAX, _IMPLICIT_LITTLE
     we_are_scu = context.abstract_syntax in _AS_SCU
     if proposed is not None and not (proposed.scp if we_are_scu else proposed.scu):
-        return _ROLE_REFUSED, _IMPLICIT_LITTLE
+        return _USER_REJECTION, _IMPLICIT_LITTLE
     for transfer_syntax in supported:
         if transfer_syntax in context.transfer_syntaxes:
             return _ACCEPTED, transfer_syntax

@@ -16,13 +16,14 @@ from pydicom import config, datadict
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import data_element_generator
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag
 from pydicom.values import convert_SQ, convert_string
 
-from node.domain.errors import MalformedInstance, UnsupportedInstance
+from node.domain.errors import MalformedInstance, OversizedInstance, UnsupportedInstance
 from node.domain.identifiers import derived_uid
 
 # pydicom's warnings and log lines quote values, which may be the patient's. Values are checked by
@@ -62,6 +63,7 @@ BINARY_VRS: Final = frozenset(
 ) | {"OB or OW", "US or SS", "US or OW", "US or SS or OW"}
 _UNREADABLE = (  # what pydicom raises on bytes that are not a data set
     AttributeError,
+    BytesLengthException,
     EOFError,
     LookupError,
     NotImplementedError,
@@ -95,12 +97,14 @@ def encode_part10(
     return PREAMBLE + group_length + elements + dataset_bytes
 
 
-def read_part10(content: bytes) -> Dataset:
+def read_part10(content: bytes, *, maximum_bytes: int = MAX_INFLATED_BYTES) -> Dataset:
     """The data set of a PS3.10 file; values are decoded when they are looked at.
 
+    maximum_bytes: what a deflated data set may inflate to.
     Raises MalformedInstance (not DICOM, no transfer syntax, cut short, nothing in it, cannot be
-    parsed) and UnsupportedInstance (big endian or compressed). The instance named by the file meta
-    information is not compared with the data set's: cath lab systems write another one.
+    parsed), OversizedInstance and UnsupportedInstance (big endian or compressed). The instance
+    named by the file meta information is not compared with the data set's: cath lab systems write
+    another one.
     Source: DICOM PS3.10 §7, PS3.5 §7 and A.5.
     """
     if content[128:132] != b"DICM":
@@ -109,12 +113,14 @@ def read_part10(content: bytes) -> Dataset:
     transfer_syntax_uid = _uid(meta.get(0x00020010))
     if not transfer_syntax_uid:
         raise MalformedInstance("the file meta information names no transfer syntax; send it again")
-    return read_dataset(rest, transfer_syntax_uid)
+    return read_dataset(rest, transfer_syntax_uid, maximum_bytes=maximum_bytes)
 
 
-def read_dataset(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
+def read_dataset(
+    encoded: bytes, transfer_syntax_uid: str, *, maximum_bytes: int = MAX_INFLATED_BYTES
+) -> Dataset:
     """A data set as it was sent. Raises like `read_part10`."""
-    inflated = _little_endian(encoded, transfer_syntax_uid, MAX_INFLATED_BYTES)
+    inflated = _little_endian(encoded, transfer_syntax_uid, maximum_bytes)
     return _parse(inflated, transfer_syntax_uid)
 
 
@@ -269,7 +275,10 @@ def _little_endian(
     if head_only or inflater.eof:
         return inflated
     if inflater.unconsumed_tail:
-        raise MalformedInstance(f"the data set inflates to more than {limit_bytes} bytes")
+        raise OversizedInstance(
+            f"the data set inflates to more than {limit_bytes} bytes; send less, or raise "
+            "dicom.maximum_instance_mb"
+        )
     raise MalformedInstance("the deflated data set is cut short; send the instance again")
 
 

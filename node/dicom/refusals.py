@@ -1,36 +1,59 @@
-"""Log lines about connections that were turned away: whoever knocks without end fills no log."""
+"""Whom the listener turned away: whoever knocks without end fills no log."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
 from node.dicom.service import Report
+from node.domain.caller import Refusal
 
 _EVERY_S: Final = 1.0
 _REMEMBERED: Final = 1024
+
+Note = Callable[[Refusal], None]
+"""Gets each refusal, floods too: takes next to no time."""
 
 
 class Refusals:
     """Reports at most one line a second for each address and reason, with a count of those before.
 
     The count stands on the next line. When a thousand addresses knock within a second, further
-    ones are not named.
+    ones are not named. Each refusal is noted, whether it has a line or not.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, note: Note) -> None:
         self._report = report
+        self._note = note
         self._lock = Lock()
         self._told: dict[tuple[str, str, str], tuple[float, int]] = {}
         """When, and how many since then; from the oldest to the newest."""
 
-    def tell(self, message: str, *, peer: str, reason: str, **fields: str | None) -> None:
-        """Report a refusal, or count it."""
+    def tell(
+        self,
+        message: str,
+        *,
+        peer: str,
+        reason: str,
+        calling_ae: str = "",
+        called_ae: str = "",
+        **fields: str | None,
+    ) -> None:
+        """Report a refusal, or count it. No AE titles: the caller had not come so far."""
+        self._note(Refusal(calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason))
         count = self._due((message, peer, reason))
         if count:
-            shown = count if count > 1 else None
-            self._report(message, peer=peer, reason=reason, count=shown, **fields)
+            self._report(
+                message,
+                calling_ae=calling_ae or None,
+                called_ae=called_ae or None,
+                peer=peer,
+                reason=reason,
+                count=count if count > 1 else None,
+                **fields,
+            )
 
     def _due(self, key: tuple[str, str, str]) -> int:
         """How many are to be told of now; 0 for none."""

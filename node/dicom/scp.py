@@ -17,12 +17,12 @@ from node.dicom.commitment_service import CommitmentService
 from node.dicom.negotiation import Peer
 from node.dicom.pdu_stream import PduStream
 from node.dicom.places import WITHOUT_ASSOCIATION, Places
-from node.dicom.refusals import Refusals
+from node.dicom.refusals import Note, Refusals
 from node.dicom.service import Report, Service
 from node.dicom.storage_service import Accept, StorageService
 from node.domain.errors import ConfigurationError
 
-__all__ = ["Accept", "ListenerLimits", "Peer", "Report", "StorageScp"]
+__all__ = ["Accept", "ListenerLimits", "Note", "Peer", "Report", "StorageScp"]
 
 _BACKLOG: Final = 128
 _LOOK_AGAIN_S: Final = 0.1
@@ -62,14 +62,17 @@ class StorageScp:
         accept: Accept,
         commitment: CommitmentService,
         report: Report,
+        warn: Report,
+        note: Note,
         tls_port: int | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         """port and tls_port: 0 has one chosen, None is not to listen there.
 
+        report: of what happens; warn: of what somebody should look at; note: of refusals.
         tls: gives the context for the next connection to tls_port.
         """
-        storage = StorageService(accept=accept, report=report)
+        storage = StorageService(accept=accept, report=warn)
         services: dict[str, Service] = dict.fromkeys(dimse.ECG_STORAGE, storage)
         services[dimse.STORAGE_COMMITMENT] = commitment
         self._host = host
@@ -78,7 +81,7 @@ class StorageScp:
             self._entrances.append(_Entrance(key="dicom.port", port=port, context=None))
         if tls_port is not None:
             self._entrances.append(_Entrance(key="dicom.tls_port", port=tls_port, context=tls))
-        self._refusals = Refusals(report)
+        self._refusals = Refusals(warn, note)
         self._places = Places(limits.maximum_associations)
         self._acceptor = Acceptor(
             ae_titles=tuple(ae_titles),
@@ -86,6 +89,7 @@ class StorageScp:
             limits=limits,
             services=services,
             report=report,
+            warn=warn,
             refusals=self._refusals,
             places=self._places,
         )

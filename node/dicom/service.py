@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from node.dicom import dimse
 from node.dicom.command_set import CommandField, encode_response
 from node.dicom.message import Request
+from node.domain.caller import Permission
 from node.domain.instance import Origin
 
 Report = Callable[..., None]
@@ -35,12 +36,14 @@ Services = Mapping[str, Service]
 """By abstract syntax."""
 
 
-def answer(request: Request, services: Services, origin: Origin) -> bytes:
+def answer(
+    request: Request, services: Services, may: frozenset[Permission], origin: Origin
+) -> bytes:
     """The response's command set."""
     command = request.command
     service = services.get(request.context.abstract_syntax)
     if command.field is CommandField.C_ECHO:  # on a context of whatever SOP class
-        status = dimse.SUCCESS
+        status = dimse.SUCCESS if Permission.ECHO in may else dimse.NOT_AUTHORISED
     elif service is not None and command.field is service.operation:
         status = service.answer(request, origin)
     else:

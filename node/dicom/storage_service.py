@@ -13,6 +13,7 @@ from node.domain.errors import (
     CardioNodeError,
     InputError,
     MalformedInstance,
+    OversizedInstance,
     UnsupportedInstance,
 )
 from node.domain.instance import Origin
@@ -98,7 +99,7 @@ def _objection(request: Request) -> tuple[int, InputError] | None:
             "the SOP Instance UID is missing or is no UID; check the sender"
         )
     if request.is_oversized:
-        return dimse.OUT_OF_RESOURCES, UnsupportedInstance(
+        return dimse.OUT_OF_RESOURCES, OversizedInstance(
             "the data set is larger than dicom.maximum_instance_mb; raise it, or send less"
         )
     if not request.dataset_bytes:

@@ -4,6 +4,7 @@
     ├── InputError                 permanent   what came in cannot be used; its bytes are kept
     │   ├── MalformedInstance                  not DICOM, cut short, or contradicts itself
     │   ├── UnsupportedInstance                sound, but not a thing this node reads
+    │   │   └── OversizedInstance              more than dicom.maximum_instance_mb
     │   ├── ConflictingInstance                same SOP Instance UID, other content
     │   ├── MalformedMessage                   an HL7 message that cannot be read
     │   ├── UnknownTransaction                 a commitment report nobody here asked for
@@ -63,6 +64,10 @@ class MalformedInstance(InputError):
 
 class UnsupportedInstance(InputError):
     code = "unsupported-instance"
+
+
+class OversizedInstance(UnsupportedInstance):
+    code = "oversized-instance"
 
 
 class ConflictingInstance(InputError):

@@ -16,6 +16,7 @@ from node.store.group_commit import GroupCommit
 from node.store.messages import Messages
 from node.store.outbox import Outbox
 from node.store.received import Jobs
+from node.store.refused import RefusedCallers
 
 APPLICATION_VERSION = "flow-1"
 """Pinned: DBOS would take another version's queued work for foreign and leave it lying."""
@@ -60,6 +61,7 @@ class EngineTransaction:
         self.outbox = Outbox(connection)
         self.commitments = Commitments(connection)
         self.messages = Messages(connection)
+        self.refused = RefusedCallers(connection)
 
     def enqueue_job(self, job_id: int, *, run: int) -> None:
         options: EnqueueOptions = {

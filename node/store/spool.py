@@ -27,6 +27,8 @@ class Spool:
         """Below `minimum_free_bytes` of free disk `put` refuses, while the system still works."""
         self._folder = folder
         self._minimum_free_bytes = minimum_free_bytes
+        self._refused_bytes = 0
+        """Size of what was refused last."""
         self._keeping = threading.Lock()
         _make_folder(folder)
 
@@ -40,6 +42,7 @@ class Spool:
         except OSError as error:
             raise StorageError(f"the spool did not take the bytes: {error.strerror}") from error
         if self.free_bytes() < self._minimum_free_bytes + len(content):
+            self._refused_bytes = len(content)
             raise OutOfSpace(
                 "the disk of the spool is nearly full; free space or move the node's home folder"
             )
@@ -74,6 +77,10 @@ class Spool:
                 return False
             path.unlink()
         return True
+
+    def has_room(self) -> bool:
+        """Whether anything is kept, that too which was refused last."""
+        return self.free_bytes() >= self._minimum_free_bytes + self._refused_bytes
 
     def free_bytes(self) -> int:
         """Free disk space where the spool lies."""

@@ -1,4 +1,4 @@
-"""The node's own tables: jobs, deliveries, attempts, commitments, HL7 messages received.
+"""The node's own tables: jobs, deliveries, commitments, HL7 messages received, refused callers.
 
 Nothing here names a patient: identity stays in the spooled objects.
 """
@@ -150,4 +150,19 @@ hl7_message = sa.Table(
     sa.Column("content_digest", sa.String(64), nullable=False),
     sa.Column("received_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("control_id", "content_digest"),
+)
+
+refused_caller = sa.Table(
+    "node_refused_caller",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("calling_ae", sa.String(64), nullable=False),
+    sa.Column("called_ae", sa.String(64), nullable=False),
+    sa.Column("peer", sa.String(64), nullable=False),
+    sa.Column("reason", sa.String(256), nullable=False),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column("last_seen_at", UtcDateTime, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.UniqueConstraint("peer", "calling_ae", "called_ae", "reason"),
+    sqlite_autoincrement=True,
 )

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from node.dicom.part10 import (
+    DEFLATED_LITTLE,
     EXPLICIT_LITTLE,
+    MAX_INFLATED_BYTES,
     check_storable,
     encode_part10,
     read_part10,
@@ -29,6 +31,8 @@ class Intake:
     work: UnitOfWork
     telemetry: Telemetry
     clock: Clock
+    maximum_bytes: int = MAX_INFLATED_BYTES
+    """Of a data set once it is inflated."""
 
     def accept(
         self,
@@ -43,7 +47,8 @@ class Intake:
 
         The same instance again changes nothing. Another content under a known SOP Instance UID is
         kept beside it and flagged, never processed.
-        Raises MalformedInstance (nothing was kept: the sender still has it), StorageError.
+        Raises MalformedInstance, UnsupportedInstance (nothing was kept: the sender still has it),
+        StorageError.
         """
         check_storable(
             dataset_bytes,
@@ -58,8 +63,10 @@ class Intake:
             transfer_syntax_uid=transfer_syntax_uid,
         )
         # One cut short on its way is refused while the sender still has it.
-        if not is_whole(dataset_bytes, explicit=transfer_syntax_uid == EXPLICIT_LITTLE):
-            read_part10(content)  # deflated, or odd but perhaps readable: else it says why
+        if transfer_syntax_uid == DEFLATED_LITTLE or not is_whole(
+            dataset_bytes, explicit=transfer_syntax_uid == EXPLICIT_LITTLE
+        ):  # deflated, or odd but perhaps readable: else it says why
+            read_part10(content, maximum_bytes=self.maximum_bytes)
         instance = ReceivedInstance(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,
@@ -86,8 +93,12 @@ class Intake:
     def _enter(self, instance: ReceivedInstance, transaction: Transaction) -> tuple[int, str]:
         earlier = transaction.jobs.of_instance(instance.sop_instance_uid)
         for job in earlier:
-            if self._is_same(job, instance):
+            if job.content_digest == instance.content_digest:
                 return job.job_id, DUPLICATE
+        # The first alone is compared in depth: however many contents come under one UID, the next
+        # one costs the same, and others wait for this transaction.
+        if earlier and self._is_same(earlier[0], instance):
+            return earlier[0].job_id, DUPLICATE
         if earlier:
             first = earlier[0].job_id
             reason = f"job {first} holds another content under this SOP Instance UID"
@@ -97,9 +108,7 @@ class Intake:
         return job_id, ACCEPTED
 
     def _is_same(self, job: Job, instance: ReceivedInstance) -> bool:
-        """Whether the job's bytes are this ECG, be it in another encoding."""
-        if job.content_digest == instance.content_digest:
-            return True
+        """Whether the job's bytes are this ECG in another encoding."""
         try:
             kept = source_digest(read_part10(self.spool.get(job.content_digest)))
             return kept == source_digest(read_part10(instance.content))

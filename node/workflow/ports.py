@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from node.store.messages import Messages
     from node.store.outbox import Outbox
     from node.store.received import Jobs
+    from node.store.refused import RefusedCallers
 
 Clock = Callable[[], datetime]
 """Gives aware UTC."""
@@ -84,6 +85,9 @@ class Transaction(Protocol):
 
     @property
     def messages(self) -> Messages: ...
+
+    @property
+    def refused(self) -> RefusedCallers: ...
 
     def enqueue_job(self, job_id: int, *, run: int) -> None:
         """Have the job processed once this transaction is committed."""

@@ -81,6 +81,11 @@ model.threads = 1
             self.kill()
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def command(self) -> list[str]:
         return [sys.executable, "-m", "node"]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from node.domain.caller import Permission
 from node.domain.errors import ConfigurationError
 from node.domain.form import (
     DEFAULT_FORM,
@@ -33,6 +34,20 @@ def test_a_file_changes_only_the_keys_it_names(tmp_path: Path) -> None:
     settings = read_settings(file)
     assert settings.dicom.port == 104
     assert settings.dicom.maximum_associations == read_settings().dicom.maximum_associations
+
+
+def test_a_peer_that_says_no_more_may_ask_everything_of_every_ae_title(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text('[[dicom.peers]]\nae_title = "CART"\nnetworks = ["192.0.2.7/32"]\n')
+    (peer,) = read_settings(file).dicom.peers
+    assert (peer.called_ae, peer.may) == ("*", tuple(Permission))
+
+
+def test_a_permission_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text('[[dicom.peers]]\nae_title = "C"\nnetworks = ["::1"]\nmay = ["find"]\n')
+    with pytest.raises(ConfigurationError, match=r"peers\.0\.may\.0: .*'store'.*'echo'"):
+        read_settings(file)
 
 
 def test_set_overrides_the_file(tmp_path: Path) -> None:

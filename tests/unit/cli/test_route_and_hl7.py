@@ -129,8 +129,8 @@ def test_people_read_the_same(configuration: Path, ecg: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--calling", "ED_1", "--from", "198.51.100.1"), "admits ED_1 from 198.51.100.1"),
-        (("--calling", "CART", "--from", "192.0.2.7"), "admits CART from 192.0.2.7"),
+        (("--calling", "ED_1", "--from", "198.51.100.1"), "lets ED_1 from 198.51.100.1"),
+        (("--calling", "CART", "--from", "192.0.2.7"), "lets CART from 192.0.2.7"),
         ((*ADMITTED, "--called", "OTHER"), "OTHER is not among dicom.ae_titles"),
     ],
 )

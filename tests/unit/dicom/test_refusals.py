@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from node.dicom.refusals import Refusals
+from node.domain.caller import Refusal
 
 
 class Clock:
@@ -28,18 +29,26 @@ def lines() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def refusals(lines: list[dict[str, Any]]) -> Refusals:
-    return Refusals(lambda message, **fields: lines.append({"message": message, **fields}))
+def noted() -> list[Refusal]:
+    return []
+
+
+@pytest.fixture
+def refusals(lines: list[dict[str, Any]], noted: list[Refusal]) -> Refusals:
+    return Refusals(
+        lambda message, **fields: lines.append({"message": message, **fields}), noted.append
+    )
 
 
 def test_an_address_has_one_line_a_second_which_counts_the_others(
-    clock: Clock, refusals: Refusals, lines: list[dict[str, Any]]
+    clock: Clock, refusals: Refusals, lines: list[dict[str, Any]], noted: list[Refusal]
 ) -> None:
     for _ in range(160):
         refusals.tell("connection refused", peer="192.0.2.1", reason="too many")
         clock.now_s += 0.0625
     assert len(lines) == 10
     assert [each["count"] for each in lines] == [None] + [16] * 9
+    assert len(noted) == 160
 
 
 def test_other_addresses_and_other_reasons_have_lines_of_their_own(

@@ -32,6 +32,7 @@ from node.dicom.pdu import (
     encode_reject,
     printable,
 )
+from node.domain.caller import Permission
 
 ECG = "1.2.840.10008.5.1.4.1.1.9.1.1"
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
@@ -100,7 +101,7 @@ def test_a_request_may_hold_as_many_contexts_as_there_are_ids() -> None:
 def test_pynetdicom_reads_our_acceptance() -> None:
     offers = [(ECG, [IMPLICIT, EXPLICIT]), ("1.2.840.10008.5.1.4.1.1.2", [IMPLICIT])]
     request = decode_request(memoryview(proposal("CARDIONODE", "CART", offers, 16384)))
-    agreement = agree(request)
+    agreement = agree(request, frozenset(Permission))
     pdu = A_ASSOCIATE_AC()
     pdu.decode(encode_accept(request, agreement.results, agreement.roles, 131072))
     read = pdu.to_primitive()

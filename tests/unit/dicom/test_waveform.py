@@ -408,3 +408,14 @@ def test_implausible_values_count_as_absent(
 ) -> None:
     subject = read_subject(read_part10(part10(instance(twelve_leads(), **{keyword: value}))))
     assert getattr(subject, field) == expected
+
+
+def test_a_number_of_a_wrong_length_is_malformed_and_its_value_is_not_told() -> None:
+    """pydicom raises an exception of its own, whose text quotes the value."""
+    dataset = instance(twelve_leads())
+    content = part10(dataset)
+    at = content.index(b"\x3a\x00\x05\x00US\x02\x00")  # Number of Waveform Channels
+    broken = content[: at + 6] + b"\x03\x00" + b"\x0c" * 3 + content[at + 10 :]
+    with pytest.raises(MalformedInstance, match="NumberOfWaveformChannels") as malformed:
+        read_ecg(read_part10(broken))
+    assert "0c" not in malformed.value.message

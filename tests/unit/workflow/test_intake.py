@@ -52,6 +52,18 @@ def world() -> Iterator[World]:
     made.work.close()
 
 
+def test_the_next_of_many_contents_under_one_uid_costs_no_more_than_the_first(
+    world: World,
+) -> None:
+    dataset = mortara()
+    for number in range(5):
+        dataset.PatientID = f"TEST-{number}"
+        world.spool.read = 0
+        world.accept(dataset)
+        assert world.spool.read == (1 if number else 0)
+    assert world.states() == [JobState.RECEIVED] + [JobState.CONFLICT] * 4
+
+
 def recoded(dataset: Dataset, *, implicit: bool) -> Dataset:
     """The same data set, its file meta naming the other transfer syntax."""
     dataset.file_meta.TransferSyntaxUID = (

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 from node.dicom.commitment_service import CommitmentService
-from node.dicom.scp import ListenerLimits, Peer, StorageScp
+from node.dicom.scp import Accept, ListenerLimits, Peer, StorageScp
+from node.domain.caller import Refusal
 from node.domain.commitment import CommitmentReport
 from node.domain.instance import Origin
 from tests.ecg_instances import instances
@@ -30,6 +31,7 @@ LIMITS = ListenerLimits(
 USER, PROVIDER = 0, 2
 """Who aborts. Source: DICOM PS3.8 table 9-26."""
 UNRECOGNIZED, UNEXPECTED, UNEXPECTED_PARAMETER, INVALID = 1, 2, 5, 6
+LOOPBACK = (ip_network("127.0.0.0/8"),)
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
 
@@ -49,28 +51,27 @@ class Listening:
         *,
         calling_ae: str = "*",
         certificate: str | None = None,
+        peers: Sequence[Peer] | None = None,
+        accept: Accept | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
         **limits: float,
     ) -> None:
         self.accepted: list[dict[str, Any]] = []
         self.committed: list[tuple[CommitmentReport, Origin]] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
+        self.refusals: list[Refusal] = []
         self.before_accepting: Callable[[], None] = lambda: None
         self.scp = StorageScp(
             ae_titles=["CARDIONODE", "SECOND"],
             host="127.0.0.1",
             port=0,
-            peers=[
-                Peer(
-                    ae_title=calling_ae,
-                    networks=(ip_network("127.0.0.0/8"),),
-                    certificate=certificate,
-                )
-            ],
+            peers=peers or [Peer(ae_title=calling_ae, networks=LOOPBACK, certificate=certificate)],
             limits=replace(LIMITS, **limits),  # type: ignore[arg-type]
-            accept=self._accept,
+            accept=accept or self._accept,
             commitment=CommitmentService(take=self._take_commitment, report=self._report),
             report=self._report,
+            warn=self._report,
+            note=self.refusals.append,
             tls_port=0 if tls else None,
             tls=tls,
         )

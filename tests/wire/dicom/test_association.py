@@ -101,7 +101,7 @@ def test_a_release_is_answered_even_within_a_request(listening: Listening) -> No
 def test_a_fault_of_ours_ends_the_association_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(_request: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("a fault")
 
     with Listening() as listening:

@@ -8,9 +8,12 @@ import time
 import pytest
 
 from node.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dicom.scp import Peer
+from node.domain.caller import Permission, Refusal
 from tests.wire.dicom import raw_scu as raw
 from tests.wire.dicom.listening import (
     CT,
+    LOOPBACK,
     USER,
     Listening,
     aborted,
@@ -132,6 +135,62 @@ def test_a_rejection_says_why(
         assert said in rejection["reason"]
         assert rejection["calling_ae"].isprintable()
         assert len(rejection["calling_ae"]) <= 64
+
+
+MAY_ECHO = frozenset({Permission.ECHO})
+MAY_STORE = frozenset({Permission.STORE})
+
+
+def test_a_peer_gets_contexts_for_what_it_may_ask_alone() -> None:
+    monitor = Peer(ae_title="CART", networks=LOOPBACK, may=MAY_ECHO)
+    with Listening(peers=[monitor]) as listening, listening.scu() as scu:
+        found = results(scu.associate())
+        assert (found[raw.ECG_CONTEXT][0], found[raw.ECHO_CONTEXT][0]) == (1, 0)
+        assert scu.echo().status == 0
+        (line,) = listening.said("permission refused")
+        assert '"store"' in line["reason"]
+        assert listening.refusals == [
+            Refusal(
+                calling_ae="CART", called_ae="CARDIONODE", peer="127.0.0.1", reason=line["reason"]
+            )
+        ]
+
+
+def test_a_verification_on_a_context_for_storage_is_not_authorised_either() -> None:
+    sender = Peer(ae_title="CART", networks=LOOPBACK, may=MAY_STORE)
+    with Listening(peers=[sender]) as listening, listening.scu() as scu:
+        found = results(scu.associate())
+        assert (found[raw.ECG_CONTEXT][0], found[raw.ECHO_CONTEXT][0]) == (0, 1)
+        assert scu.store(dataset()).status == 0
+        scu.send(raw.echo_request(raw.ECG_CONTEXT))
+        assert scu.response().status == 0x0124
+
+
+def test_what_a_peer_may_follows_from_all_entries_that_admit_it() -> None:
+    peers = [
+        Peer(ae_title="CA*", networks=LOOPBACK, may=MAY_ECHO),
+        Peer(ae_title="CART", networks=LOOPBACK, called_ae="SECOND", may=MAY_STORE),
+    ]
+    with Listening(peers=peers) as listening:
+        with listening.associated() as scu:
+            assert scu.echo().status == 0
+        assert listening.said("permission refused")
+        with listening.associated(associate_request(called=b"SECOND")) as scu:
+            assert scu.echo().status == 0
+            assert scu.store(dataset()).status == 0
+
+
+def test_a_peer_may_be_admitted_to_one_called_ae_title_alone() -> None:
+    only = Peer(ae_title="*", networks=LOOPBACK, called_ae="SEC*")
+    with Listening(peers=[only]) as listening:
+        with listening.scu() as scu:
+            scu.send(associate_request())
+            assert scu.receive() == (0x03, bytes((0, 1, 1, 3)))
+        with listening.associated(associate_request(called=b"SECOND")) as scu:
+            assert scu.echo().status == 0
+    (refusal,) = listening.refusals
+    assert (refusal.calling_ae, refusal.called_ae) == ("CART", "CARDIONODE")
+    assert "peers refused" in refusal.reason
 
 
 def test_of_very_many_refused_contexts_the_log_names_some_and_counts_the_rest(

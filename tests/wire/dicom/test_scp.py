@@ -53,8 +53,13 @@ class Listener:
             limits=LIMITS,
             accept=self._accept,
             commitment=NO_REPORTS,
-            report=lambda message, **fields: self.reports.append((message, fields)),
+            report=self._report,
+            warn=self._report,
+            note=lambda _: None,
         )
+
+    def _report(self, message: str, **fields: Any) -> None:
+        self.reports.append((message, fields))
 
     def _accept(self, dataset_bytes: bytes, **fields: Any) -> None:
         if self.error is not None:
@@ -171,7 +176,7 @@ def test_a_port_that_is_taken_is_a_configuration_error(listen: Callable[..., Lis
     port = listen().scp.port
     second = StorageScp(
         ae_titles=["X"], host="127.0.0.1", port=port, peers=[], limits=LIMITS,
-        accept=Listener()._accept, commitment=NO_REPORTS, report=lambda *_, **__: None,
+        accept=Listener()._accept, commitment=NO_REPORTS, report=print, warn=print, note=print,
     )  # fmt: skip
     with pytest.raises(ConfigurationError, match=r"dicom\.port"):
         second.start()
