@@ -10,8 +10,10 @@ export CARDIONODE_SHARED ?= $(abspath ../shared)
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
 
+# Unit tests on two cores, a file on one of them; then those whose peers share a network, in turn.
 test: $(VENV)/.dev peers
-	.ci/own-network $(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
+	.ci/own-network $(BIN)/python -m pytest -m "not soak" --ignore=tests/unit tests
 
 # Formatting, lint, types and import contracts: under a minute.
 lint: $(VENV)/.dev

@@ -61,7 +61,8 @@ class CommittingPacs:
         self.status: int | None = 0x0000
         """Of an N-ACTION; None ends the association instead."""
         self.on_request: OnRequest = lambda uid, instances, _: self.report(uid, instances)
-        self._offers = offers
+        self.offers = offers
+        self.port = 0
         self._server: Any = None
         self._busy: list[threading.Thread] = []
 
@@ -69,16 +70,17 @@ class CommittingPacs:
         ae = AE(ae_title=self.ae_title)
         ae.maximum_associations = 50
         ae.add_supported_context(dimse.VERIFICATION)
-        for sop_class in (dimse.MULTI_FRAME_GRAYSCALE_BYTE_SC, dimse.COMPREHENSIVE_3D_SR):
+        for sop_class in dimse.RESULT_STORAGE:
             ae.add_supported_context(sop_class, SYNTAXES)
-        if self._offers:
+        if self.offers:
             ae.add_supported_context(PUSH_MODEL, SYNTAXES)
         self._server = ae.start_server(
             ("127.0.0.1", port),
             block=False,
             evt_handlers=[(evt.EVT_C_STORE, self._on_store), (evt.EVT_N_ACTION, self._on_action)],
         )
-        return int(self._server.server_address[1])
+        self.port = int(self._server.server_address[1])
+        return self.port
 
     def stop(self) -> None:
         for thread in self._busy:

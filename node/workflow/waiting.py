@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from node.domain.delivery import ARRIVED, Delivery, DeliveryState
 from node.workflow.ports import Transaction
 
+_LONGEST = 1024
+"""Of the column."""
 _STOPPED = (DeliveryState.REFUSED, DeliveryState.EXHAUSTED, DeliveryState.CANCELLED)
 
 
@@ -33,13 +35,17 @@ def release_waiting(
                 kind=waiting.destination_kind,
             )
             continue
-        stopped = next((delivery for delivery in there if delivery.state in _STOPPED), None)
-        if stopped is None:
-            transaction.outbox.explain(waiting.delivery_id, None, None)
-        else:
-            transaction.outbox.explain(waiting.delivery_id, "awaits-commitment", _why(stopped))
+        why = _why(there)
+        if why != waiting.error_message:
+            code = None if why is None else "awaits-commitment"
+            transaction.outbox.explain(waiting.delivery_id, code, why)
 
 
-def _why(stopped: Delivery) -> str:
+def _why(there: Sequence[Delivery]) -> str | None:
+    """What a person has to put right first; None while it may yet come right by itself."""
+    stopped = next((delivery for delivery in there if delivery.state in _STOPPED), None)
+    if stopped is None:
+        return None
     reason = stopped.error_message or stopped.state.value
-    return f"waits for {stopped.destination}, where the {stopped.kind.value} stopped: {reason}"
+    words = f"waits for {stopped.destination}, where the {stopped.kind.value} stopped: {reason}"
+    return words[:_LONGEST]

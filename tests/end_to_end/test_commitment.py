@@ -27,6 +27,7 @@ from tests.committing_pacs import CommittingPacs, Instances, event_information
 from tests.conftest import absent
 from tests.ecg_instances import instances
 from tests.end_to_end.node_process import NodeProcess, destinations
+from tests.wire.dicom.listening import soon
 
 WAIT_S = 1.0
 REQUESTS = 2
@@ -56,6 +57,14 @@ class Site:
         pacs.node_port = self.node.dicom_port
         self.ecgs = instances(20)
         self.node.start()
+
+    def begin(self) -> None:
+        """Forget what was seen; the PACS commits itself as usual."""
+        self.pacs.requests.clear()
+        self.pacs.stores.clear()
+        self.pacs.answers.clear()
+        self.ris.received.clear()
+        self.pacs.on_request = lambda uid, asked, _: self.pacs.report(uid, asked)
 
     def close(self) -> None:
         self.node.close()
@@ -104,15 +113,25 @@ def wait_for(
         time.sleep(0.1)
 
 
-COMMITTED = {"cine": "committed", "report": "committed", "oru": "delivered"}
-SHOWN = {"cine": "exhausted", "report": "exhausted", "oru": "waiting"}
+AT_THE_PACS = ("cine", "summary", "report")
+STORED = dict.fromkeys(AT_THE_PACS, "stored") | {"oru": "waiting"}
+COMMITTED = dict.fromkeys(AT_THE_PACS, "committed") | {"oru": "delivered"}
+SHOWN = dict.fromkeys(AT_THE_PACS, "exhausted") | {"oru": "waiting"}
+REFUSED = dict.fromkeys(AT_THE_PACS, "refused") | {"oru": "waiting"}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One for all tests: each sends ECGs of its own."""
+    made = Site(tmp_path_factory.mktemp("site"), CommittingPacs())
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path, CommittingPacs())
-    yield made
-    made.close()
+def site(running: Site) -> Site:
+    running.begin()
+    return running
 
 
 def test_results_are_committed_whatever_way_the_report_takes(site: Site) -> None:
@@ -130,14 +149,13 @@ def test_results_are_committed_whatever_way_the_report_takes(site: Site) -> None
         site.send()
         site.wait_for(lambda found: found == COMMITTED)
     assert len(site.pacs.requests) == 3
-    assert {len(asked) for _, asked in site.pacs.requests} == {2}
-    assert site.pacs.answers == [0, 0, 0x0115, 0, 0]
+    assert {len(asked) for _, asked in site.pacs.requests} == {3}
+    assert soon(lambda: site.pacs.answers == [0, 0, 0x0115, 0, 0]), site.pacs.answers
     assert len(site.ris.received) == 3
-    assert len(site.pacs.stores) == 6
-    shown = site.node.run("jobs", "show", "1")
+    assert len(site.pacs.stores) == 9
+    shown = site.node.run("jobs", "show", "3")
     assert "committed" in shown.stdout
-    assert site.pacs.requests[0][0] in shown.stdout
-    site.node.stop()
+    assert site.pacs.requests[-1][0] in shown.stdout
 
 
 def test_a_lost_instance_is_sent_again_and_silence_is_shown_until_the_late_report(
@@ -152,8 +170,8 @@ def test_a_lost_instance_is_sent_again_and_silence_is_shown_until_the_late_repor
     site.pacs.on_request = lose_the_cine_once
     site.send()
     site.wait_for(lambda found: found == COMMITTED)
-    assert len(site.pacs.stores) == 3
-    assert [len(asked) for _, asked in site.pacs.requests] == [2, 1]
+    assert len(site.pacs.stores) == 4
+    assert [len(asked) for _, asked in site.pacs.requests] == [3, 1]
 
     site.pacs.requests.clear()
     site.pacs.on_request = lambda *_: None
@@ -184,7 +202,7 @@ def test_a_kill_before_the_report_loses_neither_it_nor_the_request(site: Site) -
 
     asked_before = len(site.pacs.requests)
     site.send()
-    site.wait_for(lambda found: found.get("cine") == found.get("report") == "stored")
+    site.wait_for(lambda found: found == STORED)
     site.node.kill()
     time.sleep(WAIT_S)
     site.pacs.on_request = lambda uid, asked, _: site.pacs.report(uid, asked)
@@ -194,19 +212,19 @@ def test_a_kill_before_the_report_loses_neither_it_nor_the_request(site: Site) -
     assert len(set(site.ris.received)) == 2
 
 
-def test_a_pacs_that_offers_no_commitment_is_shown_and_found_by_check(tmp_path: Path) -> None:
-    site = Site(tmp_path, CommittingPacs(offers=False))
-    try:
-        site.send()
-        refused = {"cine": "refused", "report": "refused", "oru": "waiting"}
-        deliveries = site.wait_for(lambda found: found == refused)
-        for each in deliveries.values():
-            assert "does not offer Storage Commitment" in str(each.error_message)
-        checked = site.node.run("check")
-        assert checked.returncode == 1
-        assert "does not offer Storage Commitment" in checked.stdout
-    finally:
-        site.close()
+def test_a_pacs_that_offers_no_commitment_is_shown_and_found_by_check(site: Site) -> None:
+    port = site.pacs.port
+    site.pacs.stop()
+    site.pacs.offers = False
+    site.pacs.start(port)
+    site.send()
+    deliveries = site.wait_for(lambda found: found == REFUSED)
+    for each in deliveries.values():
+        assert "does not offer Storage Commitment" in str(each.error_message)
+    checked = site.node.run("check")
+    assert checked.returncode == 1
+    assert "does not offer Storage Commitment" in checked.stdout
+    assert site.node.stop() == 0
 
 
 # ------------------------------------------------------------------------------- Orthanc
@@ -253,7 +271,7 @@ def test_orthanc_commits_loses_and_falls_silent(orthanc: CommittingOrthanc, tmp_
         # It loses the cine; its first report may go to a port where nobody listens.
         orthanc.report_to(9)
         send(node, next(ecgs)[1])
-        stored = wait_for(node, lambda found: found.get("cine") == found.get("report") == "stored")
+        stored = wait_for(node, lambda found: found == STORED)
         orthanc.lose(stored["cine"].identifier)
         orthanc.report_to(node.dicom_port)
         wait_for(node, lambda found: found == COMMITTED)
@@ -262,7 +280,7 @@ def test_orthanc_commits_loses_and_falls_silent(orthanc: CommittingOrthanc, tmp_
             each for each in tries(node, stored["cine"]) if each["error_code"] == "not-committed"
         ]
         assert "0x0112" in lost["error_message"]
-        assert len(orthanc.instances()) == 4
+        assert len(orthanc.instances()) == 6
 
         # No report comes at all, until a person has put that right.
         orthanc.report_to(9)

@@ -67,6 +67,26 @@ def test_a_rule_that_names_no_destination_is_refused(tmp_path: Path) -> None:
         read_settings(file)
 
 
+PACS = '[destinations.PACS]\nkind = "dicom"\nae_title = "PACS"\nhost = "192.0.2.1"\nport = 104\n'
+RIS = '[destinations.RIS]\nkind = "hl7"\nhost = "192.0.2.2"\nport = 2575\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [(PACS, "PACS"), (PACS + "commitment = true\n", "PACKS"), (PACS, "RIS")],
+    ids=["not asked to commit itself", "not there", "not DICOM"],
+)
+def test_a_message_waits_only_for_a_destination_that_commits_itself(
+    tmp_path: Path, text: str, after: str
+) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(f'{text}{RIS}after_committed = "{after}"\n')
+    with pytest.raises(ConfigurationError, match=f"RIS.after_committed names '{after}'"):
+        read_settings(file)
+    file.write_text(f'{PACS}commitment = true\n{RIS}after_committed = "PACS"\n')
+    assert set(read_settings(file).destinations) == {"PACS", "RIS"}
+
+
 def test_a_file_that_is_not_toml_or_not_there_is_said_so(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
     with pytest.raises(ConfigurationError, match="cannot read"):
