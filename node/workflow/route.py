@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from node.domain.delivery import USUAL_RESULTS, DestinationKind, ResultKind
-from node.domain.form import DEFAULT_FORM, ReportForm, ResultForm
+from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm
 from node.domain.instance import Origin
 from node.hl7.profile import Profile
 
@@ -34,8 +34,11 @@ class Destination:
 
     def takes(self, kind: ResultKind) -> bool:
         """Whether its protocol carries such a result and its form has one."""
-        unwanted = kind is ResultKind.REPORT and self.form.report is ReportForm.NONE
-        return kind in _CARRIES[self.kind] and not unwanted
+        unwanted = {
+            ResultKind.CINE: self.form.cine is CineForm.NONE,
+            ResultKind.REPORT: self.form.report is ReportForm.NONE,
+        }
+        return kind in _CARRIES[self.kind] and not unwanted.get(kind, False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +91,19 @@ class Decision:
     def form_for(self, receiver: Destination) -> ResultForm:
         """The form of what a destination gets; of what an HL7 message refers to.
 
-        That is what the first archive beside it (DICOM, DICOMweb) gets, else the default.
+        That is what the first archive beside it (DICOM, DICOMweb) gets, else the default. What the
+        rule leaves out is not there: nothing may refer to it.
         """
+        archives = [each for each in self.destinations if each.kind is not DestinationKind.HL7]
         if receiver.kind is not DestinationKind.HL7:
-            return receiver.form
-        archives = (each for each in self.destinations if each.kind is not DestinationKind.HL7)
-        return next((archive.form for archive in archives), DEFAULT_FORM)
+            archives = [receiver]
+        form = archives[0].form if archives else DEFAULT_FORM
+        results = frozenset(ResultKind) if self.rule is None else self.rule.results
+        if ResultKind.CINE not in results:
+            form = replace(form, cine=CineForm.NONE)
+        if ResultKind.REPORT not in results:
+            form = replace(form, report=ReportForm.NONE)
+        return form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

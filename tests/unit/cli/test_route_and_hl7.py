@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from node.cli import app
 from node.dicom.template import load_templates
 from node.domain.errors import ConfigurationError, UnsupportedInstance
-from node.domain.form import DEFAULT_FORM
+from node.domain.form import ReportForm, ResultForm
 from node.hl7.message import read_header
 from node.hl7.profile import Profile
 from node.workflow.compose import compose_message
@@ -179,8 +179,9 @@ def test_the_message_is_the_one_that_the_node_would_send(configuration: Path, ec
     found = answer(ecg.read_bytes(), pipeline=pipeline)
     assert found.prediction is not None
     profile = Profile.model_validate({"version": "2.4", "receiving": {"application": "SITE"}})
+    form = ResultForm(report=ReportForm.NONE)  # the first rule that names RIS sends no report
     sent = compose_message(
-        found.prediction, found.source, DEFAULT_FORM,
+        found.prediction, found.source, form,
         destination="RIS", profile=profile, templates=templates,
     )  # fmt: skip
     assert _preview(configuration, ecg, "--destination", "RIS", "--exact") == sent.content

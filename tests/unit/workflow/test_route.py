@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from node.domain.delivery import DestinationKind, ResultKind
-from node.domain.form import ReportForm, ResultForm
+from node.domain.form import CineForm, ReportForm, ResultForm
 from node.domain.instance import Origin
 from node.workflow.route import Decision, Destination, Routing, RoutingRule
 
@@ -72,3 +72,14 @@ def test_a_destination_that_wants_no_report_is_not_owed_one() -> None:
         ("VNA", "summary"),
         ("VNA", "report"),
     ]
+
+
+def test_what_a_rule_leaves_out_is_referred_to_by_nobody() -> None:
+    for results, cine, report in (
+        ({ResultKind.REPORT, ResultKind.ORU}, CineForm.NONE, ReportForm.COMPREHENSIVE_3D),
+        ({ResultKind.CINE, ResultKind.ORU}, CineForm.GRAYSCALE, ReportForm.NONE),
+    ):
+        rule = RoutingRule(name="r", results=frozenset(results))
+        decided = Decision(rule=rule, destinations=(PACS, RIS))
+        for receiver in (PACS, RIS):
+            assert decided.form_for(receiver) == ResultForm(cine=cine, report=report)
