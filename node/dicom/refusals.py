@@ -17,6 +17,10 @@ Note = Callable[[Refusal], None]
 """Gets each refusal, floods too: takes next to no time."""
 
 
+def forget(refusal: Refusal) -> None:
+    """For callers that no entry of `dicom.peers` would let in: the log names them."""
+
+
 class Refusals:
     """Reports at most one line a second for each address and reason, with a count of those before.
 
@@ -24,7 +28,7 @@ class Refusals:
     ones are not named. Each refusal is noted, whether it has a line or not.
     """
 
-    def __init__(self, report: Report, note: Note) -> None:
+    def __init__(self, report: Report, note: Note = forget) -> None:
         self._report = report
         self._note = note
         self._lock = Lock()
