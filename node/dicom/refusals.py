@@ -17,18 +17,14 @@ Note = Callable[[Refusal], None]
 """Gets each refusal, floods too: takes next to no time."""
 
 
-def forget(refusal: Refusal) -> None:
-    """For callers that no entry of `dicom.peers` would let in: the log names them."""
-
-
 class Refusals:
     """Reports at most one line a second for each address and reason, with a count of those before.
 
     The count stands on the next line. When a thousand addresses knock within a second, further
-    ones are not named. Each refusal is noted, whether it has a line or not.
+    ones are not named. Each is noted too, whether it has a line or not.
     """
 
-    def __init__(self, report: Report, note: Note = forget) -> None:
+    def __init__(self, report: Report, note: Note | None = None) -> None:
         self._report = report
         self._note = note
         self._lock = Lock()
@@ -46,7 +42,9 @@ class Refusals:
         **fields: str | None,
     ) -> None:
         """Report a refusal, or count it. No AE titles: the caller had not come so far."""
-        self._note(Refusal(calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason))
+        if self._note is not None:
+            refusal = Refusal(calling_ae=calling_ae, called_ae=called_ae, peer=peer, reason=reason)
+            self._note(refusal)
         count = self._due((message, peer, reason))
         if count:
             self._report(

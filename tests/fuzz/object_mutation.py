@@ -23,7 +23,8 @@ _SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL
 _VRS = sorted(_LONG | _SHORT)
 _WIDTHS = {b"US": 2, b"SS": 2, b"OW": 2, b"UL": 4, b"SL": 4, b"FL": 4, b"FD": 8}
 _UNDEFINED = 0xFFFFFFFF
-WAVEFORM_DATA = (0x5400, 0x1010)
+WAVEFORM_DATA, BITS_ALLOCATED = (0x5400, 0x1010), (0x5400, 0x1004)
+N_CHANNELS, N_SAMPLES = (0x003A, 0x0005), (0x003A, 0x0010)
 _DEEP = 1500
 """Levels of sequences: more than Python's stack bears."""
 
@@ -71,17 +72,28 @@ def with_value(elements: Elements, tag: tuple[int, int], vr: bytes, value: bytes
     return tuple(sorted([*others, Element(tag, vr, value)], key=lambda each: each.tag))
 
 
-def shortened(elements: Elements, n_bytes: int) -> Elements:
-    """With so many bytes of each waveform."""
+def shortened(elements: Elements, n_samples: int) -> Elements:
+    """With so many samples of each waveform, declared as many."""
     short = []
     for each in elements:
-        if not isinstance(each.value, bytes):
-            items = tuple(shortened(item, n_bytes) for item in each.value)
-            short.append(replace(each, value=items))
+        if isinstance(each.value, bytes):
+            short.append(each)
         else:
-            is_long = each.tag == WAVEFORM_DATA
-            short.append(replace(each, value=each.value[:n_bytes]) if is_long else each)
+            items = tuple(_cut(shortened(item, n_samples), n_samples) for item in each.value)
+            short.append(replace(each, value=items))
     return tuple(short)
+
+
+def _cut(item: Elements, n_samples: int) -> Elements:
+    values = {each.tag: each.value for each in item}
+    data = values.get(WAVEFORM_DATA)
+    numbers = [values.get(tag) for tag in (N_SAMPLES, N_CHANNELS, BITS_ALLOCATED)]
+    if not isinstance(data, bytes) or not all(isinstance(each, bytes) for each in numbers):
+        return item
+    stored, channels, bits = (int.from_bytes(each, "little") for each in numbers)  # type: ignore[arg-type]
+    kept = min(n_samples, stored)
+    item = with_value(item, N_SAMPLES, b"UL", struct.pack("<I", kept))
+    return with_value(item, WAVEFORM_DATA, b"OW", data[: kept * channels * bits // 8])
 
 
 def changed(chance: random.Random, elements: Elements) -> Elements:

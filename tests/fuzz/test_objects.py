@@ -57,8 +57,8 @@ HANGS_AFTER_S = 10.0
 ANSWERED_OF = 100
 """Of so many accepted ones the model answers one."""
 MAXIMUM_BYTES = 10_000_000
-SHORT_BYTES = 2400
-"""Of each waveform in nine of ten: whole ones cost time, and few of the paths need them."""
+SHORT = 100
+"""Samples of each waveform in nine of ten: whole ones cost time, and few of the paths need them."""
 ORIGIN = Origin(calling_ae="CART", called_ae="CARDIONODE", peer="127.0.0.1")
 TWELVE_LEAD_ECG = "1.2.840.10008.5.1.4.1.1.9.1.1"
 PATIENT = {
@@ -101,7 +101,7 @@ def originals() -> list[Elements]:
     apart = [taken_apart(each) for each in found]
     for tag, (vr, value) in PATIENT.items():
         apart = [with_value(each, tag, vr, value) for each in apart]
-    return [shortened(each, SHORT_BYTES) for each in apart] * 9 + apart
+    return [shortened(each, SHORT) for each in apart] * 9 + apart
 
 
 def mutant(chance: random.Random, apart: list[Elements], number: int) -> tuple[bytes, str, str]:
