@@ -18,6 +18,7 @@ from pydicom.tag import Tag
 from pydicom.valuerep import TEXT_VR_DELIMS
 
 from node.dicom.attribute import UNDECODABLE
+from node.dicom.part10 import ITEM_TAG, unknown_items
 from node.domain.errors import ConfigurationError, MalformedInstance
 
 _TAG: Final = re.compile(r"\(([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)")
@@ -73,7 +74,7 @@ def _tag(step: str) -> int:
     if match := _TAG.fullmatch(step):
         return int(match[1] + match[2], 16)
     tag = datadict.tag_for_keyword(step)
-    if tag is not None:
+    if step and tag is not None:  # some retired ones have an empty keyword
         return tag
     keywords = list(datadict.keyword_dict)
     lower = {keyword.lower(): keyword for keyword in keywords}
@@ -92,7 +93,11 @@ def _vr(tag: int) -> str:
 
 def _items(place: Dataset, tag: int) -> Sequence[Dataset]:
     element: DataElement | None = place.get(Tag(tag))
-    return list(element.value) if element is not None and isinstance(element.value, Items) else []
+    if element is None:
+        return []
+    if isinstance(element.value, Items):
+        return list(element.value)
+    return unknown_items(element.value) or []  # private, and sent without its VR
 
 
 def _texts(place: Dataset, tag: int) -> Iterator[str]:
@@ -101,6 +106,8 @@ def _texts(place: Dataset, tag: int) -> Iterator[str]:
         return
     value = element.value
     if isinstance(value, bytes):
+        if value.startswith(ITEM_TAG):
+            return
         declared = place.original_character_set
         encodings = [declared] if isinstance(declared, str) else list(declared)
         value = decode_bytes(value, encodings, TEXT_VR_DELIMS).split("\\")

@@ -116,8 +116,15 @@ class Intake:
         if not self.routing.decides_at_once:
             return Verdict()
         last = max(self.routing.last_tag, PATIENT_ID)
-        read = partial(read_dataset, dataset_bytes, instance.transfer_syntax_uid, last=last)
-        dataset = lru_cache(maxsize=1)(read)
+        dataset = lru_cache(maxsize=1)(
+            partial(
+                read_dataset,
+                dataset_bytes,
+                instance.transfer_syntax_uid,
+                maximum_bytes=self.maximum_bytes,
+                last=last,
+            )
+        )
         decided = self.routing.decide(
             Arrival(origin=instance.origin, sop_class_uid=instance.sop_class_uid, dataset=dataset)
         )
