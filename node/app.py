@@ -13,6 +13,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from node.dicom.attribute_path import parse_attribute_path
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
 from node.dicom.credentials import Credentials
@@ -179,6 +180,8 @@ def build_routing(settings: Settings) -> Routing:
             kind=DestinationKind(each.kind),
             profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
             form=DEFAULT_FORM if isinstance(each, Hl7DestinationSettings) else each.form,
+            ae_title=each.ae_title if isinstance(each, DicomDestinationSettings) else None,
+            host=each.host if isinstance(each, DicomDestinationSettings) else None,
             after_committed=(
                 each.after_committed if isinstance(each, Hl7DestinationSettings) else None
             ),
@@ -191,8 +194,13 @@ def build_routing(settings: Settings) -> Routing:
             calling_ae=rule.calling_ae,
             called_ae=rule.called_ae,
             sop_class_uid=rule.sop_class_uid,
+            attributes=tuple(
+                (parse_attribute_path(path), pattern) for path, pattern in rule.attributes.items()
+            ),
             results=frozenset(ResultKind(result) for result in rule.results),
             destinations=rule.destinations,
+            priority=rule.priority,
+            ecg_to_sender=rule.ecg_to_sender,
         )
         for rule in settings.rules
     ]
@@ -225,12 +233,14 @@ class Node:
             name: build_sender(settings, name, self._credentials, self.journal.event)
             for name in settings.destinations
         }
+        self._routing = build_routing(settings)
         self._intake = Intake(
             spool=self._spool,
             work=self._work,
             telemetry=self.journal,
             clock=utc_now,
             maximum_bytes=min(settings.dicom.maximum_instance_mb * 1_000_000, MAX_INFLATED_BYTES),
+            routing=self._routing,
         )
         self._refused = RefusalBook(work=self._work, telemetry=self.journal, clock=utc_now)
         at_once = settings.model.at_once
@@ -324,7 +334,7 @@ class Node:
                 work=self._work,
                 pipeline_for=self._models.pipeline_for,
                 templates=self._templates,
-                routing=build_routing(settings),
+                routing=self._routing,
                 telemetry=self.journal,
                 clock=utc_now,
                 run=self._side or here,

@@ -23,7 +23,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from node.dicom.attribute_path import parse_attribute_path
 from node.domain.caller import Permission
+from node.domain.delivery import Priority
 from node.domain.errors import ConfigurationError
 from node.domain.form import (
     CharacterSet,
@@ -278,18 +280,48 @@ DestinationSettings = Annotated[
 ]
 
 
+def _one_table(attributes: object, above: str = "") -> object:
+    """Paths that TOML read as tables in tables, as it does where their dots are not quoted."""
+    if not isinstance(attributes, dict):
+        return attributes
+    flat: dict[str, object] = {}
+    for key, value in attributes.items():
+        path = f"{above}{key}"
+        inner = _one_table(value, f"{path}.")
+        flat |= inner if isinstance(inner, dict) else {path: inner}
+    return flat
+
+
 class RuleSettings(_Table):
     name: Annotated[str, Field(min_length=1)]
     calling_ae: str = "*"
     called_ae: str = "*"
     sop_class_uid: str = "*"
-    results: tuple[Literal["cine", "summary", "pdf", "report", "oru"], ...] = (
+    attributes: Annotated[Mapping[str, str], BeforeValidator(_one_table)] = Field(
+        default_factory=dict
+    )
+    priority: Priority = Priority.ROUTINE
+    ecg_to_sender: bool = False
+    results: tuple[Literal["cine", "summary", "pdf", "report", "oru", "ecg"], ...] = (
         "cine",
         "summary",
         "report",
         "oru",
     )
     destinations: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("attributes")
+    @classmethod
+    def _are_attributes(cls, attributes: Mapping[str, str]) -> Mapping[str, str]:
+        problems = []
+        for path in attributes:
+            try:
+                parse_attribute_path(path)
+            except ConfigurationError as error:
+                problems.append(error.message)
+        if problems:
+            raise ValueError("; ".join(problems))
+        return attributes
 
 
 class StorageSettings(_Table):

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from node.domain.delivery import DestinationKind
+from node.domain.delivery import DestinationKind, Priority
 from node.domain.errors import StorageError
 from node.domain.identifiers import sha256
 from node.store import tables
@@ -65,7 +65,7 @@ class MemoryTransaction:
         self.refused = RefusedCallers(connection)
         self._queue = queue
 
-    def enqueue_job(self, job_id: int, *, run: int) -> None:
+    def enqueue_job(self, job_id: int, *, run: int, priority: Priority) -> None:
         self._queue.append(("job", job_id, run))
 
     def enqueue_delivery(

@@ -24,8 +24,10 @@ TEMPLATES = load_templates()
 FORMS = [
     ResultForm(cine=cine, report=report, study=study)
     for cine, report, study in product(CineForm, ReportForm, StudyForm)
+    if cine is not CineForm.NONE or report is not ReportForm.NONE
 ]
 """All but for the character sets."""
+CINES = [each for each in CineForm if each is not CineForm.NONE]
 
 
 def brief() -> Prediction:

@@ -110,6 +110,8 @@ def _as(destination: Destination, kind: ResultKind, settings: Settings) -> str:
         return ""
     form = destination.form
     chosen = [f"{form.study.value} study", form.character_set.value]
+    if kind is ResultKind.ECG:
+        return "as it came, in the transfer syntax it came in"
     compression = (
         [f"compression {configured.compression.value}"]
         if isinstance(configured, DicomDestinationSettings)
@@ -137,6 +139,13 @@ def _show(
         after = "" if rule.reasons or rule.decides else "a rule before it decides"
         rules.add_row(rule.name, "yes" if rule.decides else "", "; ".join(rule.reasons) or after)
     console.print(rules)
+    console.print(f"priority     {found.priority.value}", markup=False)
+    for spared in found.spared:
+        console.print(
+            f"not sent     the ECG itself to {spared.name}, where it comes from "
+            "(ecg_to_sender = true would send it)",
+            markup=False,
+        )
     if not found.owed:
         console.print("nothing would be sent: no rule decides, or it names nobody who takes it")
         return
@@ -160,6 +169,8 @@ def _json(found: Rehearsal, refused: str, manifest: Manifest, settings: Settings
             {"name": rule.name, "decides": rule.decides, "reasons": list(rule.reasons)}
             for rule in found.rules
         ],
+        "priority": found.priority.value,
+        "not_back_to": [spared.name for spared in found.spared],
         "deliveries": [
             {
                 "destination": destination.name,

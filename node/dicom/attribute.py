@@ -12,7 +12,7 @@ from pydicom.sequence import Sequence
 
 from node.domain.errors import MalformedInstance
 
-_UNDECODABLE = (
+UNDECODABLE = (
     ArithmeticError,
     AttributeError,
     BytesLengthException,
@@ -30,7 +30,7 @@ def value_of(dataset: Dataset, keyword: str) -> object:
     """The decoded value, None when the attribute is absent. Raises MalformedInstance."""
     try:
         return dataset.get(keyword)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise _undecodable(keyword) from error
 
 
@@ -42,7 +42,7 @@ def text_of(dataset: Dataset, keyword: str) -> str:
     parts = value if isinstance(value, (MultiValue, list)) else [value]
     try:
         return "\\".join(str(part) for part in parts).strip("\0 ")
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise _undecodable(keyword) from error
 
 

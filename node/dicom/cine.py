@@ -26,6 +26,7 @@ CINE_CLASSES: Final = {
     CineForm.TRUE_COLOR: dimse.MULTI_FRAME_TRUE_COLOR_SC,
     CineForm.SINGLE_FRAMES: dimse.SECONDARY_CAPTURE,
 }
+"""Without NONE: then there is none."""
 FRAME_TIME: Final = 0x00181063
 BANNER_HEIGHT: Final = 28
 """Rows of one strip: a line of text and its margins."""

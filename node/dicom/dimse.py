@@ -25,6 +25,8 @@ from node.domain.errors import (
 _config.LOG_HANDLER_LEVEL = "none"
 _config.LOG_REQUEST_IDENTIFIERS = False
 _config.LOG_RESPONSE_IDENTIFIERS = False
+# What is sent from a file goes as it stands there, instead of decoded and encoded again.
+_config.STORE_SEND_CHUNKED_DATASET = True
 
 VERIFICATION = "1.2.840.10008.1.1"
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"

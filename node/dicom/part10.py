@@ -57,6 +57,7 @@ STUDY_INSTANCE_UID: Final = 0x0020000D
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
 LENGTH_TO_END: Final = 0x00080001
 TRAILING_PADDING: Final = 0xFFFCFFFC
+LAST_TAG: Final = 0xFFFFFFFF
 
 BINARY_VRS: Final = frozenset(
     ("AT", "FD", "FL", "OB", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US", "UV")
@@ -117,11 +118,18 @@ def read_part10(content: bytes, *, maximum_bytes: int = MAX_INFLATED_BYTES) -> D
 
 
 def read_dataset(
-    encoded: bytes, transfer_syntax_uid: str, *, maximum_bytes: int = MAX_INFLATED_BYTES
+    encoded: bytes,
+    transfer_syntax_uid: str,
+    *,
+    maximum_bytes: int = MAX_INFLATED_BYTES,
+    last: int = LAST_TAG,
 ) -> Dataset:
-    """A data set as it was sent. Raises like `read_part10`."""
+    """A data set as it was sent. Raises like `read_part10`.
+
+    last: the tag behind which nothing is read. The waveform stands near the end and costs most.
+    """
     inflated = _little_endian(encoded, transfer_syntax_uid, maximum_bytes)
-    return _parse(inflated, transfer_syntax_uid)
+    return _parse(inflated, transfer_syntax_uid, last)
 
 
 def dataset_bytes(content: bytes) -> bytes:
@@ -282,15 +290,22 @@ def _little_endian(
     raise MalformedInstance("the deflated data set is cut short; send the instance again")
 
 
-def _elements(encoded: bytes, transfer_syntax_uid: str) -> Iterator[RawDataElement | DataElement]:
-    """Top-level elements. Raises one of _UNREADABLE, EOFError where a value is cut short."""
+def _elements(
+    encoded: bytes, transfer_syntax_uid: str, last: int = LAST_TAG
+) -> Iterator[RawDataElement | DataElement]:
+    """Top-level elements up to a tag. Raises one of _UNREADABLE, EOFError for one cut short."""
     # Some senders write the other VR encoding than they negotiated: two capital letters where an
     # implicit length stands would need a first element longer than 16 kB (pydicom's own test).
     vr = encoded[4:6]
     explicit = vr.isalpha() and vr.isupper()
     if len(vr) < 2:
         explicit = transfer_syntax_uid != IMPLICIT_LITTLE
-    for element in data_element_generator(BytesIO(encoded), not explicit, is_little_endian=True):
+    for element in data_element_generator(
+        BytesIO(encoded),
+        not explicit,
+        is_little_endian=True,
+        stop_when=lambda tag, _vr, _length: tag > last,
+    ):
         if (
             isinstance(element, RawDataElement)
             and element.length != UNDEFINED_LENGTH
@@ -300,9 +315,11 @@ def _elements(encoded: bytes, transfer_syntax_uid: str) -> Iterator[RawDataEleme
         yield element
 
 
-def _parse(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
+def _parse(encoded: bytes, transfer_syntax_uid: str, last: int) -> Dataset:
     try:
-        elements = {element.tag: element for element in _elements(encoded, transfer_syntax_uid)}
+        elements = {
+            element.tag: element for element in _elements(encoded, transfer_syntax_uid, last)
+        }
         charset = elements.get(BaseTag(SPECIFIC_CHARACTER_SET))
         declared = charset.value if isinstance(charset, RawDataElement) else b""
         encodings = convert_encodings(convert_string(declared or b"", is_little_endian=True))
@@ -338,10 +355,10 @@ def _items(element: RawDataElement | DataElement | None, dataset: Dataset) -> li
     if element is None:
         return None
     if isinstance(element, DataElement):
-        return list(element.value or []) if element.VR == "SQ" else _unknown_items(element.value)
+        return list(element.value or []) if element.VR == "SQ" else unknown_items(element.value)
     value = element.value or b""
     if _vr(element) != "SQ":
-        return _unknown_items(value) if _vr(element) == "UN" else None
+        return unknown_items(value) if _vr(element) == "UN" else None
     if not value:
         return []
     # PS3.5 §6.2.2 note 2: a sequence carried as UN is implicit little endian.
@@ -352,7 +369,7 @@ def _items(element: RawDataElement | DataElement | None, dataset: Dataset) -> li
         return None
 
 
-def _unknown_items(value: object) -> list[Dataset] | None:
+def unknown_items(value: object) -> list[Dataset] | None:
     """The items inside a value of unknown VR, or None when it does not hold any."""
     if not isinstance(value, bytes) or not value.startswith(ITEM_TAG):
         return None

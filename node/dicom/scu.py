@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import ssl
 from collections.abc import Callable, Sequence
 
@@ -14,6 +15,7 @@ from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 from node.dicom import dimse
 from node.dicom.compression import TRANSFER_SYNTAXES, check_encoder, compress
+from node.dicom.part10 import split_part10
 from node.dicom.service import Report
 from node.dicom.tls import try_handshake
 from node.domain.errors import Refused, TemporarilyRefused, Unanswered, Unreachable
@@ -64,16 +66,20 @@ class StorageScu:
         self._server_name = server_name or host
 
     def send(self, content: bytes) -> None:
-        """Send one PS3.10 file; returns when the peer has acknowledged it."""
-        dataset = dcmread(io.BytesIO(content))
-        sop_class_uid = str(dataset.file_meta.MediaStorageSOPClassUID)
-        as_it_is = dataset.file_meta.TransferSyntaxUID
-        wanted = self._syntax_for(dataset)
-        association = self.associate(sop_class_uid, *dict.fromkeys([wanted, as_it_is]))
+        """Send one PS3.10 file; returns when the peer has acknowledged it.
+
+        But for the compression of an image the data set goes byte for byte as it is.
+        """
+        said, as_it_is, _ = split_part10(content)
+        image = self._to_compress(content, said.sop_class_uid, as_it_is)
+        wanted = as_it_is if image is None else TRANSFER_SYNTAXES[self._compression]
+        association = self.associate(said.sop_class_uid, *dict.fromkeys([wanted, as_it_is]))
         try:
-            if wanted != as_it_is:
-                self._compress_if_taken(dataset, wanted, association)
-            answer = association.send_c_store(dataset)
+            if image is not None and self._is_taken(wanted, association, image):
+                compress(image, self._compression)
+                answer = association.send_c_store(image)
+            else:
+                answer = _store_as_it_is(association, content)
         finally:
             _end(association)
         if "Status" not in answer:
@@ -92,24 +98,24 @@ class StorageScu:
         if "Status" not in answer or int(answer.Status) != dimse.SUCCESS:
             raise TemporarilyRefused("the peer associates but does not answer C-ECHO with success")
 
-    def _syntax_for(self, dataset: Dataset) -> str:
-        """The transfer syntax the data set should best travel in."""
-        as_it_is = str(dataset.file_meta.TransferSyntaxUID)
-        if "PixelData" not in dataset or as_it_is not in dimse.RECEIVED_TRANSFER_SYNTAXES:
-            return as_it_is
-        return TRANSFER_SYNTAXES.get(self._compression, as_it_is)
+    def _to_compress(self, content: bytes, sop_class_uid: str, as_it_is: str) -> Dataset | None:
+        """The instance, where it is an image that should travel compressed."""
+        is_plain = as_it_is in dimse.RECEIVED_TRANSFER_SYNTAXES
+        if self._compression is Compression.NONE or sop_class_uid in dimse.ECG_STORAGE:
+            return None
+        dataset = dcmread(io.BytesIO(content))
+        return dataset if is_plain and "PixelData" in dataset else None
 
-    def _compress_if_taken(self, dataset: Dataset, wanted: str, association: Association) -> None:
-        taken = {context.transfer_syntax[0] for context in association.accepted_contexts}
-        if wanted in taken:
-            compress(dataset, self._compression)
-            return
+    def _is_taken(self, wanted: str, association: Association, image: Dataset) -> bool:
+        if wanted in {context.transfer_syntax[0] for context in association.accepted_contexts}:
+            return True
         self._report(
             "image sent uncompressed",
             called_ae=self.called_ae,
-            sop_instance_uid=str(dataset.SOPInstanceUID),
+            sop_instance_uid=str(image.SOPInstanceUID),
             reason=f"the peer does not take {self._compression.value}",
         )
+        return False
 
     @property
     def where(self) -> str:
@@ -187,6 +193,17 @@ class StorageScu:
 def _keep_rejection(event: evt.Event, rejections: list[A_ASSOCIATE_RJ]) -> None:
     if isinstance(event.pdu, A_ASSOCIATE_RJ):
         rejections.append(event.pdu)
+
+
+def _store_as_it_is(association: Association, content: bytes) -> Dataset:
+    """The answer. pynetdicom only leaves what is in a file unchanged: one in memory, without name.
+
+    A file on the disk would hold the patient, and stay there after a crash.
+    """
+    with os.fdopen(os.memfd_create("instance"), "wb") as file:
+        file.write(content)
+        file.flush()
+        return association.send_c_store(f"/proc/self/fd/{file.fileno()}")
 
 
 def _end(association: Association) -> None:

@@ -15,6 +15,7 @@ from node.domain.study import Patient, Study
 
 # Begins with a digit: results are filed under it, and ".." would be another folder.
 _WIRE_SAFE_UID: Final = re.compile(r"[0-9][0-9.]{0,63}")
+PATIENT_ID: Final = 0x00100020
 _DATE: Final = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
 _TIME: Final = re.compile(r"(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.(\d{1,6}))?)?)?")
 _OFFSET: Final = re.compile(r"([+-])(\d\d)(\d\d)")
@@ -50,6 +51,11 @@ def read_study(dataset: Dataset) -> Study:
         filler_order_number=_request_text(dataset, "FillerOrderNumberImagingServiceRequest"),
         performed_at=performed_at,
     )
+
+
+def read_patient_id(dataset: Dataset) -> str:
+    """The Patient ID alone; empty when there is none. Raises MalformedInstance."""
+    return text_of(dataset, "PatientID")
 
 
 def acquisition_time(dataset: Dataset) -> datetime | None:
@@ -88,7 +94,7 @@ def _patient(dataset: Dataset) -> Patient:
     qualifier = qualifiers[0] if qualifiers else Dataset()
     sex = text_of(dataset, "PatientSex").upper()
     return Patient(
-        patient_id=text_of(dataset, "PatientID"),
+        patient_id=read_patient_id(dataset),
         issuer_of_patient_id=text_of(dataset, "IssuerOfPatientID"),
         issuer_universal_id=text_of(qualifier, "UniversalEntityID"),
         issuer_universal_id_type=text_of(qualifier, "UniversalEntityIDType"),

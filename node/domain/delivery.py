@@ -20,10 +20,20 @@ class ResultKind(Enum):
     """Structured report, with numbers or with the reason why there are none."""
     ORU = "oru"
     """HL7 v2 ORU^R01."""
+    ECG = "ecg"
+    """The received instance itself, as it came."""
 
 
-USUAL_RESULTS = frozenset(ResultKind) - {ResultKind.PDF}
+USUAL_RESULTS = frozenset(ResultKind) - {ResultKind.PDF, ResultKind.ECG}
 """What goes to a destination where no rule says otherwise."""
+
+
+class Priority(Enum):
+    """Whose turn it is: everything of one before anything of the next, as it came within each."""
+
+    STAT = "stat"
+    ROUTINE = "routine"
+    LOW = "low"
 
 
 class DestinationKind(Enum):

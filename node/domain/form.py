@@ -16,6 +16,7 @@ class CineForm(Enum):
     """Multi-frame True Color Secondary Capture, for viewers without the former."""
     SINGLE_FRAMES = "single-frames"
     """A series of single-frame Secondary Captures, for viewers that know no multi-frame."""
+    NONE = "none"
 
 
 class ReportForm(Enum):

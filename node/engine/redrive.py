@@ -38,7 +38,7 @@ def redrive(work: EngineUnitOfWork, clock: Clock) -> int:
         for job in (job for name, job in jobs.items() if name not in live):
             run = transaction.jobs.start_again(job.job_id)
             if run is not None:
-                transaction.enqueue_job(job.job_id, run=run)
+                transaction.enqueue_job(job.job_id, run=run, priority=job.priority)
                 again += 1
         for owed in (delivery for name, delivery in deliveries.items() if name not in live):
             run = transaction.outbox.start_again(owed.delivery_id, at=clock())

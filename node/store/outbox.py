@@ -13,9 +13,10 @@ from node.domain.delivery import (
     DeliveryOutcome,
     DeliveryState,
     DestinationKind,
+    Priority,
     ResultKind,
 )
-from node.store.tables import attempt, commitment_instance, delivery
+from node.store.tables import attempt, commitment_instance, delivery, job
 
 _UNSETTLED = (DeliveryState.PENDING, DeliveryState.STORED)
 
@@ -105,6 +106,13 @@ class Outbox:
             )
         )
         return {(name, DeliveryState(state)): count for name, state, count in rows}
+
+    def priority_of(self, delivery_id: int) -> Priority:
+        """That of its job."""
+        query = (
+            sa.select(job.c.priority).join(delivery).where(delivery.c.delivery_id == delivery_id)
+        )
+        return Priority(self._connection.scalars(query).one())
 
     def run_of(self, delivery_id: int) -> int:
         """Which run of its workflow is the current one."""

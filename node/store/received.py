@@ -7,7 +7,14 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from node.domain.delivery import ARRIVED, JOB_TRANSITIONS, DeliveryState, JobState
+from node.domain.delivery import (
+    ARRIVED,
+    JOB_TRANSITIONS,
+    DeliveryState,
+    DestinationKind,
+    JobState,
+    Priority,
+)
 from node.domain.errors import ConflictingInstance
 from node.domain.instance import Origin, ReceivedInstance
 from node.store.tables import (
@@ -43,6 +50,9 @@ class Job:
     content_digest: str
     size_bytes: int
     received_at: datetime
+    priority: Priority
+    patient_digest: str | None
+    """Tells the ECGs of one patient, where their order matters; else None."""
     conflicts_with: int | None
     settled_at: datetime | None
     bundle: str | None
@@ -58,7 +68,13 @@ class Jobs:
         self._connection = connection
 
     def add(
-        self, instance: ReceivedInstance, *, conflicts_with: int | None = None, error: str = ""
+        self,
+        instance: ReceivedInstance,
+        *,
+        priority: Priority = Priority.ROUTINE,
+        patient_digest: str | None = None,
+        conflicts_with: int | None = None,
+        error: str = "",
     ) -> int:
         """A new job; `conflict` when it contradicts an earlier one, else `received`."""
         state = JobState.RECEIVED if conflicts_with is None else JobState.CONFLICT
@@ -73,6 +89,8 @@ class Jobs:
             "content_digest": instance.content_digest,
             "size_bytes": instance.size_bytes,
             "received_at": instance.received_at,
+            "priority": priority.value,
+            "patient_digest": patient_digest,
             "conflicts_with": conflicts_with,
             "error_code": ConflictingInstance.code if conflicts_with is not None else None,
             "error_message": error or None,
@@ -100,6 +118,31 @@ class Jobs:
         if state is not None:
             query = query.where(job.c.state == state.value)
         return [_read(row) for row in self._connection.execute(query)]
+
+    def raise_earlier(self, job_id: int) -> list[Job]:
+        """Give that job's priority to all earlier ones of its patient that have a lower one.
+
+        Those are given, the first received first, of which the answer or a message is still owed.
+        """
+        later = self.get(job_id)
+        if later is None or later.patient_digest is None:
+            return []
+        ranks = list(Priority)
+        lower = [each.value for each in ranks[ranks.index(later.priority) + 1 :]]
+        owed = sa.select(delivery.c.delivery_id).where(
+            delivery.c.job_id == job.c.job_id,
+            delivery.c.destination_kind == DestinationKind.HL7.value,
+            delivery.c.state.in_([DeliveryState.PENDING.value, DeliveryState.WAITING.value]),
+        )
+        behind = sa.and_(
+            job.c.patient_digest == later.patient_digest,
+            job.c.job_id < job_id,
+            job.c.priority.in_(lower),
+            sa.or_(job.c.state == JobState.RECEIVED.value, owed.exists()),
+        )
+        raised = job.update().where(behind).values(priority=later.priority.value)
+        rows = self._connection.execute(raised.returning(*job.c)).all()
+        return sorted((_read(row) for row in rows), key=lambda each: each.job_id)
 
     def waiting(self) -> list[Job]:
         """Every job the model still owes an answer, oldest first."""
@@ -217,4 +260,5 @@ def _read(row: sa.Row[tuple[object, ...]]) -> Job:
         called_ae=values.pop("called_ae"),
         peer=values.pop("peer"),
     )
-    return Job(origin=origin, **(values | {"state": JobState(values["state"])}))
+    parsed = {"state": JobState(values["state"]), "priority": Priority(values["priority"])}
+    return Job(origin=origin, **(values | parsed))

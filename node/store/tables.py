@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with each change of a table; a node refuses a database newer than itself."""
 
 
@@ -51,6 +51,8 @@ job = sa.Table(
     sa.Column("content_digest", sa.String(64), nullable=False),
     sa.Column("size_bytes", sa.Integer, nullable=False),
     sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Column("priority", sa.String(8), nullable=False),
+    sa.Column("patient_digest", sa.String(64), index=True),
     sa.Column("conflicts_with", sa.Integer, sa.ForeignKey("node_job.job_id")),
     sa.Column("settled_at", UtcDateTime),
     sa.Column("bundle", sa.String(128)),

@@ -32,7 +32,7 @@ def compose_objects(
 ) -> tuple[ResultObject, ...]:
     """The DICOM results of a prediction that are wanted; a cine where the bundle offers one.
 
-    The report refers to the cine, which is made and judged with it.
+    The report refers to the cine of the form, which is made and judged with it.
     Raises InvalidResult: nothing that breaks the standard leaves.
     """
     naming = Naming(source, prediction.model, templates, form)
@@ -87,8 +87,8 @@ def compose_message(
     form: of the DICOM results it refers to; of a series of single frames it names the first.
     """
     naming = Naming(source, prediction.model, templates, form)
-    cine = None if prediction.cine is None else naming.cine(prediction.cine)
-    report_uid, _ = naming.report_uids(with_cine=cine is not None)
+    cine = naming.cine(prediction.cine)
+    report_uid, _ = naming.report_uids(prediction.cine)
     references = StudyReferences(
         study_uid=naming.filing.study_uid(source.study),
         report_uid=None if form.report is ReportForm.NONE else report_uid,
@@ -120,9 +120,9 @@ def _cine(
     naming: Naming,
 ) -> tuple[ResultObject, ...]:
     """One object, or one a frame."""
-    if prediction.cine is None:
-        return ()
     named = naming.cine(prediction.cine)
+    if named is None:
+        return ()
     if form.cine is CineForm.SINGLE_FRAMES:
         files = build_frames(
             prediction,
@@ -187,14 +187,13 @@ def _report(
     """The report, which refers to the cine; none where none is wanted."""
     if form.report is ReportForm.NONE:
         return ()
-    cine = None if prediction.cine is None else naming.cine(prediction.cine)
-    uid, series_uid = naming.report_uids(with_cine=cine is not None)
+    uid, series_uid = naming.report_uids(prediction.cine)
     content = build_report(
         prediction,
         source.dataset,
         sop_instance_uid=uid,
         series_instance_uid=series_uid,
-        cine_reference=cine,
+        cine_reference=naming.cine(prediction.cine),
         templates=templates,
         form=form.report,
         filing=naming.filing,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from node.dicom.part10 import (
     DEFLATED_LITTLE,
@@ -11,16 +12,34 @@ from node.dicom.part10 import (
     MAX_INFLATED_BYTES,
     check_storable,
     encode_part10,
+    read_dataset,
     read_part10,
     source_digest,
 )
 from node.dicom.structure import is_whole
+from node.dicom.study import PATIENT_ID, read_patient_id
+from node.domain.delivery import Priority, ResultKind
 from node.domain.errors import InputError
+from node.domain.identifiers import digest_of
 from node.domain.instance import Origin, ReceivedInstance
 from node.hl7.listener import acknowledge
 from node.hl7.message import Header
 from node.store.received import Job
 from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, Transaction, UnitOfWork
+from node.workflow.precedence import take_earlier_along
+from node.workflow.route import Arrival, Destination, Routing
+
+NOTHING_AT_ONCE = Routing(rules=(), destinations={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is decided about an instance before it is processed."""
+
+    priority: Priority = Priority.ROUTINE
+    patient_digest: str | None = None
+    keepers: tuple[Destination, ...] = ()
+    """Who gets the ECG itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +52,7 @@ class Intake:
     clock: Clock
     maximum_bytes: int = MAX_INFLATED_BYTES
     """Of a data set once it is inflated."""
+    routing: Routing = NOTHING_AT_ONCE
 
     def accept(
         self,
@@ -77,7 +97,8 @@ class Intake:
             received_at=self.clock(),
             content=content,
         )
-        job_id, message = self.work.together(partial(self._enter, instance))
+        verdict = self._judge(instance, dataset_bytes)
+        job_id, message = self.work.together(partial(self._enter, instance, verdict))
         self.telemetry.event(
             message,
             level=Level.WARNING if message == CONFLICTING else Level.INFO,
@@ -90,7 +111,36 @@ class Intake:
             size_bytes=instance.size_bytes,
         )
 
-    def _enter(self, instance: ReceivedInstance, transaction: Transaction) -> tuple[int, str]:
+    def _judge(self, instance: ReceivedInstance, dataset_bytes: bytes) -> Verdict:
+        """Costs nothing, and reads nothing, where no rule asks for it."""
+        if not self.routing.decides_at_once:
+            return Verdict()
+        last = max(self.routing.last_tag, PATIENT_ID)
+        dataset = lru_cache(maxsize=1)(
+            partial(
+                read_dataset,
+                dataset_bytes,
+                instance.transfer_syntax_uid,
+                maximum_bytes=self.maximum_bytes,
+                last=last,
+            )
+        )
+        decided = self.routing.decide(
+            Arrival(origin=instance.origin, sop_class_uid=instance.sop_class_uid, dataset=dataset)
+        )
+        patient_id = ""
+        if self.routing.has_priorities:
+            with suppress(InputError):  # the job will say so
+                patient_id = read_patient_id(dataset())
+        return Verdict(
+            priority=decided.priority,
+            patient_digest=digest_of("patient", patient_id) if patient_id else None,
+            keepers=decided.keepers(instance.origin),
+        )
+
+    def _enter(
+        self, instance: ReceivedInstance, verdict: Verdict, transaction: Transaction
+    ) -> tuple[int, str]:
         earlier = transaction.jobs.of_instance(instance.sop_instance_uid)
         for job in earlier:
             if job.content_digest == instance.content_digest:
@@ -103,9 +153,35 @@ class Intake:
             first = earlier[0].job_id
             reason = f"job {first} holds another content under this SOP Instance UID"
             return transaction.jobs.add(instance, conflicts_with=first, error=reason), CONFLICTING
-        job_id = transaction.jobs.add(instance)
-        transaction.enqueue_job(job_id, run=1)
+        job_id = transaction.jobs.add(
+            instance, priority=verdict.priority, patient_digest=verdict.patient_digest
+        )
+        if verdict.patient_digest is not None:
+            take_earlier_along(transaction, job_id, at=instance.received_at)
+        transaction.enqueue_job(job_id, run=1, priority=verdict.priority)
+        for keeper in verdict.keepers:
+            self._pass_on(transaction, job_id, instance, keeper)
         return job_id, ACCEPTED
+
+    def _pass_on(
+        self,
+        transaction: Transaction,
+        job_id: int,
+        instance: ReceivedInstance,
+        keeper: Destination,
+    ) -> None:
+        """Owe the ECG itself, whatever becomes of its job."""
+        delivery_id = transaction.outbox.add(
+            job_id=job_id,
+            kind=ResultKind.ECG,
+            identifier=instance.sop_instance_uid,
+            sop_class_uid=instance.sop_class_uid,
+            destination=keeper.name,
+            destination_kind=keeper.kind,
+            content_digest=instance.content_digest,
+            at=instance.received_at,
+        )
+        transaction.enqueue_delivery(delivery_id, run=1, destination=keeper.name, kind=keeper.kind)
 
     def _is_same(self, job: Job, instance: ReceivedInstance) -> bool:
         """Whether the job's bytes are this ECG in another encoding."""

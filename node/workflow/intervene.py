@@ -40,7 +40,7 @@ class Intervention:
             if job.state in (JobState.FAILED, JobState.CANCELLED):
                 run = transaction.jobs.start_again(job_id)
                 if run is not None:
-                    transaction.enqueue_job(job_id, run=run)
+                    transaction.enqueue_job(job_id, run=run, priority=job.priority)
                 did = "the job is processed again"
             else:
                 open_deliveries = [

@@ -65,12 +65,14 @@ class Naming:
         names = self.names(name, *self._variant(*choices))
         return derived_uid("instance", *names), derived_uid("series", *names)
 
-    def report_uids(self, *, with_cine: bool) -> tuple[str, str]:
-        """Of the report, which names the cine if there is one."""
-        return self.uids(ResultKind.REPORT.value, "report", *(["cine"] if with_cine else []))
+    def report_uids(self, cine: Cine | None) -> tuple[str, str]:
+        """Of the report. cine: the prediction's, which the report names where it is sent too."""
+        return self.uids(ResultKind.REPORT.value, "report", *(["cine"] if cine else []))
 
-    def cine(self, cine: Cine) -> CineReference:
-        """Of the cine: one instance, or one a frame."""
+    def cine(self, cine: Cine | None) -> CineReference | None:
+        """Of the cine: one instance, or one a frame; None where there is none or none is sent."""
+        if cine is None or self._form.cine is CineForm.NONE:
+            return None
         uid, series_uid = self.uids(ResultKind.CINE.value, "cine")
         several = self._form.cine is CineForm.SINGLE_FRAMES
         frames = [derived_uid("frame", uid, str(index)) for index in range(len(cine.frames))]

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from node.domain.delivery import DestinationKind
+from node.domain.delivery import DestinationKind, Priority
 
 if TYPE_CHECKING:
     from node.store.commitments import Commitments
@@ -89,14 +89,14 @@ class Transaction(Protocol):
     @property
     def refused(self) -> RefusedCallers: ...
 
-    def enqueue_job(self, job_id: int, *, run: int) -> None:
-        """Have the job processed once this transaction is committed."""
+    def enqueue_job(self, job_id: int, *, run: int, priority: Priority) -> None:
+        """Have the job processed once this transaction is committed, when it is its turn."""
         ...
 
     def enqueue_delivery(
         self, delivery_id: int, *, run: int, destination: str, kind: DestinationKind
     ) -> None:
-        """Have the delivery attempted once this transaction is committed."""
+        """Have it attempted once this transaction is committed, by the priority of its job."""
         ...
 
     def wake_delivery(self, delivery_id: int, *, run: int) -> None:

@@ -25,7 +25,7 @@ from node.workflow.compose import compose_message, compose_no_result, compose_ob
 from node.workflow.naming import Source
 from node.workflow.ports import Clock, Level, ObjectStore, Run, Telemetry, UnitOfWork, here
 from node.workflow.reconcile import reconcile
-from node.workflow.route import Destination, Routing
+from node.workflow.route import Arrival, Destination, Routing
 from pipelines.contract import Pipeline, Watch, unwatched
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Answer:
 
 def results_of_a_prediction(*, with_cine: bool) -> tuple[ResultKind, ...]:
     """The results that follow from a prediction, in the order they are delivered."""
-    return tuple(kind for kind in ResultKind if with_cine or kind is not ResultKind.CINE)
+    made = (kind for kind in ResultKind if kind is not ResultKind.ECG)
+    return tuple(kind for kind in made if with_cine or kind is not ResultKind.CINE)
 
 
 def answer(content: bytes, *, pipeline: Pipeline, watch: Watch = unwatched) -> Answer:
@@ -164,7 +165,13 @@ class Processing:
 
     def _owed(self, job: Job, found: Answer) -> list[tuple[Destination, ResultObject]]:
         """Each result object with the destination it is owed to; each form is composed once."""
-        decided = self.routing.decide(job.origin, job.sop_class_uid)
+        decided = self.routing.decide(
+            Arrival(
+                origin=job.origin,
+                sop_class_uid=job.sop_class_uid,
+                dataset=lambda: found.source.dataset,
+            )
+        )
         made: dict[ResultForm, tuple[ResultObject, ...]] = {}
         owed: list[tuple[Destination, ResultObject]] = []
         receivers = decided.receivers(found.kinds)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from node.dicom.attribute import text_of
 from node.dicom.part10 import read_part10
 from node.dicom.study import read_study
-from node.domain.delivery import ResultKind
+from node.domain.delivery import Priority, ResultKind
 from node.domain.ecg import QualityReport
 from node.domain.instance import Origin
 from node.workflow.process import judge, results_of_a_prediction
-from node.workflow.route import Destination, Routing
+from node.workflow.route import Arrival, Destination, Routing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,10 @@ class Rehearsal:
     results: tuple[ResultKind, ...]
     """What would be made."""
     rules: tuple[Considered, ...]
+    priority: Priority
     owed: tuple[tuple[Destination, ResultKind], ...]
+    spared: tuple[Destination, ...]
+    """Who would get the ECG itself, had it not come from there."""
 
 
 def rehearse(
@@ -54,7 +57,9 @@ def rehearse(
     results: tuple[ResultKind, ...] = (ResultKind.REPORT,)
     if quality.accepted:
         results = results_of_a_prediction(with_cine=offers_cine)
-    decided = routing.decide(origin, sop_class_uid)
+    arrival = Arrival(origin=origin, sop_class_uid=sop_class_uid, dataset=lambda: dataset)
+    decided = routing.decide(arrival)
+    keepers = decided.keepers(origin)
     return Rehearsal(
         sop_class_uid=sop_class_uid,
         quality=quality,
@@ -63,9 +68,18 @@ def rehearse(
             Considered(
                 name=rule.name,
                 decides=rule is decided.rule,
-                reasons=rule.misfits(origin, sop_class_uid),
+                reasons=rule.misfits(arrival),
             )
             for rule in routing.rules
         ),
-        owed=decided.receivers(results),
+        priority=decided.priority,
+        owed=(
+            *((keeper, ResultKind.ECG) for keeper in keepers),
+            *decided.receivers(results),
+        ),
+        spared=tuple(
+            destination
+            for destination, _ in decided.receivers((ResultKind.ECG,))
+            if destination not in keepers
+        ),
     )

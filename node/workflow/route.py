@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
 
-from node.domain.delivery import USUAL_RESULTS, DestinationKind, ResultKind
-from node.domain.form import DEFAULT_FORM, ReportForm, ResultForm
+from pydicom import Dataset
+
+from node.dicom.attribute_path import AttributePath
+from node.domain.delivery import USUAL_RESULTS, DestinationKind, Priority, ResultKind
+from node.domain.errors import InputError
+from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm
 from node.domain.instance import Origin
 from node.hl7.profile import Profile
 
-_OBJECTS = frozenset({ResultKind.CINE, ResultKind.SUMMARY, ResultKind.PDF, ResultKind.REPORT})
+_OBJECTS = frozenset(ResultKind) - {ResultKind.ORU}
 _CARRIES = {
     DestinationKind.DICOM: _OBJECTS,
     DestinationKind.DICOMWEB: _OBJECTS,
@@ -31,11 +36,39 @@ class Destination:
     """How an archive, by DICOM or DICOMweb, wants its objects."""
     after_committed: str | None = None
     """The destination that has to commit itself to the results of a job first."""
+    ae_title: str | None = None
+    host: str | None = None
+    """Of a DICOM destination, to know it again among those that send."""
 
     def takes(self, kind: ResultKind) -> bool:
         """Whether its protocol carries such a result and its form has one."""
-        unwanted = kind is ResultKind.REPORT and self.form.report is ReportForm.NONE
-        return kind in _CARRIES[self.kind] and not unwanted
+        unwanted = {
+            ResultKind.CINE: self.form.cine is CineForm.NONE,
+            ResultKind.REPORT: self.form.report is ReportForm.NONE,
+        }
+        return kind in _CARRIES[self.kind] and not unwanted.get(kind, False)
+
+    def is_sender(self, origin: Origin) -> bool:
+        """Whether an instance came from there: the AE title, and the address where it is one.
+
+        A host by name is taken for the sender's: better one that is left out than a loop.
+        """
+        if self.ae_title != origin.calling_ae:
+            return False
+        try:
+            return ip_address(self.host or "") == ip_address(origin.peer)
+        except ValueError:
+            return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """What rules look at: who brought which kind of instance, and the instance."""
+
+    origin: Origin
+    sop_class_uid: str
+    dataset: Callable[[], Dataset]
+    """Called for each attribute that a rule asks for. Raises InputError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,21 +79,42 @@ class RoutingRule:
     calling_ae: str = "*"
     called_ae: str = "*"
     sop_class_uid: str = "*"
+    attributes: tuple[tuple[AttributePath, str], ...] = ()
+    """Of the ECG: one of the values has to match; "" matches where there is none, "*" any."""
     results: frozenset[ResultKind] = USUAL_RESULTS
     destinations: tuple[str, ...] = ()
+    priority: Priority = Priority.ROUTINE
+    ecg_to_sender: bool = False
+    """Whether the ECG itself goes to a destination also where it came from there."""
 
-    def misfits(self, origin: Origin, sop_class_uid: str) -> tuple[str, ...]:
-        """Why the rule does not match, a reason each; none where it does."""
+    def misfits(self, arrival: Arrival) -> tuple[str, ...]:
+        """Why the rule does not match, a reason each; none where it does.
+
+        No reason holds a value of the ECG. Attributes are not looked at where nothing else matches.
+        """
         asked = (
-            ("calling_ae", origin.calling_ae, self.calling_ae),
-            ("called_ae", origin.called_ae, self.called_ae),
-            ("sop_class_uid", sop_class_uid, self.sop_class_uid),
+            ("calling_ae", arrival.origin.calling_ae, self.calling_ae),
+            ("called_ae", arrival.origin.called_ae, self.called_ae),
+            ("sop_class_uid", arrival.sop_class_uid, self.sop_class_uid),
         )
-        return tuple(
+        reasons = tuple(
             f"{key} {value} is not {pattern}"
             for key, value, pattern in asked
             if not fnmatchcase(value, pattern)
         )
+        return reasons or tuple(self._attribute_misfits(arrival))
+
+    def _attribute_misfits(self, arrival: Arrival) -> Iterator[str]:
+        for path, pattern in self.attributes:
+            try:
+                values = path.values(arrival.dataset())
+            except InputError:
+                yield f"{path.text} cannot be read"
+                continue
+            if not values and pattern:
+                yield f"{path.text} has no value"
+            elif not any(fnmatchcase(value, pattern) for value in values or ("",)):
+                yield f"{path.text} is not {pattern or 'without a value'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +139,32 @@ class Decision:
             if destination.takes(kind)
         )
 
+    def keepers(self, origin: Origin) -> tuple[Destination, ...]:
+        """Those the ECG itself goes to: not back where it came from unless the rule says so."""
+        owed = [destination for destination, _ in self.receivers((ResultKind.ECG,))]
+        to_sender = self.rule is not None and self.rule.ecg_to_sender
+        return tuple(each for each in owed if to_sender or not each.is_sender(origin))
+
+    @property
+    def priority(self) -> Priority:
+        return Priority.ROUTINE if self.rule is None else self.rule.priority
+
     def form_for(self, receiver: Destination) -> ResultForm:
         """The form of what a destination gets; of what an HL7 message refers to.
 
-        That is what the first archive beside it (DICOM, DICOMweb) gets, else the default.
+        That is what the first archive beside it (DICOM, DICOMweb) gets, else the default. What the
+        rule leaves out is not there: nothing may refer to it.
         """
+        archives = [each for each in self.destinations if each.kind is not DestinationKind.HL7]
         if receiver.kind is not DestinationKind.HL7:
-            return receiver.form
-        archives = (each for each in self.destinations if each.kind is not DestinationKind.HL7)
-        return next((archive.form for archive in archives), DEFAULT_FORM)
+            archives = [receiver]
+        form = archives[0].form if archives else DEFAULT_FORM
+        results = frozenset(ResultKind) if self.rule is None else self.rule.results
+        if ResultKind.CINE not in results:
+            form = replace(form, cine=CineForm.NONE)
+        if ResultKind.REPORT not in results:
+            form = replace(form, report=ReportForm.NONE)
+        return form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +174,24 @@ class Routing:
     rules: Sequence[RoutingRule]
     destinations: Mapping[str, Destination]
 
-    def decide(self, origin: Origin, sop_class_uid: str) -> Decision:
+    @property
+    def has_priorities(self) -> bool:
+        """Whether some ECG may pass others."""
+        return any(rule.priority is not Priority.ROUTINE for rule in self.rules)
+
+    @property
+    def decides_at_once(self) -> bool:
+        """Whether something has to be decided when an ECG comes, before it is processed."""
+        return self.has_priorities or any(ResultKind.ECG in rule.results for rule in self.rules)
+
+    @property
+    def last_tag(self) -> int:
+        """Rules look at nothing of a data set that stands behind it."""
+        return max((path.tags[0] for rule in self.rules for path, _ in rule.attributes), default=0)
+
+    def decide(self, arrival: Arrival) -> Decision:
         """By the first rule that matches; without one nobody is owed anything."""
-        rule = next((each for each in self.rules if not each.misfits(origin, sop_class_uid)), None)
+        rule = next((each for each in self.rules if not each.misfits(arrival)), None)
         return Decision(rule=rule, destinations=self._named(rule) if rule else ())
 
     def decide_for(self, destination: str) -> Decision:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.domain.caller import Permission
+from node.domain.delivery import Priority
 from node.domain.errors import ConfigurationError
 from node.domain.form import (
     DEFAULT_FORM,
@@ -100,6 +101,61 @@ def test_a_message_waits_only_for_a_destination_that_commits_itself(
         read_settings(file)
     file.write_text(f'{PACS}commitment = true\n{RIS}after_committed = "PACS"\n')
     assert set(read_settings(file).destinations) == {"PACS", "RIS"}
+
+
+RULE = """
+[destinations.PACS]
+kind = "dicom"
+ae_title = "PACS"
+host = "192.0.2.1"
+port = 104
+[[rules]]
+name = "ED"
+destinations = ["PACS"]
+"""
+
+
+def test_a_rule_names_attributes_with_or_without_quotes(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(
+        RULE
+        + """
+priority = "stat"
+results = ["ecg", "report"]
+[rules.attributes]
+InstitutionalDepartmentName = "ED*"
+RequestAttributesSequence.ScheduledProcedureStepID = "S?"
+"ReferencedStudySequence.ReferencedSOPInstanceUID" = "1.2.*"
+"(0009,1001)" = "x"
+"""
+    )
+    (rule,) = read_settings(file).rules
+    assert rule.priority is Priority.STAT
+    assert rule.attributes == {
+        "InstitutionalDepartmentName": "ED*",
+        "RequestAttributesSequence.ScheduledProcedureStepID": "S?",
+        "ReferencedStudySequence.ReferencedSOPInstanceUID": "1.2.*",
+        "(0009,1001)": "x",
+    }
+
+
+def test_attributes_that_are_none_are_refused_all_at_once_with_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(RULE + 'attributes = { Departement = "ED", Modalty = "ECG" }\n')
+    with pytest.raises(ConfigurationError) as problem:
+        read_settings(file)
+    assert "rules.0.attributes" in problem.value.message
+    assert "there is no attribute 'Departement'" in problem.value.message
+    assert "the nearest is Modality" in problem.value.message
+
+
+def test_a_pattern_is_text_and_a_priority_one_of_three(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(RULE + 'priority = "urgent"\nattributes = { InstanceNumber = 7 }\n')
+    with pytest.raises(ConfigurationError) as problem:
+        read_settings(file)
+    for words in ("rules.0.priority", "'stat', 'routine' or 'low'", "attributes.InstanceNumber"):
+        assert words in problem.value.message
 
 
 def test_a_file_that_is_not_toml_or_not_there_is_said_so(tmp_path: Path) -> None:

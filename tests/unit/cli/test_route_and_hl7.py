@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from node.cli import app
 from node.dicom.template import load_templates
 from node.domain.errors import ConfigurationError, UnsupportedInstance
-from node.domain.form import DEFAULT_FORM
+from node.domain.form import ReportForm, ResultForm
 from node.hl7.message import read_header
 from node.hl7.profile import Profile
 from node.workflow.compose import compose_message
@@ -179,8 +179,9 @@ def test_the_message_is_the_one_that_the_node_would_send(configuration: Path, ec
     found = answer(ecg.read_bytes(), pipeline=pipeline)
     assert found.prediction is not None
     profile = Profile.model_validate({"version": "2.4", "receiving": {"application": "SITE"}})
+    form = ResultForm(report=ReportForm.NONE)  # the first rule that names RIS sends no report
     sent = compose_message(
-        found.prediction, found.source, DEFAULT_FORM,
+        found.prediction, found.source, form,
         destination="RIS", profile=profile, templates=templates,
     )  # fmt: skip
     assert _preview(configuration, ecg, "--destination", "RIS", "--exact") == sent.content
@@ -230,3 +231,78 @@ token = "env:CARDIONODE_NO_SUCH"
         ("VNA", "dicomweb https://vna.example/dicom-web", "summary"),
         ("VNA", "dicomweb https://vna.example/dicom-web", "report"),
     ]
+
+
+URGENT = """
+[[rules]]
+name = "urgent"
+attributes = {{ InstitutionalDepartmentName = "{pattern}", PatientName = "*" }}
+priority = "stat"
+results = ["ecg", "report"]
+destinations = ["PACS"]
+"""
+
+
+def routed_by_attributes(configuration: Path, pattern: str) -> None:
+    """With a rule in front that asks for a department."""
+    before, first, after = configuration.read_text(encoding="utf-8").partition("[[rules]]")
+    configuration.write_text(
+        f"{before}{URGENT.format(pattern=pattern)}{first}{after}", encoding="utf-8"
+    )
+
+
+def in_department(ecg: Path, department: str) -> None:
+    dataset, file = dcmread(ecg), io.BytesIO()
+    dataset.InstitutionalDepartmentName = department
+    dataset.save_as(file)
+    ecg.write_bytes(file.getvalue())
+
+
+def test_a_rule_by_attributes_shows_its_priority_and_where_the_ecg_itself_goes(
+    configuration: Path, ecg: Path
+) -> None:
+    routed_by_attributes(configuration, "ED*")
+    in_department(ecg, "ED WEST")
+    found = told(configuration, ecg, *ADMITTED)
+    assert found["priority"] == "stat"
+    assert found["rules"][0] == {"name": "urgent", "decides": True, "reasons": []}
+    assert found["deliveries"][0] == {
+        "destination": "PACS",
+        "at": "dicom 192.0.2.10:104",
+        "result": "ecg",
+        "as": "as it came, in the transfer syntax it came in",
+    }
+    assert [each["result"] for each in found["deliveries"]] == ["ecg", "report"]
+
+
+def test_a_rule_that_does_not_match_says_why_without_a_value_of_the_ecg(
+    configuration: Path, ecg: Path
+) -> None:
+    routed_by_attributes(configuration, "CCU*")
+    in_department(ecg, "SECRET WARD")
+    found = told(configuration, ecg, *ADMITTED)
+    assert found["rules"][0]["reasons"] == ["InstitutionalDepartmentName is not CCU*"]
+    assert found["priority"] == "routine"
+    assert "SECRET" not in json.dumps(found)
+
+
+def test_it_is_said_where_the_ecg_would_go_back_to_its_sender(
+    configuration: Path, ecg: Path
+) -> None:
+    routed_by_attributes(configuration, "*")
+    in_department(ecg, "ED")
+    words = (
+        "--calling",
+        "ARCHIVE",
+        "--from",
+        "192.0.2.10",
+        "--set",
+        'dicom.peers=[{ae_title="*",networks=["0.0.0.0/0"]}]',
+    )
+    found = told(configuration, ecg, *words)
+    assert found["not_back_to"] == ["PACS"]
+    assert [each["result"] for each in found["deliveries"]] == ["report"]
+    said = CliRunner().invoke(
+        app, ["route", "test", str(ecg), "--config", str(configuration), *words]
+    )
+    assert "the ECG itself to PACS, where it comes from" in said.output

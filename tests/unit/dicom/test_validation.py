@@ -22,7 +22,7 @@ from node.domain.delivery import ResultKind, ResultObject
 from node.domain.errors import InvalidResult, MalformedInstance
 from node.domain.form import CineForm, ResultForm
 from tests import iod_tables
-from tests.result_forms import composed
+from tests.result_forms import CINES, composed
 from tests.result_phantom import ecg_head
 
 CINE, REPORT = ResultKind.CINE, ResultKind.REPORT
@@ -149,7 +149,7 @@ def test_results_that_nothing_was_done_to_pass() -> None:
     judge(with_fault(CINE, lambda dataset: None))
 
 
-@pytest.mark.parametrize("cine", CineForm)
+@pytest.mark.parametrize("cine", CINES)
 def test_a_report_may_not_refer_to_a_cine_that_is_not_sent(cine: CineForm) -> None:
     *_, report = composed(ResultForm(cine=cine))
     with pytest.raises(InvalidResult, match="neither the ECG nor sent to this destination"):

@@ -20,7 +20,7 @@ from node.dicom.stand_in import PacsStandIn
 from node.domain.errors import ConfigurationError, Refused
 from node.domain.form import CineForm, Compression, ResultForm
 from tests.decoders import pixels
-from tests.result_forms import composed
+from tests.result_forms import CINES, composed
 
 CHOICES = [each for each in Compression if each is not Compression.NONE]
 
@@ -122,5 +122,5 @@ def test_a_compression_without_an_encoder_is_said_before_anything_is_sent(
 
 
 def test_what_the_stand_in_takes_is_all_that_a_node_sends() -> None:
-    classes = {made.sop_class_uid for form in CineForm for made in composed(ResultForm(cine=form))}
+    classes = {made.sop_class_uid for form in CINES for made in composed(ResultForm(cine=form))}
     assert classes <= set(dimse.RESULT_STORAGE)

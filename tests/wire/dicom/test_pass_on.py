@@ -1,0 +1,132 @@
+"""An ECG is passed on byte for byte as it came, whatever is odd in how it was encoded."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+
+from node.cli.own_network import INSIDE
+from node.dicom import dimse
+from node.dicom.part10 import (
+    DEFLATED_LITTLE,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    dataset_bytes,
+    encode_part10,
+)
+from node.dicom.scu import StorageScu
+from node.dicom.stand_in import PacsStandIn
+from node.domain.errors import Refused
+from node.domain.form import Compression
+from tests.conftest import absent
+from tests.ecg_instances import mortara
+from tests.wire.dicom.listening import soon
+
+HOST = "127.0.0.1"
+STORESCP = Path("/usr/bin/storescp")
+"""DCMTK's own; a virtual environment may shadow its name with another tool."""
+
+
+def kept(dataset: Dataset, syntax: str) -> bytes:
+    """The PS3.10 file that the node keeps of a data set sent in a transfer syntax."""
+    dataset.file_meta.TransferSyntaxUID = syntax
+    file = io.BytesIO()
+    dataset.save_as(file)
+    return encode_part10(
+        dataset_bytes(file.getvalue()),
+        sop_class_uid=str(dataset.SOPClassUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        transfer_syntax_uid=syntax,
+    )
+
+
+def odd(syntax: str) -> bytes:
+    """What pydicom would write otherwise: an undefined length, padding of its own, private."""
+    dataset = mortara()
+    dataset["WaveformSequence"].is_undefined_length = True
+    dataset.add_new(0x00090010, "LO", "MAKER")
+    dataset.add_new(0x00091001, "UN", b"\1\2\3\4")
+    dataset.add_new(0xFFFCFFFC, "OB", bytes(64))
+    # A space would be added to "Anonymous".
+    return kept(dataset, syntax).replace(b"Anonymous ", b"Anonymous\0")
+
+
+@contextmanager
+def pacs(*syntaxes: str) -> Iterator[tuple[PacsStandIn, int]]:
+    archive = PacsStandIn(ae_title="PACS", transfer_syntaxes=syntaxes)
+    try:
+        yield archive, archive.start()
+    finally:
+        archive.stop()
+
+
+def scu(port: int, compression: Compression = Compression.NONE) -> StorageScu:
+    return StorageScu(
+        calling_ae="CARDIONODE",
+        called_ae="PACS",
+        host=HOST,
+        port=port,
+        compression=compression,
+    )
+
+
+@pytest.mark.parametrize("compression", [Compression.NONE, Compression.JPEG_LS])
+@pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, IMPLICIT_LITTLE, DEFLATED_LITTLE])
+def test_a_pacs_gets_the_data_set_as_it_came(syntax: str, compression: Compression) -> None:
+    content = odd(syntax)
+    with pacs(*dimse.RECEIVED_TRANSFER_SYNTAXES) as (archive, port):
+        scu(port, compression).send(content)
+        (received,) = archive.instances().values()
+    assert dataset_bytes(received) == dataset_bytes(content)
+
+
+def test_a_pacs_that_does_not_take_the_transfer_syntax_refuses_and_it_is_named() -> None:
+    with (
+        pacs(EXPLICIT_LITTLE) as (_, port),
+        pytest.raises(Refused, match=r"in transfer syntax 1\.2\.840\.10008\.1\.2; enable it"),
+    ):
+        scu(port).send(odd(IMPLICIT_LITTLE))
+
+
+@contextmanager
+def storescp(folder: Path) -> Iterator[int]:
+    """DCMTK's SCP, which writes each data set as it comes; it listens on every address."""
+    if not STORESCP.exists():
+        absent("no DCMTK: apt-get install dcmtk")
+    if not os.environ.get(INSIDE):
+        absent("storescp is only started in a network of its own; run the tests with `make test`")
+    with socket.create_server((HOST, 0)) as probe:
+        port = int(probe.getsockname()[1])
+    process = subprocess.Popen(
+        [STORESCP, "--bit-preserving", "-od", folder, str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert soon(lambda: is_open(port))
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, IMPLICIT_LITTLE])
+def test_dcmtk_gets_the_data_set_as_it_came(tmp_path: Path, syntax: str) -> None:
+    content = odd(syntax)
+    with storescp(tmp_path) as port:
+        scu(port).send(content)
+        (file,) = tmp_path.iterdir()
+        assert dataset_bytes(file.read_bytes()) == dataset_bytes(content)
