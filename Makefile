@@ -58,11 +58,11 @@ soak-kill: $(VENV)/.dev peers
 
 # Each attack for SECONDS (240: 80 minutes in all) on a live node while a friend stores ECGs.
 soak-attacks: $(VENV)/.dev
-	$(BIN)/python -m pytest -m soak -s tests/end_to_end/test_attacks.py
+	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_attacks.py
 
 # 50,000 mutated conversations and 50,000 mutated ECG objects. SEED=n repeats a run.
 soak-fuzz-dicom: $(VENV)/.dev
-	$(BIN)/python -m pytest -m soak -s tests/fuzz
+	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/fuzz
 
 # Checkpoints of the published size, with random weights, to a bundle and a cine: 16 GiB of memory.
 soak-import: $(VENV)/.dev
