@@ -53,6 +53,7 @@ from node.web.stow import StowEndpoint, StowLimits
 from node.workflow.commit import Committing
 from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
 from node.workflow.deliver import Postman
+from node.workflow.identity import IdentityPolicy
 from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
@@ -335,6 +336,10 @@ class Node:
                 pipeline_for=self._models.pipeline_for,
                 templates=self._templates,
                 routing=self._routing,
+                identity=IdentityPolicy(
+                    holds_missing=settings.identity.missing == "hold",
+                    holds_conflict=settings.identity.conflict == "hold",
+                ),
                 telemetry=self.journal,
                 clock=utc_now,
                 run=self._side or here,
