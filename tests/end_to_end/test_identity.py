@@ -31,8 +31,7 @@ def test_held_jobs_survive_a_kill_and_end_as_a_person_says(tmp_path: Path) -> No
             scu.send(content)
         jobs = node.wait_for_jobs(settled(3))
         assert [job["state"] for job in jobs] == ["held", "completed", "held"]
-        listed = node.run("jobs", "list", "--state", "held")
-        assert "has no Patient ID" in listed.stdout
+        assert "has no Patient ID" in jobs[0]["error_message"]
 
         node.kill()
         node.start()
