@@ -173,6 +173,14 @@ def build_peers(settings: Settings) -> tuple[Peer, ...]:
     )
 
 
+def build_identity_policy(settings: Settings) -> IdentityPolicy:
+    """Which ECGs are held."""
+    return IdentityPolicy(
+        holds_missing=settings.identity.missing == "hold",
+        holds_conflict=settings.identity.conflict == "hold",
+    )
+
+
 def build_routing(settings: Settings) -> Routing:
     """Rules and destinations; without rules everything goes everywhere."""
     destinations = {
@@ -336,10 +344,7 @@ class Node:
                 pipeline_for=self._models.pipeline_for,
                 templates=self._templates,
                 routing=self._routing,
-                identity=IdentityPolicy(
-                    holds_missing=settings.identity.missing == "hold",
-                    holds_conflict=settings.identity.conflict == "hold",
-                ),
+                identity=build_identity_policy(settings),
                 telemetry=self.journal,
                 clock=utc_now,
                 run=self._side or here,

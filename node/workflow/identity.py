@@ -29,6 +29,13 @@ def patient_digest(patient_id: str) -> str | None:
     return digest_of("patient", patient_id) if patient_id else None
 
 
+def doubt_without_others(study: Study, policy: IdentityPolicy) -> str | None:
+    """Why the ECG alone leaves its patient in doubt; None where it does not."""
+    if policy.holds_missing and not study.patient.patient_id:
+        return "the ECG has no Patient ID; release or reject the job"
+    return None
+
+
 def doubt_about(
     transaction: Transaction, job: Job, study: Study, policy: IdentityPolicy
 ) -> str | None:
@@ -39,11 +46,9 @@ def doubt_about(
     )
     if job.is_released:
         return None
-    if digest is None and policy.holds_missing:
-        return "the ECG has no Patient ID; release or reject the job"
     if others and policy.holds_conflict:
         return (
             f"job {others[0]} has another Patient ID in the same study; find out which is right, "
             "then release or reject the job"
         )
-    return None
+    return doubt_without_others(study, policy)
