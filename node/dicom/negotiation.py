@@ -35,7 +35,7 @@ SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {
     dimse.STORAGE_COMMITMENT: dimse.RECEIVED_TRANSFER_SYNTAXES[:2],
 }
 """Transfer syntaxes by abstract syntax, most preferred first."""
-_AS_SCU: Final = frozenset({dimse.STORAGE_COMMITMENT})
+AS_SCU: Final = frozenset({dimse.STORAGE_COMMITMENT})
 """Of these we are the SCU, whom the SCP calls with its reports; of all others the SCP."""
 _NEEDED: Final[Mapping[str, Permission]] = {
     dimse.VERIFICATION: Permission.ECHO,
@@ -218,7 +218,7 @@ def agree(request: AssociateRequest, may: frozenset[Permission]) -> Agreement:
             transfer_syntaxes=(transfer_syntax,),
         )
         if context.abstract_syntax in request.roles:
-            we_are_scu = context.abstract_syntax in _AS_SCU
+            we_are_scu = context.abstract_syntax in AS_SCU
             roles[context.abstract_syntax] = Roles(scu=not we_are_scu, scp=we_are_scu)
     return Agreement(
         may=may,
@@ -235,7 +235,7 @@ def _judge(context: ProposedContext, proposed: Roles | None) -> tuple[int, str]:
     supported = SUPPORTED.get(context.abstract_syntax)
     if supported is None:
         return _NO_ABSTRACT_SYNTAX, _IMPLICIT_LITTLE
-    we_are_scu = context.abstract_syntax in _AS_SCU
+    we_are_scu = context.abstract_syntax in AS_SCU
     if proposed is not None and not (proposed.scp if we_are_scu else proposed.scu):
         return _USER_REJECTION, _IMPLICIT_LITTLE
     for transfer_syntax in supported:
