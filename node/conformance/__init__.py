@@ -1,0 +1,1 @@
+"""The DICOM Conformance Statement and IHE integration statement of a node, out of its own tables."""
