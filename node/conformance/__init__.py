@@ -1,1 +1,1 @@
-"""The DICOM Conformance Statement and IHE integration statement of a node, out of its own tables."""
+"""DICOM Conformance Statement and IHE integration statement, out of the program's own tables."""

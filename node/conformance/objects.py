@@ -96,7 +96,7 @@ def module_rows(made: Made, rows: Sequence[AttributeRow]) -> list[tuple[str, str
 
 
 def content_rows(made: Sequence[Made], templates: Templates) -> list[ContentRow]:
-    """The content tree of all reports; items that differ in nothing but their values are one row."""
+    """The content tree of all reports; what differs in its values alone is one row."""
     roots = [dataset for each in made for dataset in each.datasets]
     names = {concept.code.value for concept in templates.concepts.values()}
     return list(_content(roots, 1, names))

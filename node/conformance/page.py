@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from importlib import resources
+from itertools import pairwise
 
 from markdown_it import MarkdownIt
 
@@ -14,7 +15,7 @@ def page(markdown: str, title: str) -> str:
     """HTML that stands alone, with a link target at each heading. markdown: of a `Manuscript`."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(markdown)
-    for token, inline in zip(tokens, tokens[1:], strict=False):
+    for token, inline in pairwise(tokens):
         if token.type == "heading_open":
             token.attrSet("id", slug(inline.content))
     style = (resources.files("dicom_templates") / "conformance.css").read_text(encoding="utf-8")

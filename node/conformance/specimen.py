@@ -15,6 +15,7 @@ from node.dicom.composite import OPTIONAL, REQUIRED
 from node.dicom.part10 import source_digest
 from node.dicom.study import read_study
 from node.dicom.template import HEART_RATE, Templates
+from node.domain.code import Code
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.ecg import STANDARD_LEADS, ECGRecord, Finding, Severity
 from node.domain.form import CharacterSet, CineForm, ReportForm, ResultForm, StudyForm
@@ -40,15 +41,22 @@ _VALUES: Final = {
 """By VR; any other gets a text."""
 _FREQUENCY_HZ: Final = 500
 _SECONDS: Final = 10
+_SITES_SHOWN: Final = 3
 
 
 def specimens(templates: Templates) -> Iterator[ResultObject]:
-    """Every kind of result in every class, of an ECG that says all and of one that says little."""
+    """Every kind of result in every class, of ECGs that say much and of one that says little."""
     findings = [Finding(code="specimen", severity=Severity.REFUSE, message="A reason.")]
-    for dataset in (_ecg(full=True), _ecg(full=False)):
+    every = frozenset(ResultKind)
+    requested = _bare_ecg()
+    requested.AccessionNumber = "A-1"
+    ecgs = ((_full_ecg(), every), (requested, {ResultKind.REPORT}), (_bare_ecg(), every))
+    for dataset, wanted in ecgs:
         source = _source(dataset)
         for form, prediction, kinds in _cases(templates):
-            yield from compose_objects(prediction, _record(), source, templates, form, kinds)
+            yield from compose_objects(
+                prediction, _record(), source, templates, form, kinds & wanted
+            )
             yield from compose_no_result(findings, source, prediction.model, templates, form)
 
 
@@ -75,14 +83,18 @@ def _cases(
         yield beside, replace(whole, cine=None), kinds
 
 
-def _ecg(*, full: bool) -> Dataset:
-    """What results copy of an ECG, and what they have to know; nothing else of it."""
+def _bare_ecg() -> Dataset:
+    """What results have to know of an ECG; nothing else of it."""
     dataset = Dataset()
     dataset.SOPClassUID = dimse.TWELVE_LEAD_ECG
     dataset.SOPInstanceUID = "2.25.1"
     dataset.AcquisitionDateTime = "20240229120000"
-    if not full:
-        return dataset
+    return dataset
+
+
+def _full_ecg() -> Dataset:
+    """All that results copy of an ECG."""
+    dataset = _bare_ecg()
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "2.25.2", "2.25.3"
     for keyword in (*REQUIRED, *OPTIONAL):
         _state(dataset, keyword)
@@ -123,7 +135,7 @@ def _record() -> ECGRecord:
 
 
 def _prediction(templates: Templates) -> Prediction:
-    """All that a bundle can offer."""
+    """Of all that a bundle can offer, enough to tell what varies."""
     return Prediction(
         model=ModelIdentity(
             bundle="specimen",
@@ -142,7 +154,7 @@ def _prediction(templates: Templates) -> Prediction:
             DiseaseProbability(field_id=field_id, name=field_id, probability=0.5)
             for field_id, concept in templates.concepts.items()
             if concept.site is None
-        ),
+        )[:2],
         cine=Cine(frames=np.zeros((2, 384, 384), np.uint8), frame_time_ms=40.0, view="specimen"),
         heart_rate_bpm=60.0,
         findings=(Finding(code="specimen", severity=Severity.NOTE, message="A note."),),
@@ -150,15 +162,20 @@ def _prediction(templates: Templates) -> Prediction:
 
 
 def _estimates(templates: Templates) -> Iterator[Estimate]:
+    """Some of each group, with different finding sites where it has them."""
     for group in templates.groups:
+        shown: set[Code | None] = set()
         for field_id in group.field_ids:
-            if field_id != HEART_RATE:
-                yield Estimate(
-                    field_id=field_id,
-                    name=field_id,
-                    value=2.0,
-                    lower=1.0,
-                    upper=3.0,
-                    unit=templates.concepts[field_id].unit.value,
-                    decimals=1,
-                )
+            concept = templates.concepts[field_id]
+            if field_id == HEART_RATE or concept.site in shown or len(shown) == _SITES_SHOWN:
+                continue
+            shown.add(concept.site)
+            yield Estimate(
+                field_id=field_id,
+                name=field_id,
+                value=2.0,
+                lower=1.0,
+                upper=3.0,
+                unit=concept.unit.value,
+                decimals=1,
+            )

@@ -49,7 +49,7 @@ _USER_REJECTION: Final = 1
 _NO_ABSTRACT_SYNTAX: Final = 3
 _NO_TRANSFER_SYNTAX: Final = 4
 """Source: DICOM PS3.8 table 9-18."""
-_WHY: Final = {
+CONTEXT_REFUSALS: Final = {
     _USER_REJECTION: (
         "the caller asks for the role this node takes: SCP of storage, SCU of storage commitment"
     ),
@@ -201,7 +201,7 @@ def agree(request: AssociateRequest, may: frozenset[Permission]) -> Agreement:
         if needed is None or needed in may:
             result, transfer_syntax = _judge(context, request.roles.get(context.abstract_syntax))
             if result != _ACCEPTED:
-                refused.setdefault(context.abstract_syntax, _WHY[result])
+                refused.setdefault(context.abstract_syntax, CONTEXT_REFUSALS[result])
         else:
             result, transfer_syntax = _USER_REJECTION, _IMPLICIT_LITTLE
             denied.add(needed)

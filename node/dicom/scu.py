@@ -207,6 +207,13 @@ class StorageScu:
             raise Unreachable(f"no TLS with {self.where}: {reason}")
 
 
+def storage_syntaxes(as_it_is: str, compression: Compression, *, is_image: bool) -> tuple[str, ...]:
+    """Transfer syntaxes an instance is offered in: the best first, then the one it is in."""
+    if not is_image or as_it_is not in dimse.RECEIVED_TRANSFER_SYNTAXES:
+        return (as_it_is,)
+    return tuple(dict.fromkeys([str(TRANSFER_SYNTAXES.get(compression, as_it_is)), as_it_is]))
+
+
 def _keep_rejection(event: evt.Event, rejections: list[A_ASSOCIATE_RJ]) -> None:
     if isinstance(event.pdu, A_ASSOCIATE_RJ):
         rejections.append(event.pdu)
