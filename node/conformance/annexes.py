@@ -36,9 +36,9 @@ def write_annexes(manuscript: Manuscript, subject: Subject) -> None:
     """Sections 5 to 9 whole."""
     claim = subject.prose.claim
     manuscript.heading(1, "Media Interchange")
-    manuscript.paragraph(claim["media"])
+    manuscript.paragraph(subject.prose.introduction["media"])
     manuscript.heading(1, "Transformation of DICOM to CDA")
-    manuscript.paragraph(claim["cda"])
+    manuscript.paragraph(subject.prose.introduction["cda"])
     manuscript.heading(1, "Support of Character Sets")
     manuscript.paragraph(claim["character_sets_received"])
     manuscript.paragraph(claim["character_sets_sent"])
@@ -82,7 +82,7 @@ def _write_security(manuscript: Manuscript, subject: Subject) -> None:
     manuscript.heading(2, "Association Level Security")
     manuscript.paragraph(claim["association_security"])
     manuscript.heading(2, "Application Level Security")
-    manuscript.paragraph(claim["application_security"])
+    manuscript.paragraph(subject.prose.introduction["application_security"])
 
 
 def _write_created(manuscript: Manuscript, subject: Subject) -> None:

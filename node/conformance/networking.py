@@ -257,9 +257,9 @@ def _write_interfaces(manuscript: Manuscript, subject: Subject) -> None:
     claim = subject.prose.claim
     manuscript.heading(2, "Network Interfaces")
     manuscript.heading(3, "Physical Network Interface")
-    manuscript.paragraph(claim["physical"])
+    manuscript.paragraph(subject.prose.introduction["physical"])
     manuscript.heading(3, "Additional Protocols")
-    manuscript.paragraph(claim["additional_protocols"])
+    manuscript.paragraph(subject.prose.introduction["additional_protocols"])
     manuscript.heading(3, "IPv4 and IPv6 Support")
     manuscript.paragraph(claim["ip_versions"])
 
@@ -268,7 +268,7 @@ def _write_configuration(manuscript: Manuscript, subject: Subject) -> None:
     dicom = subject.settings.dicom
     manuscript.heading(2, "Configuration")
     manuscript.heading(3, "AE Title/Presentation Address Mapping")
-    manuscript.paragraph(subject.prose.claim["address_mapping"])
+    manuscript.paragraph(subject.prose.introduction["address_mapping"])
     manuscript.heading(4, "Local AE Titles")
     manuscript.table(
         ("Application Entity", "AE Title", "TCP/IP Port", "TCP/IP Port with TLS"),
@@ -354,10 +354,12 @@ def _proposed_storage() -> Iterator[tuple[str, ...]]:
     for uid in dimse.RESULT_STORAGE:
         is_image = any(module.name == "image-pixel" for module in modules(uid))
         where: dict[str, list[str]] = {}
-        for compression in sorted(Compression, key=lambda each: each is Compression.NONE):
+        for compression in Compression:
             for syntax in storage_syntaxes(EXPLICIT_LITTLE, compression, is_image=is_image):
                 where.setdefault(syntax, []).append(compression.value)
-        for syntax, choices in where.items():
+        # What is always proposed stands last: it is what everything else is preferred to.
+        last = sorted(where.items(), key=lambda each: len(each[1]) == len(Compression))
+        for syntax, choices in last:
             always = len(choices) == len(Compression)
             shown = "always" if always else f"compression = {' or '.join(choices)}"
             yield *_context_row(uid, syntax, "SCU"), shown

@@ -520,3 +520,11 @@ def test_the_fields_of_a_message_are_those_of_the_table() -> None:
     unordered = {"ORC-2", "OBR-2"}  # of the order, or of the ECG's request
     assert filled - set(load_prose().hl7_field) == set()
     assert set(load_prose().hl7_field) - filled <= unordered
+
+
+def test_files_name_the_implementation(created: list[tuple[ResultKind, Dataset]]) -> None:
+    (rows,) = tables(default_statement(), "4.2.1.2.4")
+    assert {
+        (str(dataset.file_meta.ImplementationClassUID), dataset.file_meta.ImplementationVersionName)
+        for _, dataset in created
+    } == {tuple(row["Value"] for row in rows)}
