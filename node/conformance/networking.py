@@ -79,8 +79,9 @@ def services(subject: Subject) -> Iterator[tuple[str, str, str, str, str]]:
         *((uid, subject.sends(ResultKind.REPORT, form)) for form, uid in REPORT_CLASSES.items()),
         (dimse.ENCAPSULATED_PDF, subject.sends(ResultKind.PDF)),
     ]
+    passed_on = "Yes" if subject.sends(ResultKind.ECG) else "Option"
     for uid in dimse.ECG_STORAGE:
-        yield "Transfer", name_of(uid), uid, "No", "Yes"
+        yield "Transfer", name_of(uid), uid, passed_on, "Yes"
     for uid in dimse.RESULT_STORAGE:
         sent = any(is_sent for named, is_sent in chosen if named == uid)
         yield "Transfer", name_of(uid), uid, "Yes" if sent else "Option", "No"
@@ -223,6 +224,7 @@ def _write_acceptance(manuscript: Manuscript, subject: Subject) -> None:
     verified = {
         dimse.SUCCESS: "always",
         service.UNRECOGNIZED_OPERATION: "an operation that the context is not for",
+        dimse.NOT_AUTHORISED: "C-ECHO of a caller that no entry of dicom.peers lets echo",
     }
     manuscript.table(_ANSWER, _answer_rows(verified))
 
@@ -280,9 +282,15 @@ def _write_configuration(manuscript: Manuscript, subject: Subject) -> None:
     manuscript.heading(4, "Remote AE Title/Presentation Address Mapping")
     manuscript.paragraph("Who may call:")
     manuscript.table(
-        ("Calling AE Title", "Networks", "Certificate"),
+        ("Calling AE Title", "Called AE Title", "Networks", "Certificate", "May"),
         (
-            (peer.ae_title, ", ".join(map(str, peer.networks)), peer.certificate or "any")
+            (
+                peer.ae_title,
+                peer.called_ae,
+                ", ".join(map(str, peer.networks)),
+                peer.certificate or "any",
+                ", ".join(each.value for each in peer.may),
+            )
             for peer in dicom.peers
         ),
     )
@@ -363,6 +371,9 @@ def _proposed_storage() -> Iterator[tuple[str, ...]]:
             always = len(choices) == len(Compression)
             shown = "always" if always else f"compression = {' or '.join(choices)}"
             yield *_context_row(uid, syntax, "SCU"), shown
+    for uid in dimse.ECG_STORAGE:
+        for syntax in SUPPORTED[uid]:
+            yield *_context_row(uid, syntax, "SCU"), "an ECG came in it and a rule passes it on"
 
 
 def _proposed(uid: str) -> Iterator[tuple[str, ...]]:

@@ -11,14 +11,16 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 
 from node.dicom import dimse
+from node.dicom.cine import CINE_CLASSES
 from node.dicom.composite import OPTIONAL, REQUIRED
 from node.dicom.part10 import source_digest
+from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.study import read_study
 from node.dicom.template import HEART_RATE, Templates
 from node.domain.code import Code
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.ecg import STANDARD_LEADS, ECGRecord, Finding, Severity
-from node.domain.form import CharacterSet, CineForm, ReportForm, ResultForm, StudyForm
+from node.domain.form import CharacterSet, ResultForm, StudyForm
 from node.domain.prediction import (
     Cine,
     DiseaseProbability,
@@ -72,9 +74,8 @@ def _cases(
         diseases=(),
         findings=(),
     )
-    reports = [each for each in ReportForm if each is not ReportForm.NONE]
-    kinds = frozenset(ResultKind) - {ResultKind.ORU}
-    for cine, report in zip(CineForm, reports, strict=True):
+    kinds = frozenset(ResultKind) - {ResultKind.ORU, ResultKind.ECG}
+    for cine, report in zip(CINE_CLASSES, REPORT_CLASSES, strict=True):
         beside = ResultForm(cine=cine, report=report)
         apart = replace(beside, study=StudyForm.NEW, character_set=CharacterSet.SOURCE)
         yield beside, whole, kinds

@@ -66,6 +66,8 @@ class Subject:
             )
             if each.report is ReportForm.NONE:
                 kinds -= {ResultKind.REPORT}
+            if each.cine is CineForm.NONE:
+                kinds -= {ResultKind.CINE}
             yield each, kinds
 
 

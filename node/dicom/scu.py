@@ -15,7 +15,7 @@ from pynetdicom.events import EventHandlerType
 from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 from node.dicom import dimse
-from node.dicom.compression import check_encoder, compress
+from node.dicom.compression import TRANSFER_SYNTAXES, check_encoder, compress
 from node.dicom.part10 import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,

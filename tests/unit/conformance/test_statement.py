@@ -25,13 +25,15 @@ from node.conformance.objects import CONTENT, COPIED
 from node.conformance.page import page
 from node.conformance.prose import load_prose
 from node.dicom import dimse
+from node.dicom.cine import CINE_CLASSES
+from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.study import read_study
 from node.dicom.template import load_templates
 from node.dicom.waveform import read_ecg, read_subject
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.ecg import Lead
 from node.domain.errors import InputError
-from node.domain.form import CineForm, ReportForm, ResultForm, StudyForm
+from node.domain.form import ResultForm, StudyForm
 from node.workflow.compose import compose_no_result, compose_objects
 from tests.ecg_instances import mortara
 from tests.result_forms import source_of
@@ -156,7 +158,7 @@ def test_the_running_configuration_is_told_and_no_secret(tmp_path: Path) -> None
         [dicom]
         ae_titles = ["HEART", "RESEARCH"]
         port = 104
-        peers = [{{ ae_title = "CART_*", networks = ["192.0.2.0/24"] }}]
+        peers = [{{ ae_title = "CART_*", networks = ["192.0.2.0/24"], may = ["store", "echo"] }}]
         [destinations.PACS]
         kind = "dicom"
         ae_title = "ARCHIVE"
@@ -198,7 +200,13 @@ def test_the_running_configuration_is_told_and_no_secret(tmp_path: Path) -> None
     ]
     (callers,) = tables(text, "4.4.1.2")
     assert callers == [
-        {"Calling AE Title": "CART_*", "Networks": "192.0.2.0/24", "Certificate": "any"}
+        {
+            "Calling AE Title": "CART_*",
+            "Called AE Title": "*",
+            "Networks": "192.0.2.0/24",
+            "Certificate": "any",
+            "May": "store, echo",
+        }
     ]
     told = {row["Parameter"]: row["Value"] for row in tables(text, "4.4.1.2.1")[0]}
     assert told["Address"] == "192.0.2.10:4242"
@@ -216,10 +224,9 @@ def test_the_running_configuration_is_told_and_no_secret(tmp_path: Path) -> None
 def phantom_objects() -> Iterator[ResultObject]:
     """Of an ECG and a model that the statement knows nothing of."""
     record = read_ecg(mortara())
-    kinds = frozenset(ResultKind) - {ResultKind.ORU}
-    reports = [each for each in ReportForm if each is not ReportForm.NONE]
+    kinds = frozenset(ResultKind) - {ResultKind.ORU, ResultKind.ECG}
     for source in (source_of(ecg_head()), source_of(mortara())):
-        for cine, report in zip(CineForm, reports, strict=True):
+        for cine, report in zip(CINE_CLASSES, REPORT_CLASSES, strict=True):
             for study in StudyForm:
                 form = ResultForm(cine=cine, report=report, study=study)
                 yield from compose_objects(prediction(), record, source, TEMPLATES, form, kinds)

@@ -14,14 +14,17 @@ from pydicom._uid_dict import UID_dictionary
 from pynetdicom import AE, evt
 
 from node.dicom import dimse
+from node.dicom.cine import CINE_CLASSES
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_report import read_report
 from node.dicom.commitment_service import CommitmentService
 from node.dicom.scp import Peer, StorageScp
 from node.dicom.scu import StorageScu
 from node.dicom.stow_service import StowService
+from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.summary import PDF_STRIP_SIZE, build_pdf
 from node.dicom.template import load_templates
+from node.domain.caller import Permission
 from node.domain.errors import (
     CardioNodeError,
     Kind,
@@ -29,7 +32,7 @@ from node.domain.errors import (
     OutOfSpace,
     StorageError,
 )
-from node.domain.form import CineForm, Compression, ReportForm, ResultForm
+from node.domain.form import Compression, ResultForm
 from node.domain.instance import Origin
 from tests.committing_pacs import CommittingPacs, event_information
 from tests.result_forms import composed
@@ -187,6 +190,8 @@ def test_callers_are_taken_by_either_version_of_ip(host: str) -> None:
         accept=lambda *_, **__: None,
         commitment=CommitmentService(take=lambda *_: None, report=lambda *_, **__: None),
         report=lambda *_, **__: None,
+        warn=lambda *_, **__: None,
+        note=lambda _: None,
     )
     scp.start()
     try:
@@ -248,6 +253,12 @@ def test_every_status_of_verification_can_be_provoked(listening: Listening) -> N
         asked = command(0x0020, sop_class=raw.VERIFICATION)
         scu.send(raw.data(value(raw.ECHO_CONTEXT, asked, is_command=True)))
         met.add(scu.response().status)
+    sender = Peer(
+        ae_title="*", networks=(ip_network("127.0.0.0/8"),), may=frozenset({Permission.STORE})
+    )
+    with Listening(peers=[sender]) as listener, listener.associated() as scu:
+        scu.send(raw.echo_request(raw.ECG_CONTEXT))
+        met.add(scu.response().status)
     assert {f"{status:04X}" for status in met} == set(codes("4.2.1.4.3.3"))
 
 
@@ -295,7 +306,12 @@ class RecordingPacs:
         """Roles, extended negotiation, and windows of more than one operation."""
         self.status = 0x0000
         ae = AE(ae_title="PACS")
-        for uid in (*dimse.RESULT_STORAGE, dimse.STORAGE_COMMITMENT, dimse.VERIFICATION):
+        for uid in (
+            *dimse.RESULT_STORAGE,
+            *dimse.ECG_STORAGE,
+            dimse.STORAGE_COMMITMENT,
+            dimse.VERIFICATION,
+        ):
             ae.add_supported_context(uid, TRANSFER_SYNTAXES)
         self._server = ae.start_server(
             ("127.0.0.1", 0),
@@ -349,10 +365,9 @@ def pacs() -> Iterator[RecordingPacs]:
 @pytest.fixture(scope="module")
 def one_of_each() -> dict[str, bytes]:
     """An object of each SOP class that results have."""
-    reports = [each for each in ReportForm if each is not ReportForm.NONE]
     made = [
         result
-        for cine, report in zip(CineForm, reports, strict=True)
+        for cine, report in zip(CINE_CLASSES, REPORT_CLASSES, strict=True)
         for result in composed(ResultForm(cine=cine, report=report))
     ]
     document = build_pdf(
@@ -384,6 +399,23 @@ def test_senders_propose_what_the_statement_lists(
     (implementation,) = tables(default_statement(), "4.2.1.2.4")
     assert pacs.callers == {tuple(row["Value"] for row in implementation)}
     assert pacs.extended == []
+
+
+@pytest.mark.parametrize("compression", [Compression.NONE, Compression.RLE])
+def test_an_ecg_is_proposed_in_the_transfer_syntax_it_came_in(
+    compression: Compression, pacs: RecordingPacs
+) -> None:
+    stated = {
+        (row["Abstract Syntax UID"], row["Transfer Syntax UID"])
+        for row in tables(default_statement(), "4.2.1.3.1.2")[0]
+        if row["Proposed where"].startswith("an ECG came in it")
+    }
+    for sop_class in dimse.ECG_STORAGE:
+        ecg = instance(twelve_leads(), sop_class_uid=sop_class)
+        for syntax in dimse.RECEIVED_TRANSFER_SYNTAXES:
+            pacs.scu(compression).send(part10(ecg, syntax))
+    assert {(uid, syntax) for uid, syntaxes in pacs.proposed for syntax in syntaxes} == stated
+    assert {len(syntaxes) for _, syntaxes in pacs.proposed} == {1}
 
 
 def test_requests_for_commitment_and_verification_propose_what_the_statement_lists(
