@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from node.domain.identifiers import digest_of
 from node.domain.study import Study
-from node.store.received import Job
 from node.workflow.ports import Transaction
+
+if TYPE_CHECKING:
+    from node.store.received import Job
 
 UNCERTAIN_PATIENT: Final = "uncertain-patient"
 """The error code of a held job."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from node.domain.commitment import CommitmentState
 from node.domain.delivery import ARRIVED, Delivery, DeliveryState, JobState
 from node.domain.errors import CardioNodeError
-from node.store.received import Job
 from node.workflow.ports import Clock, Telemetry, Transaction, UnitOfWork
+
+if TYPE_CHECKING:
+    from node.store.received import Job
 
 
 class NotPossible(CardioNodeError):
