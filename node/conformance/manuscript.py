@@ -74,10 +74,5 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", text)
 
 
-def code(text: str) -> str:
-    """A name of the configuration, for a paragraph."""
-    return f"`{text}`"
-
-
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
