@@ -88,7 +88,7 @@ class Friend:
             self.failure = failure
 
     def _store_one(self, scu: RawScu) -> None:
-        uid = f"1.2.826.0.1.3680043.8.498.78.{len(self.acknowledged) + 1:08}"
+        uid = f"1.2.826.0.1.3680043.8.498.78.{10000001 + len(self.acknowledged)}"
         dataset = ECG.replace(UID.encode(), uid.encode())
         request = raw.store_request(dataset, sop_instance=uid.encode())
         begun_s = time.perf_counter()
@@ -98,17 +98,16 @@ class Friend:
         self.acknowledged[uid] = hashlib.sha256(dataset).hexdigest()
 
 
-UID = "1.2.826.0.1.3680043.8.498.78.00000000"
+UID = "1.2.826.0.1.3680043.8.498.78.10000000"
 
 
 def dateless() -> bytes:
     """The data set of a real ECG without a date, in Explicit VR Little Endian."""
     dataset = mortara()
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID
-    for event in ("Study", "Content", "Acquisition"):
-        for keyword in (f"{event}Date", f"{event}DateTime"):
-            if keyword in dataset:
-                delattr(dataset, keyword)
+    for keyword in ("StudyDate", "ContentDate", "AcquisitionDate", "AcquisitionDateTime"):
+        if keyword in dataset:
+            delattr(dataset, keyword)
     file = io.BytesIO()
     dataset.save_as(file)
     content = file.getvalue()
