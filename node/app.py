@@ -53,6 +53,7 @@ from node.web.stow import StowEndpoint, StowLimits
 from node.workflow.commit import Committing
 from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
 from node.workflow.deliver import Postman
+from node.workflow.identity import IdentityPolicy
 from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
@@ -169,6 +170,14 @@ def build_peers(settings: Settings) -> tuple[Peer, ...]:
             certificate=peer.certificate,
         )
         for peer in settings.dicom.peers
+    )
+
+
+def build_identity_policy(settings: Settings) -> IdentityPolicy:
+    """Which ECGs are held."""
+    return IdentityPolicy(
+        holds_missing=settings.identity.missing == "hold",
+        holds_conflict=settings.identity.conflict == "hold",
     )
 
 
@@ -335,6 +344,7 @@ class Node:
                 pipeline_for=self._models.pipeline_for,
                 templates=self._templates,
                 routing=self._routing,
+                identity=build_identity_policy(settings),
                 telemetry=self.journal,
                 clock=utc_now,
                 run=self._side or here,

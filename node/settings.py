@@ -324,6 +324,11 @@ class RuleSettings(_Table):
         return attributes
 
 
+class IdentitySettings(_Table):
+    missing: Literal["hold", "process"]
+    conflict: Literal["hold", "process"]
+
+
 class StorageSettings(_Table):
     database_url: str
     minimum_free_mb: Annotated[int, Field(ge=0)]
@@ -352,6 +357,7 @@ class Settings(_Table):
     model: ModelSettings
     destinations: Mapping[str, DestinationSettings] = Field(default_factory=dict)
     rules: tuple[RuleSettings, ...] = ()
+    identity: IdentitySettings
     storage: StorageSettings
     log: LogSettings
 

@@ -1,6 +1,6 @@
-"""The tables of dicom_templates/iods.json, out of those that highdicom carries.
+"""The tables of dicom_templates/{iods,modules}.json, out of those that highdicom carries.
 
-    python -m tests.iod_tables    writes the file anew
+    python -m tests.iod_tables    writes the files anew
 
 highdicom's are private and 23 MB of JSON, which no process of the node shall hold; a test says when
 a new version of them says something else.
@@ -50,15 +50,41 @@ def _required(tree: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def text() -> str:
+def modules() -> dict[str, Any]:
+    """{"iods": {SOP class: {module: usage}}, "modules": {module: {keyword: type}}}, no items."""
+    iods = {
+        sop_class_uid: {
+            module["key"]: module["usage"]
+            for module in standard.get_iod_module_map()[
+                standard.get_sop_class_iod_map()[sop_class_uid]
+            ]
+        }
+        for sop_class_uid in SOP_CLASSES
+    }
+    named = sorted({module for found in iods.values() for module in found})
+    types = {
+        module: {
+            keyword: attribute["type"].value
+            for keyword, attribute in standard.construct_module_tree(module)["attributes"].items()
+        }
+        for module in named
+    }
+    return {"iods": iods, "modules": types}
+
+
+FILES = {"iods.json": tables, "modules.json": modules}
+
+
+def text(made: dict[str, Any]) -> str:
     """A line a table."""
     parts = (
         ",\n".join(f"{json.dumps(name)}: {json.dumps(table)}" for name, table in part.items())
-        for part in tables().values()
+        for part in made.values()
     )
     return '{{"iods": {{\n{}\n}},\n"modules": {{\n{}\n}}}}\n'.format(*parts)
 
 
 if __name__ == "__main__":
-    with resources.as_file(resources.files("dicom_templates") / "iods.json") as file:
-        file.write_text(text(), encoding="utf-8")
+    for name, make in FILES.items():
+        with resources.as_file(resources.files("dicom_templates") / name) as file:
+            file.write_text(text(make()), encoding="utf-8")

@@ -10,7 +10,19 @@ import sys
 import typer
 from rich.console import Console
 
-from node.cli import bundle, check, demo, hl7, jobs, peers, process, route, send, serve
+from node.cli import (
+    bundle,
+    check,
+    conformance,
+    demo,
+    hl7,
+    jobs,
+    peers,
+    process,
+    route,
+    send,
+    serve,
+)
 from node.domain.errors import CardioNodeError
 
 app = typer.Typer(
@@ -24,6 +36,7 @@ app.command("check")(check.check)
 app.command("process")(process.process)
 app.command("send")(send.send)
 app.command("demo")(demo.demo)
+app.command("conformance")(conformance.conformance)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(peers.app, name="peers")

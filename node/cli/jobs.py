@@ -114,6 +114,24 @@ def retry(
         Console(highlight=False, soft_wrap=True).print(_intervention(work).retry(job_id))
 
 
+@app.command("release")
+def release(
+    job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
+) -> None:
+    """Have a held job processed: its ECG is that patient's."""
+    with open_work(config, home, overrides) as work:
+        Console(highlight=False, soft_wrap=True).print(_intervention(work).release(job_id))
+
+
+@app.command("reject")
+def reject(
+    job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
+) -> None:
+    """Stop a held job: no result is made of its ECG."""
+    with open_work(config, home, overrides) as work:
+        Console(highlight=False, soft_wrap=True).print(_intervention(work).reject(job_id))
+
+
 @app.command("cancel")
 def cancel(
     job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None

@@ -57,7 +57,7 @@ def test(
 
     Nothing is predicted, written or sent. Exit status 0 if somebody would get something.
     """
-    from node.app import build_routing
+    from node.app import build_identity_policy, build_routing
 
     settings = read_settings(config, overrides or ())
     origin = Origin(
@@ -70,6 +70,7 @@ def test(
         routing=build_routing(settings),
         minimum_duration_s=RECIPES[manifest.preprocessing].minimum_duration_s,
         offers_cine=manifest.cine is not None,
+        identity=build_identity_policy(settings),
     )
     refused = _refusal(settings, origin)
     console = Console(highlight=False, soft_wrap=True)
@@ -139,6 +140,8 @@ def _show(
         after = "" if rule.reasons or rule.decides else "a rule before it decides"
         rules.add_row(rule.name, "yes" if rule.decides else "", "; ".join(rule.reasons) or after)
     console.print(rules)
+    if found.held:
+        console.print(f"results      held: {found.held}", markup=False)
     console.print(f"priority     {found.priority.value}", markup=False)
     for spared in found.spared:
         console.print(
@@ -170,6 +173,7 @@ def _json(found: Rehearsal, refused: str, manifest: Manifest, settings: Settings
             for rule in found.rules
         ],
         "priority": found.priority.value,
+        "held": found.held,
         "not_back_to": [spared.name for spared in found.spared],
         "deliveries": [
             {

@@ -21,13 +21,55 @@ from pynetdicom.events import EventHandlerType
 from node.dicom import dimse
 from node.dicom.commitment_report import WELL_KNOWN_INSTANCE
 from node.dicom.commitment_service import CommitmentService
-from node.dicom.scu import StorageScu
-from node.domain.errors import DeliveryError, Refused, TemporarilyRefused, Unanswered
+from node.dicom.response_status import ResponseStatus, error_of, single
+from node.dicom.scu import PROPOSED, StorageScu
+from node.domain.errors import Refused, TemporarilyRefused, Unanswered
 from node.domain.instance import Origin
 
 REQUEST: Final = 1
 """Action type. Source: DICOM PS3.4 table J.3-1."""
-_DUPLICATE_TRANSACTION: Final = 0x0131
+RESPONSES: Final = (
+    single(dimse.SUCCESS, "Success"),
+    single(0x0131, "Duplicate transaction UID"),
+    single(
+        0x0110,
+        "Processing failure",
+        TemporarilyRefused,
+        "the peer could not take the request for commitment ({code})",
+    ),
+    single(
+        0x0213,
+        "Resource limitation",
+        TemporarilyRefused,
+        "the peer could not take the request for commitment ({code})",
+    ),
+    ResponseStatus(
+        first=0xA700,
+        last=0xA7FF,
+        meaning="Refused: Out of resources",
+        error=TemporarilyRefused,
+        message="the peer could not take the request for commitment ({code})",
+    ),
+    single(
+        0x0124,
+        "Not authorized",
+        Refused,
+        "the peer does not authorise this AE to ask for commitment ({code})",
+    ),
+    ResponseStatus(
+        first=0x0000,
+        last=0xFFFF,
+        meaning="Any other",
+        error=Refused,
+        message="the peer refused the request for commitment ({code}); see the peer's log",
+    ),
+)
+"""What the status of an N-ACTION means.
+
+The peer has the request where it knows the transaction UID: ours are never used twice, but the
+request is made again when its answer got lost.
+Source: DICOM PS3.7 §10.1.4.1.10 and annex C.
+"""
 
 
 class CommitmentScu:
@@ -66,9 +108,9 @@ class CommitmentScu:
             )
             if "Status" not in answer:
                 raise Unanswered("the peer ended the association without answering the N-ACTION")
-            error_of_answer = _error_of(int(answer.Status))
-            if error_of_answer is not None:
-                raise error_of_answer
+            error = error_of(int(answer.Status), RESPONSES)
+            if error is not None:
+                raise error
             yield
             until_s = time.monotonic() + self._linger_s
             while association.is_established and time.monotonic() < until_s:
@@ -102,7 +144,7 @@ def offers_commitment(scu: StorageScu) -> None:
 def _associate(scu: StorageScu, handlers: Sequence[EventHandlerType] = ()) -> Association:
     try:
         return scu.associate(
-            dimse.STORAGE_COMMITMENT, *dimse.RECEIVED_TRANSFER_SYNTAXES[:2], handlers=handlers
+            dimse.STORAGE_COMMITMENT, *PROPOSED[dimse.STORAGE_COMMITMENT], handlers=handlers
         )
     except Refused as error:
         raise Refused(
@@ -122,20 +164,3 @@ def _action_information(transaction_uid: str, instances: Sequence[tuple[str, str
         item.ReferencedSOPInstanceUID = sop_instance_uid
         information.ReferencedSOPSequence.append(item)
     return information
-
-
-def _error_of(status: int) -> DeliveryError | None:
-    """What the status of an N-ACTION means; None when the peer has the request.
-
-    It also has it where it knows the transaction UID: ours are never used twice, but the request
-    is made again when its answer got lost.
-    Source: DICOM PS3.7 §10.1.4.1.10 and annex C.
-    """
-    if status in (dimse.SUCCESS, _DUPLICATE_TRANSACTION):
-        return None
-    code = f"0x{status:04X}"
-    if status in (0x0110, 0x0213) or 0xA700 <= status <= 0xA7FF:
-        return TemporarilyRefused(f"the peer could not take the request for commitment ({code})")
-    if status == 0x0124:
-        return Refused(f"the peer does not authorise this AE to ask for commitment ({code})")
-    return Refused(f"the peer refused the request for commitment ({code}); see the peer's log")

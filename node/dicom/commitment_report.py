@@ -25,7 +25,7 @@ EVENT_TYPES: Final = (1, 2)
 TakeReport = Callable[[CommitmentReport, Origin], None]
 """Returns once the outcome is durable. Raises UnknownTransaction, StorageError."""
 
-_FAILURES: Final[Mapping[int, tuple[type[DeliveryError], str]]] = {
+FAILURE_REASONS: Final[Mapping[int, tuple[type[DeliveryError], str]]] = {
     0x0110: (TemporarilyRefused, "the peer failed while it looked for the object"),
     0x0112: (TemporarilyRefused, "the peer does not have the object any more"),
     0x0213: (TemporarilyRefused, "the peer is out of resources"),
@@ -60,7 +60,7 @@ def _failure_of(item: Dataset) -> DeliveryError:
     """Why a peer does not commit itself to an instance, as an error for its delivery."""
     text = text_of(item, "FailureReason")
     reason = int(text) if text.isdecimal() else 0
-    error, words = _FAILURES.get(
+    error, words = FAILURE_REASONS.get(
         reason, (TemporarilyRefused, "the peer does not commit itself to the object")
     )
     return error(f"{words} (0x{reason:04X}); see the peer's log")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from node.dicom import dimse
@@ -24,6 +25,18 @@ _INVALID_ARGUMENT: Final = 0x0115
 _NO_SUCH_CLASS: Final = 0x0118
 _RESOURCE_LIMITATION: Final = 0x0213
 """Source: DICOM PS3.7 §10.1.1.1.8 and annex C."""
+ANSWERS: Final[Mapping[int, str]] = {
+    dimse.SUCCESS: "the outcome of every instance is on disk",
+    _PROCESSING_FAILURE: "a fault of the node, which its log shows",
+    _NO_SUCH_INSTANCE: "the SOP instance is not the well-known one of the Push Model",
+    _NO_SUCH_EVENT: "the event type is neither 1 nor 2",
+    _INVALID_ARGUMENT: (
+        "the event information is missing, cannot be read, or names a transaction nobody asked for"
+    ),
+    _NO_SUCH_CLASS: "the SOP class is not that of the Push Model",
+    _RESOURCE_LIMITATION: "the database did not take it, or the report is too large; send it again",
+}
+"""Every status an N-EVENT-REPORT is answered with, and when."""
 
 
 class CommitmentService:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
-from node.dicom import dimse
+from node.dicom import dimse, response_status
 from node.dicom.origin_server import Answer, OriginServer
 from node.dicom.store_response import MEDIA_TYPE, decode_store_response
 from node.domain.errors import (
@@ -180,7 +180,7 @@ def error_of(failure_reason: int) -> DeliveryError | None:
     """
     if failure_reason in _ALREADY_THERE:
         return None
-    error = dimse.error_of(failure_reason)
+    error = response_status.error_of(failure_reason, dimse.STORE_RESPONSES)
     return error or TemporarilyRefused(
         f"the peer did not store the object and gives no reason (0x{failure_reason:04X})"
     )

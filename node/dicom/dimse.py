@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -9,9 +11,9 @@ from pydicom.uid import (
 )
 from pynetdicom import _config
 
+from node.dicom.response_status import ResponseStatus, single
 from node.domain.errors import (
     CardioNodeError,
-    DeliveryError,
     MalformedInstance,
     OutOfSpace,
     OversizedInstance,
@@ -70,7 +72,7 @@ CANNOT_UNDERSTAND = 0xC000
 PROCESSING_FAILURE = 0x0110
 NOT_AUTHORISED = 0x0124
 
-_STATUS: tuple[tuple[type[CardioNodeError], int], ...] = (
+_STATUS: Final[tuple[tuple[type[CardioNodeError], int], ...]] = (
     (OutOfSpace, OUT_OF_RESOURCES),
     (StorageError, OUT_OF_RESOURCES),
     (OversizedInstance, OUT_OF_RESOURCES),
@@ -87,22 +89,62 @@ def status_of(error: BaseException) -> int:
     return PROCESSING_FAILURE
 
 
-def error_of(status: int) -> DeliveryError | None:
-    """What a peer's C-STORE status means for a delivery; None when the peer has the object.
+STORE_RESPONSES: Final = (
+    single(SUCCESS, "Success"),
+    single(0x0001, "Requested optional Attributes are not supported"),
+    single(0x0107, "Attribute list error"),
+    single(0x0111, "Duplicate SOP Instance"),
+    single(0x0116, "Attribute Value out of range"),
+    ResponseStatus(first=0xB000, last=0xBFFF, meaning="Warning"),
+    ResponseStatus(
+        first=0xA700,
+        last=0xA7FF,
+        meaning="Refused: Out of resources",
+        error=TemporarilyRefused,
+        message="the peer is out of resources ({code})",
+    ),
+    single(
+        PROCESSING_FAILURE,
+        "Processing failure",
+        TemporarilyRefused,
+        "the peer could not process the object ({code})",
+    ),
+    single(
+        0x0213,
+        "Resource limitation",
+        TemporarilyRefused,
+        "the peer could not process the object ({code})",
+    ),
+    single(
+        NOT_AUTHORISED,
+        "Not authorized",
+        Refused,
+        "the peer does not authorise this AE to store ({code}); allow it there",
+    ),
+    ResponseStatus(
+        first=0xA900,
+        last=0xA9FF,
+        meaning="Error: Data Set does not match SOP Class",
+        error=Refused,
+        message="the peer does not understand the object ({code}); see the peer's log",
+    ),
+    ResponseStatus(
+        first=0xC000,
+        last=0xCFFF,
+        meaning="Error: Cannot understand",
+        error=Refused,
+        message="the peer does not understand the object ({code}); see the peer's log",
+    ),
+    ResponseStatus(
+        first=0x0000,
+        last=0xFFFF,
+        meaning="Any other",
+        error=Refused,
+        message="the peer refused the object ({code}); see the peer's log",
+    ),
+)
+"""What a peer's C-STORE status means.
 
-    Warnings (0x0107, 0x0116, 0xBxxx) and "duplicate SOP instance" (0x0111) mean it has: our UIDs
-    follow from the content, so what is there is what was sent.
-    Source: DICOM PS3.4 table B.2-1, PS3.7 annex C.
-    """
-    if status in (SUCCESS, 0x0001, 0x0107, 0x0111, 0x0116) or 0xB000 <= status <= 0xBFFF:
-        return None
-    code = f"0x{status:04X}"
-    if 0xA700 <= status <= 0xA7FF:
-        return TemporarilyRefused(f"the peer is out of resources ({code})")
-    if status in (PROCESSING_FAILURE, 0x0213):
-        return TemporarilyRefused(f"the peer could not process the object ({code})")
-    if status == NOT_AUTHORISED:
-        return Refused(f"the peer does not authorise this AE to store ({code}); allow it there")
-    if 0xA900 <= status <= 0xA9FF or 0xC000 <= status <= 0xCFFF:
-        return Refused(f"the peer does not understand the object ({code}); see the peer's log")
-    return Refused(f"the peer refused the object ({code}); see the peer's log")
+Warnings and "Duplicate SOP Instance" mean that it has the object: our UIDs follow from the content,
+so what is there is what was sent. Source: DICOM PS3.4 table B.2-1, PS3.7 annex C.
+"""

@@ -1,4 +1,4 @@
-"""What the standard requires of each object we send: its modules' attributes of type 1 and 2."""
+"""What the standard says of each object we send: its modules, and what they require."""
 
 from __future__ import annotations
 
@@ -46,21 +46,42 @@ def missing(item: Item, table: Mapping[int, Attribute], *, but: Set[int]) -> Ite
 @cache
 def required(sop_class_uid: str) -> Mapping[int, Attribute] | None:
     """The attributes of all modules of the SOP class's IOD by tag; None: no table of it is here."""
-    tables = _tables()
-    modules = tables["iods"].get(sop_class_uid)
-    if modules is None:
+    tables = _read("iods.json")
+    named = tables["iods"].get(sop_class_uid)
+    if named is None:
         return None
     return {
         tag: attribute
-        for module in modules
+        for module in named
         for tag, attribute in _table(tables["modules"][module]).items()
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """A module of an IOD."""
+
+    name: str
+    usage: str
+    """M, U or C. Source: DICOM PS3.3 A.1.3."""
+    types: Mapping[str, str]
+    """Keyword of each attribute at its top -> 1, 1C, 2, 2C or 3."""
+
+
 @cache
-def _tables() -> dict[str, Any]:
+def modules(sop_class_uid: str) -> tuple[Module, ...]:
+    """Those of the SOP class's IOD, in its order."""
+    tables = _read("modules.json")
+    return tuple(
+        Module(name=module, usage=usage, types=tables["modules"][module])
+        for module, usage in tables["iods"][sop_class_uid].items()
+    )
+
+
+@cache
+def _read(name: str) -> dict[str, Any]:
     """Made by tests/iod_tables.py from the tables that highdicom carries, of PS3.3."""
-    file = resources.files("dicom_templates") / "iods.json"
+    file = resources.files("dicom_templates") / name
     tables: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return tables
 

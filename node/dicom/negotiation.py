@@ -35,7 +35,7 @@ SUPPORTED: Final[Mapping[str, tuple[str, ...]]] = {
     dimse.STORAGE_COMMITMENT: dimse.RECEIVED_TRANSFER_SYNTAXES[:2],
 }
 """Transfer syntaxes by abstract syntax, most preferred first."""
-_AS_SCU: Final = frozenset({dimse.STORAGE_COMMITMENT})
+AS_SCU: Final = frozenset({dimse.STORAGE_COMMITMENT})
 """Of these we are the SCU, whom the SCP calls with its reports; of all others the SCP."""
 _NEEDED: Final[Mapping[str, Permission]] = {
     dimse.VERIFICATION: Permission.ECHO,
@@ -49,7 +49,7 @@ _USER_REJECTION: Final = 1
 _NO_ABSTRACT_SYNTAX: Final = 3
 _NO_TRANSFER_SYNTAX: Final = 4
 """Source: DICOM PS3.8 table 9-18."""
-_WHY: Final = {
+CONTEXT_REFUSALS: Final = {
     _USER_REJECTION: (
         "the caller asks for the role this node takes: SCP of storage, SCU of storage commitment"
     ),
@@ -201,7 +201,7 @@ def agree(request: AssociateRequest, may: frozenset[Permission]) -> Agreement:
         if needed is None or needed in may:
             result, transfer_syntax = _judge(context, request.roles.get(context.abstract_syntax))
             if result != _ACCEPTED:
-                refused.setdefault(context.abstract_syntax, _WHY[result])
+                refused.setdefault(context.abstract_syntax, CONTEXT_REFUSALS[result])
         else:
             result, transfer_syntax = _USER_REJECTION, _IMPLICIT_LITTLE
             denied.add(needed)
@@ -218,7 +218,7 @@ def agree(request: AssociateRequest, may: frozenset[Permission]) -> Agreement:
             transfer_syntaxes=(transfer_syntax,),
         )
         if context.abstract_syntax in request.roles:
-            we_are_scu = context.abstract_syntax in _AS_SCU
+            we_are_scu = context.abstract_syntax in AS_SCU
             roles[context.abstract_syntax] = Roles(scu=not we_are_scu, scp=we_are_scu)
     return Agreement(
         may=may,
@@ -235,7 +235,7 @@ def _judge(context: ProposedContext, proposed: Roles | None) -> tuple[int, str]:
     supported = SUPPORTED.get(context.abstract_syntax)
     if supported is None:
         return _NO_ABSTRACT_SYNTAX, _IMPLICIT_LITTLE
-    we_are_scu = context.abstract_syntax in _AS_SCU
+    we_are_scu = context.abstract_syntax in AS_SCU
     if proposed is not None and not (proposed.scp if we_are_scu else proposed.scu):
         return _USER_REJECTION, _IMPLICIT_LITTLE
     for transfer_syntax in supported:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
@@ -15,11 +16,25 @@ from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 from node.dicom import dimse
 from node.dicom.compression import TRANSFER_SYNTAXES, check_encoder, compress
-from node.dicom.part10 import split_part10
+from node.dicom.part10 import (
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    split_part10,
+)
+from node.dicom.response_status import error_of
 from node.dicom.service import Report
 from node.dicom.tls import try_handshake
 from node.domain.errors import Refused, TemporarilyRefused, Unanswered, Unreachable
 from node.domain.form import Compression
+
+CONNECT_TIMEOUT_S: Final = 10.0
+ANSWER_TIMEOUT_S: Final = 60.0
+"""For an association, for a response, and between PDUs."""
+PROPOSED: Final[Mapping[str, tuple[str, ...]]] = {
+    dimse.VERIFICATION: dimse.RECEIVED_TRANSFER_SYNTAXES[:1],
+    dimse.STORAGE_COMMITMENT: dimse.RECEIVED_TRANSFER_SYNTAXES[:2],
+}
+"""Transfer syntaxes by SOP class, a context each; of storage see `storage_syntaxes`."""
 
 
 def keep_quiet(message: str, **fields: object) -> None:
@@ -43,8 +58,8 @@ class StorageScu:
         port: int,
         compression: Compression = Compression.NONE,
         report: Report = keep_quiet,
-        connect_timeout_s: float = 10.0,
-        answer_timeout_s: float = 60.0,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
         tls: Callable[[], ssl.SSLContext] | None = None,
         server_name: str | None = None,
     ) -> None:
@@ -72,10 +87,10 @@ class StorageScu:
         """
         said, as_it_is, _ = split_part10(content)
         image = self._to_compress(content, said.sop_class_uid, as_it_is)
-        wanted = as_it_is if image is None else TRANSFER_SYNTAXES[self._compression]
-        association = self.associate(said.sop_class_uid, *dict.fromkeys([wanted, as_it_is]))
+        syntaxes = storage_syntaxes(as_it_is, self._compression, is_image=image is not None)
+        association = self.associate(said.sop_class_uid, *syntaxes)
         try:
-            if image is not None and self._is_taken(wanted, association, image):
+            if image is not None and self._is_taken(syntaxes[0], association, image):
                 compress(image, self._compression)
                 answer = association.send_c_store(image)
             else:
@@ -84,13 +99,13 @@ class StorageScu:
             _end(association)
         if "Status" not in answer:
             raise Unanswered("the peer ended the association without answering the C-STORE")
-        error = dimse.error_of(int(answer.Status))
+        error = error_of(int(answer.Status), dimse.STORE_RESPONSES)
         if error is not None:
             raise error
 
     def echo(self) -> None:
         """Verify the peer with C-ECHO."""
-        association = self.associate(dimse.VERIFICATION, dimse.RECEIVED_TRANSFER_SYNTAXES[0])
+        association = self.associate(dimse.VERIFICATION, *PROPOSED[dimse.VERIFICATION])
         try:
             answer = association.send_c_echo()
         finally:
@@ -130,6 +145,8 @@ class StorageScu:
     ) -> Association:
         """An association for one SOP class; Refused where the peer does not take it."""
         ae = AE(ae_title=self.calling_ae)
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         ae.connection_timeout = self._connect_timeout_s
         ae.acse_timeout = self._answer_timeout_s
         ae.dimse_timeout = self._answer_timeout_s
@@ -188,6 +205,13 @@ class StorageScu:
         )
         if reason is not None:
             raise Unreachable(f"no TLS with {self.where}: {reason}")
+
+
+def storage_syntaxes(as_it_is: str, compression: Compression, *, is_image: bool) -> tuple[str, ...]:
+    """Transfer syntaxes an instance is offered in: the best first, then the one it is in."""
+    if not is_image or as_it_is not in dimse.RECEIVED_TRANSFER_SYNTAXES:
+        return (as_it_is,)
+    return tuple(dict.fromkeys([str(TRANSFER_SYNTAXES.get(compression, as_it_is)), as_it_is]))
 
 
 def _keep_rejection(event: evt.Event, rejections: list[A_ASSOCIATE_RJ]) -> None:

@@ -15,7 +15,7 @@ from node.domain.instance import Origin
 Report = Callable[..., None]
 """Gets (message, **fields) for each thing worth a log line; never patient data."""
 
-_UNRECOGNIZED_OPERATION: Final = 0x0211
+UNRECOGNIZED_OPERATION: Final = 0x0211
 """Source: DICOM PS3.7 annex C."""
 _UID: Final = re.compile(rb"[0-9](?:[0-9.]{0,62}[0-9])?")
 """Leading zeros and empty components pass: real devices send them, and nothing depends on it."""
@@ -47,7 +47,7 @@ def answer(
     elif service is not None and command.field is service.operation:
         status = service.answer(request, origin)
     else:
-        status = _UNRECOGNIZED_OPERATION
+        status = UNRECOGNIZED_OPERATION
     return encode_response(
         command,
         status,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from node.dicom import dimse
@@ -21,6 +22,23 @@ from node.domain.instance import Origin
 _INVALID_SOP_INSTANCE: Final = 0x0117
 _SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 """Source: DICOM PS3.7 §9.1.1.1.9 and annex C."""
+ANSWERS: Final[Mapping[int, str]] = {
+    dimse.SUCCESS: "the instance and the work it causes are on disk: fsync, then commit",
+    dimse.OUT_OF_RESOURCES: (
+        "the disk is nearly full (storage.minimum_free_mb), spool or database did not take the "
+        "bytes, or the data set is larger than dicom.maximum_instance_mb; nothing was kept"
+    ),
+    dimse.CANNOT_UNDERSTAND: (
+        "no data set, one that is cut short or cannot be parsed, or one that is not the instance "
+        "announced; nothing was kept"
+    ),
+    dimse.PROCESSING_FAILURE: "a fault of the node, which its log shows; nothing was kept",
+    _INVALID_SOP_INSTANCE: "the SOP Instance UID is missing or is no UID; nothing was kept",
+    _SOP_CLASS_NOT_SUPPORTED: (
+        "the SOP class is not that of the presentation context; nothing was kept"
+    ),
+}
+"""Every status a C-STORE is answered with, and when."""
 
 
 class Accept(Protocol):

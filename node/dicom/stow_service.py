@@ -5,9 +5,11 @@ Source: DICOM PS3.18 §10.5.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from node.dicom import dimse
+from node.dicom import storage_service as dimse_storage
 from node.dicom.part10 import Identity, read_identity, split_part10
 from node.dicom.pdu import printable
 from node.dicom.service import Report
@@ -22,6 +24,16 @@ _TRANSFER_SYNTAX_NOT_SUPPORTED: Final = 0xC122
 _INVALID_SOP_INSTANCE: Final = 0x0117
 _OTHER_STUDY: Final = 0xA901
 """Source: DICOM PS3.18 table I.2-2; the last, of its range, is that of Azure's DICOM service."""
+FAILURE_REASONS: Final[Mapping[int, str]] = {
+    dimse.OUT_OF_RESOURCES: dimse_storage.ANSWERS[dimse.OUT_OF_RESOURCES],
+    dimse.CANNOT_UNDERSTAND: dimse_storage.ANSWERS[dimse.CANNOT_UNDERSTAND],
+    dimse.PROCESSING_FAILURE: dimse_storage.ANSWERS[dimse.PROCESSING_FAILURE],
+    _INVALID_SOP_INSTANCE: dimse_storage.ANSWERS[_INVALID_SOP_INSTANCE],
+    _SOP_CLASS_NOT_SUPPORTED: "the SOP class is none of ECG waveforms; nothing was kept",
+    _TRANSFER_SYNTAX_NOT_SUPPORTED: "the transfer syntax is not read; nothing was kept",
+    _OTHER_STUDY: "it is not of the study that the request's address names; nothing was kept",
+}
+"""Every Failure Reason that is given, and when."""
 
 
 class StowService:

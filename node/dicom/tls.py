@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-_CIPHERS: Final = (
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:@SECLEVEL=2"
+CIPHER_SUITES: Final = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
 )
-"""Of TLS 1.2. Level 2: no key below 112 bits (RSA 2048), no SHA-1. Source: RFC 9325 §4.2, §4.5."""
+"""Of TLS 1.2. Source: RFC 9325 §4.2."""
+_SECURITY_LEVEL: Final = "@SECLEVEL=2"
+"""No key below 112 bits (RSA 2048), no SHA-1. Source: RFC 9325 §4.5."""
 _HANDSHAKE: Final = 0x16
 """The first byte of whoever speaks TLS. Source: RFC 8446 §5.1."""
 _ANSWER_WITHIN_S: Final = 2.0
@@ -110,7 +114,7 @@ def client_context(files: CredentialFiles) -> ssl.SSLContext:
 def _context(protocol: int, files: CredentialFiles) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = files.minimum_version
-    context.set_ciphers(_CIPHERS)
+    context.set_ciphers(":".join([*CIPHER_SUITES, _SECURITY_LEVEL]))
     # A PDU says its own length and an association how it ends, so nothing can be cut off unseen;
     # and after an end of reading something may yet be sent.
     context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF

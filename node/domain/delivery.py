@@ -68,6 +68,8 @@ class JobState(Enum):
     """The quality gate refused the ECG; a report that says why is on its way."""
     FAILED = "failed"
     """No results can be made of these bytes; waits for a person, who sees the reason."""
+    HELD = "held"
+    """Whose ECG it is is in doubt; waits for a person, who releases or rejects it."""
     CONFLICT = "conflict"
     """Same SOP Instance UID as an earlier instance, other content: kept, flagged, not processed."""
     CANCELLED = "cancelled"
@@ -76,8 +78,15 @@ class JobState(Enum):
 
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.RECEIVED: frozenset(
-        {JobState.COMPLETED, JobState.NO_RESULT, JobState.FAILED, JobState.CANCELLED}
+        {
+            JobState.COMPLETED,
+            JobState.NO_RESULT,
+            JobState.FAILED,
+            JobState.HELD,
+            JobState.CANCELLED,
+        }
     ),
+    JobState.HELD: frozenset({JobState.RECEIVED, JobState.CANCELLED}),
     JobState.FAILED: frozenset({JobState.RECEIVED, JobState.CANCELLED}),
     JobState.CONFLICT: frozenset({JobState.CANCELLED}),
     JobState.CANCELLED: frozenset({JobState.RECEIVED}),

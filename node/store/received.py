@@ -32,6 +32,7 @@ _OF_INSTANCE = (
     job.select().where(job.c.sop_instance_uid == sa.bindparam("uid")).order_by(job.c.job_id)
 )
 _FINISHED = (JobState.COMPLETED, JobState.NO_RESULT, JobState.CANCELLED)
+_DOUBTFUL = (JobState.HELD, JobState.CONFLICT, JobState.CANCELLED)
 _SETTLED_DELIVERIES = [state.value for state in (*ARRIVED, DeliveryState.CANCELLED)]
 
 
@@ -52,7 +53,11 @@ class Job:
     received_at: datetime
     priority: Priority
     patient_digest: str | None
-    """Tells the ECGs of one patient, where their order matters; else None."""
+    """Tells the ECGs of one patient. None without a Patient ID, and before it was read."""
+    study_instance_uid: str | None
+    """None before it was read."""
+    is_released: bool
+    """Whether a person has said that it is to be processed though its patient was in doubt."""
     conflicts_with: int | None
     settled_at: datetime | None
     bundle: str | None
@@ -118,6 +123,36 @@ class Jobs:
         if state is not None:
             query = query.where(job.c.state == state.value)
         return [_read(row) for row in self._connection.execute(query)]
+
+    def identify(
+        self, job_id: int, *, study_instance_uid: str, patient_digest: str | None
+    ) -> list[int]:
+        """Note whose ECG it is; other jobs of the study with another patient, oldest first.
+
+        Those that are held, in conflict or cancelled say nothing about the patient.
+        """
+        self._connection.execute(
+            job.update()
+            .where(job.c.job_id == job_id)
+            .values(study_instance_uid=study_instance_uid, patient_digest=patient_digest)
+        )
+        if patient_digest is None:
+            return []
+        query = sa.select(job.c.job_id).where(
+            job.c.study_instance_uid == study_instance_uid,
+            job.c.patient_digest != patient_digest,
+            job.c.state.not_in([state.value for state in _DOUBTFUL]),
+        )
+        return list(self._connection.scalars(query.order_by(job.c.job_id)))
+
+    def release(self, job_id: int) -> int | None:
+        """Have a held job processed whatever its patient; its new run, None if it is not held."""
+        released = self._connection.execute(
+            job.update()
+            .where(job.c.job_id == job_id, job.c.state == JobState.HELD.value)
+            .values(is_released=True)
+        )
+        return self.start_again(job_id) if released.rowcount == 1 else None
 
     def raise_earlier(self, job_id: int) -> list[Job]:
         """Give that job's priority to all earlier ones of its patient that have a lower one.

@@ -53,6 +53,8 @@ job = sa.Table(
     sa.Column("received_at", UtcDateTime, nullable=False),
     sa.Column("priority", sa.String(8), nullable=False),
     sa.Column("patient_digest", sa.String(64), index=True),
+    sa.Column("study_instance_uid", sa.String(64), index=True),
+    sa.Column("is_released", sa.Boolean, nullable=False, default=False),
     sa.Column("conflicts_with", sa.Integer, sa.ForeignKey("node_job.job_id")),
     sa.Column("settled_at", UtcDateTime),
     sa.Column("bundle", sa.String(128)),

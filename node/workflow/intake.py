@@ -20,11 +20,11 @@ from node.dicom.structure import is_whole
 from node.dicom.study import PATIENT_ID, read_patient_id
 from node.domain.delivery import Priority, ResultKind
 from node.domain.errors import InputError
-from node.domain.identifiers import digest_of
 from node.domain.instance import Origin, ReceivedInstance
 from node.hl7.listener import acknowledge
 from node.hl7.message import Header
 from node.store.received import Job
+from node.workflow.identity import patient_digest
 from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, Transaction, UnitOfWork
 from node.workflow.precedence import take_earlier_along
 from node.workflow.route import Arrival, Destination, Routing
@@ -134,7 +134,7 @@ class Intake:
                 patient_id = read_patient_id(dataset())
         return Verdict(
             priority=decided.priority,
-            patient_digest=digest_of("patient", patient_id) if patient_id else None,
+            patient_digest=patient_digest(patient_id),
             keepers=decided.keepers(instance.origin),
         )
 

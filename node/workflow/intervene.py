@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from node.domain.commitment import CommitmentState
 from node.domain.delivery import ARRIVED, Delivery, DeliveryState, JobState
 from node.domain.errors import CardioNodeError
+from node.store.received import Job
 from node.workflow.ports import Clock, Telemetry, Transaction, UnitOfWork
 
 
@@ -37,6 +38,8 @@ class Intervention:
                 raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
             if job.state is JobState.CONFLICT:
                 raise NotPossible(f"job {job_id} contradicts an earlier instance; cancel it")
+            if job.state is JobState.HELD:
+                raise NotPossible(f"job {job_id} is held; release or reject it")
             if job.state in (JobState.FAILED, JobState.CANCELLED):
                 run = transaction.jobs.start_again(job_id)
                 if run is not None:
@@ -54,6 +57,38 @@ class Intervention:
                 did = f"{len(open_deliveries)} deliveries are tried now"
         self.telemetry.event("job retried by a person", job_id=job_id)
         return did
+
+    def release(self, job_id: int) -> str:
+        """Have a held job processed as its ECG says whose it is. Says so. Raises NotPossible."""
+        with self.work.begin() as transaction:
+            job = self._held(transaction, job_id)
+            run = transaction.jobs.release(job_id)
+            if run is not None:
+                transaction.enqueue_job(job_id, run=run, priority=job.priority)
+        self.telemetry.event("job released by a person", job_id=job_id)
+        return "the job is processed"
+
+    def reject(self, job_id: int) -> str:
+        """Stop a held job, and keep why it was held. Says so. Raises NotPossible."""
+        with self.work.begin() as transaction:
+            job = self._held(transaction, job_id)
+            transaction.jobs.settle(
+                job_id,
+                JobState.CANCELLED,
+                at=self.clock(),
+                error_code=job.error_code,
+                error_message=f"rejected by a person; {job.error_message}",
+            )
+        self.telemetry.event("job rejected by a person", job_id=job_id)
+        return "the job is rejected: no result is made"
+
+    def _held(self, transaction: Transaction, job_id: int) -> Job:
+        job = transaction.jobs.get(job_id)
+        if job is None:
+            raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
+        if job.state is not JobState.HELD:
+            raise NotPossible(f"job {job_id} is not held, but {job.state.value}")
+        return job
 
     def cancel(self, job_id: int) -> str:
         """Stop the job and what is still owed for it. Says what it did. Raises NotPossible."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,11 @@ from node.domain.ecg import ECGRecord, Finding, QualityReport, Severity
 from node.domain.errors import CardioNodeError, InputError, Kind, MalformedInstance
 from node.domain.form import ResultForm
 from node.domain.prediction import ModelIdentity, Prediction
+from node.domain.study import Study
 from node.ecg.conditioning import trim_calibration_pulse
 from node.ecg.quality import assess
 from node.workflow.compose import compose_message, compose_no_result, compose_objects
+from node.workflow.identity import UNCERTAIN_PATIENT, IdentityPolicy, doubt_about
 from node.workflow.naming import Source
 from node.workflow.ports import Clock, Level, ObjectStore, Run, Telemetry, UnitOfWork, here
 from node.workflow.reconcile import reconcile
@@ -130,12 +132,14 @@ class Processing:
     clock: Clock
     run: Run = here
     """Where results are composed."""
+    identity: IdentityPolicy = field(default_factory=IdentityPolicy)
 
     def process(self, job_id: int, watch: Watch = unwatched) -> None:
         """Do the job, once: its results and their deliveries are committed with "job done".
 
         A second call finds the job done and does nothing. What cannot be used ends the job with
-        its reason. Raises CardioNodeError of kind transient: worth another try.
+        its reason; where its patient is in doubt it is held. Raises CardioNodeError of kind
+        transient: worth another try.
         """
         with self.work.begin() as transaction:
             job = transaction.jobs.get(job_id)
@@ -146,6 +150,8 @@ class Processing:
             content = self.spool.get(job.content_digest)
             pipeline = self.pipeline_for(job.origin.called_ae)
             found = answer(content, pipeline=pipeline, watch=watch)
+            if self._is_held(job, found.source.study):
+                return
             owed = self._owed(job, found)
         except CardioNodeError as error:
             if error.kind is Kind.TRANSIENT:
@@ -162,6 +168,28 @@ class Processing:
             findings=",".join(finding.code for finding in found.quality.findings),
             duration_ms=int(elapsed.total_seconds() * 1000),
         )
+
+    def _is_held(self, job: Job, study: Study) -> bool:
+        """Hold the job where its patient is in doubt; whether it is."""
+        with self.work.begin() as transaction:
+            doubt = doubt_about(transaction, job, study, self.identity)
+            if doubt is None:
+                return False
+            transaction.jobs.settle(
+                job.job_id,
+                JobState.HELD,
+                at=self.clock(),
+                error_code=UNCERTAIN_PATIENT,
+                error_message=doubt,
+            )
+        self.telemetry.event(
+            "job held: it waits for a person",
+            level=Level.WARNING,
+            job_id=job.job_id,
+            error_code=UNCERTAIN_PATIENT,
+            reason=doubt,
+        )
+        return True
 
     def _owed(self, job: Job, found: Answer) -> list[tuple[Destination, ResultObject]]:
         """Each result object with the destination it is owed to; each form is composed once."""

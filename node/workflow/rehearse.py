@@ -10,6 +10,7 @@ from node.dicom.study import read_study
 from node.domain.delivery import Priority, ResultKind
 from node.domain.ecg import QualityReport
 from node.domain.instance import Origin
+from node.workflow.identity import IdentityPolicy, doubt_without_others
 from node.workflow.process import judge, results_of_a_prediction
 from node.workflow.route import Arrival, Destination, Routing
 
@@ -33,6 +34,9 @@ class Rehearsal:
     rules: tuple[Considered, ...]
     priority: Priority
     owed: tuple[tuple[Destination, ResultKind], ...]
+    held: str | None
+    """Why no result would be made before a person has released the job. What other ECGs say about
+    the patient is not known here."""
     spared: tuple[Destination, ...]
     """Who would get the ECG itself, had it not come from there."""
 
@@ -44,6 +48,7 @@ def rehearse(
     routing: Routing,
     minimum_duration_s: float,
     offers_cine: bool,
+    identity: IdentityPolicy,
 ) -> Rehearsal:
     """As `answer` and the routing after it would decide.
 
@@ -51,7 +56,7 @@ def rehearse(
     Raises MalformedInstance, UnsupportedInstance (not even a study to report to).
     """
     dataset = read_part10(content)
-    read_study(dataset)
+    study = read_study(dataset)
     sop_class_uid = text_of(dataset, "SOPClassUID")
     _, quality = judge(dataset, minimum_duration_s)
     results: tuple[ResultKind, ...] = (ResultKind.REPORT,)
@@ -73,6 +78,7 @@ def rehearse(
             for rule in routing.rules
         ),
         priority=decided.priority,
+        held=doubt_without_others(study, identity),
         owed=(
             *((keeper, ResultKind.ECG) for keeper in keepers),
             *decided.receivers(results),

@@ -306,3 +306,14 @@ def test_it_is_said_where_the_ecg_would_go_back_to_its_sender(
         app, ["route", "test", str(ecg), "--config", str(configuration), *words]
     )
     assert "the ECG itself to PACS, where it comes from" in said.output
+
+
+def test_an_ecg_that_would_be_held_is_said_to_be(configuration: Path, ecg: Path) -> None:
+    assert told(configuration, ecg, *ADMITTED)["held"] is None
+    dataset, file = dcmread(ecg), io.BytesIO()
+    dataset.PatientID = ""
+    dataset.save_as(file)
+    ecg.write_bytes(file.getvalue())
+    assert "has no Patient ID" in told(configuration, ecg, *ADMITTED)["held"]
+    processed = told(configuration, ecg, *ADMITTED, "--set", "identity.missing=process")
+    assert processed["held"] is None

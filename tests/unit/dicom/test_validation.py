@@ -189,10 +189,11 @@ def test_an_sop_class_without_a_table_is_held() -> None:
         judge((replace(cine, sop_class_uid="1.2.3"), report))
 
 
-def test_the_tables_are_those_that_the_library_carries() -> None:
-    kept = (resources.files("dicom_templates") / "iods.json").read_text(encoding="utf-8")
-    assert kept == iod_tables.text(), (
-        "highdicom's tables of PS3.3 have changed: read what is new, then write iods.json with "
+@pytest.mark.parametrize("name", iod_tables.FILES)
+def test_the_tables_are_those_that_the_library_carries(name: str) -> None:
+    kept = (resources.files("dicom_templates") / name).read_text(encoding="utf-8")
+    assert kept == iod_tables.text(iod_tables.FILES[name]()), (
+        "highdicom's tables of PS3.3 have changed: read what is new, then write the files with "
         "python -m tests.iod_tables"
     )
 

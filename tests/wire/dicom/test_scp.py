@@ -13,6 +13,7 @@ import pytest
 
 from node.dicom import dimse
 from node.dicom.commitment_service import CommitmentService
+from node.dicom.response_status import error_of
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
 from node.dicom.scu import StorageScu
 from node.domain.errors import (
@@ -208,5 +209,5 @@ def test_dcmtk_storescu_is_served(listen: Callable[..., Listener], tmp_path: Pat
 def test_a_peers_status_decides_about_the_retry(
     status: int, expected: type[Exception] | None
 ) -> None:
-    error = dimse.error_of(status)
+    error = error_of(status, dimse.STORE_RESPONSES)
     assert (type(error) if error else None) is expected

@@ -1,0 +1,169 @@
+"""Whose ECG it is: in doubt it is held, and a person releases or rejects it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node.dicom.template import load_templates
+from node.domain.delivery import DestinationKind, JobState
+from node.domain.instance import Origin
+from node.store.received import Job
+from node.workflow.identity import IdentityPolicy
+from node.workflow.intake import Intake
+from node.workflow.intervene import Intervention, NotPossible
+from node.workflow.process import Processing
+from node.workflow.route import Destination, Routing, RoutingRule
+from pipelines.bundle import read_bundle
+from pipelines.catalog import load_pipeline
+from pipelines.contract import Pipeline
+from pipelines.runtime.onnx import OnnxRuntime
+from tests.ecg_instances import mortara
+from tests.fakes import Clock, MemorySpool, MemoryUnitOfWork, Notes
+
+QUICK = Path(__file__).parents[2] / "data" / "bundles" / "quick"
+ORIGIN = Origin(calling_ae="CART", called_ae="CARDIONODE", peer="127.0.0.1")
+PACS = Destination(name="PACS", kind=DestinationKind.DICOM)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return load_pipeline(read_bundle(QUICK), OnnxRuntime(threads=1))
+
+
+class World:
+    def __init__(self, pipeline: Pipeline, policy: IdentityPolicy) -> None:
+        self.work, self.notes, self._clock = MemoryUnitOfWork(), Notes(), Clock()
+        spool = MemorySpool()
+        self._intake = Intake(spool=spool, work=self.work, telemetry=self.notes, clock=self._clock)
+        self.processing = Processing(
+            spool=spool,
+            work=self.work,
+            pipeline_for=lambda called_ae: pipeline,
+            templates=load_templates(),
+            routing=Routing(
+                rules=[RoutingRule(name="all", destinations=("PACS",))],
+                destinations={"PACS": PACS},
+            ),
+            telemetry=self.notes,
+            clock=self._clock,
+            identity=policy,
+        )
+        self.person = Intervention(work=self.work, telemetry=self.notes, clock=self._clock)
+
+    def answer(self, number: int, *, patient: str, study: str = "1.2.3") -> Job:
+        """Take an ECG and process its job, whose number is given."""
+        dataset = mortara()
+        dataset.SOPInstanceUID, dataset.StudyInstanceUID = f"1.2.3.{number}", study
+        dataset.PatientID = patient
+        file = io.BytesIO()
+        dataset.save_as(file, enforce_file_format=False)
+        content = file.getvalue()
+        self._intake.accept(
+            content[144 + int.from_bytes(content[140:144], "little") :],
+            sop_class_uid=str(dataset.SOPClassUID),
+            sop_instance_uid=str(dataset.SOPInstanceUID),
+            transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
+            origin=ORIGIN,
+        )
+        self.processing.process(number)
+        return self.job(number)
+
+    def job(self, job_id: int) -> Job:
+        with self.work.begin() as transaction:
+            job = transaction.jobs.get(job_id)
+        assert job is not None
+        return job
+
+    def owed(self, job_id: int) -> int:
+        with self.work.begin() as transaction:
+            return len(transaction.outbox.of_job(job_id))
+
+
+@pytest.fixture
+def policy() -> IdentityPolicy:
+    return IdentityPolicy()
+
+
+@pytest.fixture
+def world(pipeline: Pipeline, policy: IdentityPolicy) -> Iterator[World]:
+    made = World(pipeline, policy)
+    yield made
+    made.work.close()
+
+
+def test_an_ecg_without_a_patient_id_is_held_with_its_reason(world: World) -> None:
+    job = world.answer(1, patient="")
+    assert (job.state, job.error_code) == (JobState.HELD, "uncertain-patient")
+    assert "has no Patient ID" in (job.error_message or "")
+    assert world.owed(1) == 0
+    assert world.notes.said("job held: it waits for a person")[0]["job_id"] == 1
+
+
+def test_another_patient_in_a_known_study_is_held_without_naming_either(world: World) -> None:
+    assert world.answer(1, patient="SECRET-A").state is JobState.COMPLETED
+    job = world.answer(2, patient="SECRET-B")
+    assert job.state is JobState.HELD
+    assert (job.error_message or "").startswith("job 1 has another Patient ID in the same study")
+    assert "SECRET" not in f"{job} {world.notes.events}"
+
+
+def test_the_same_patient_and_other_studies_are_processed(world: World) -> None:
+    jobs = [
+        world.answer(1, patient="A"),
+        world.answer(2, patient="A"),
+        world.answer(3, patient="B", study="1.2.4"),
+    ]
+    assert {job.state for job in jobs} == {JobState.COMPLETED}
+
+
+def test_what_is_held_or_rejected_says_nothing_about_the_patient_of_a_study(world: World) -> None:
+    world.answer(1, patient="A")
+    world.answer(2, patient="B")
+    assert world.answer(3, patient="A").state is JobState.COMPLETED
+    world.person.reject(2)
+    assert world.answer(4, patient="A").state is JobState.COMPLETED
+
+
+def test_a_released_job_is_processed_and_not_held_again(world: World) -> None:
+    world.answer(1, patient="")
+    world.person.release(1)
+    assert world.job(1).state is JobState.RECEIVED
+    assert world.work.queue[-1] == ("job", 1, 2)
+    world.processing.process(1)
+    assert world.job(1).state is JobState.COMPLETED
+    assert world.owed(1) > 0
+    assert world.notes.said("job released by a person") == [{"job_id": 1}]
+
+
+def test_a_rejected_job_ends_and_keeps_its_reason(world: World) -> None:
+    world.answer(1, patient="")
+    world.person.reject(1)
+    job = world.job(1)
+    assert job.state is JobState.CANCELLED
+    assert (job.error_message or "").startswith("rejected by a person; the ECG has no Patient ID")
+    assert world.notes.said("job rejected by a person") == [{"job_id": 1}]
+    assert world.owed(1) == 0
+
+
+def test_only_what_is_held_is_released_or_rejected_and_it_is_not_retried(world: World) -> None:
+    world.answer(1, patient="A")
+    for intervene in (world.person.release, world.person.reject):
+        with pytest.raises(NotPossible, match="job 1 is not held, but completed"):
+            intervene(1)
+        with pytest.raises(NotPossible, match="there is no job 9"):
+            intervene(9)
+    world.answer(2, patient="")
+    with pytest.raises(NotPossible, match="job 2 is held; release or reject it"):
+        world.person.retry(2)
+
+
+@pytest.mark.parametrize(
+    "policy", [IdentityPolicy(holds_missing=False, holds_conflict=False)], ids=["process"]
+)
+def test_a_site_may_have_both_processed(world: World) -> None:
+    states = {world.answer(number, patient=each).state for number, each in enumerate("AB", 1)}
+    assert states | {world.answer(3, patient="").state} == {JobState.COMPLETED}
