@@ -55,6 +55,10 @@ _SLACK_BYTES: Final = 128
 _PART_WITHIN_S: Final = 1.0
 _PART_BYTES: Final = 1 << 20
 """What is read and thrown away of a peer that has been told to go."""
+_CRUMBS: Final = 128
+_CRUMBS_WAIT_S: Final = 0.001
+"""Who sends a PDU in so many fragments waits after each so many: they are work without any waiting
+for the network, in which Python lets other threads in every 5 ms alone. Usual are one to three."""
 _CONTEXTS_NAMED: Final = 16
 _DENIED: Final = {
     permission: f"no entry of dicom.peers that admits this caller lets it {permission.value}; add "
@@ -193,7 +197,9 @@ class Association:
         maximum_length: int,
     ) -> None:
         """Answer each request that a P-DATA-TF completes."""
-        for value in decode_data(body):
+        for number, value in enumerate(decode_data(body), start=1):
+            if number % _CRUMBS == 0:
+                time.sleep(_CRUMBS_WAIT_S)
             request = assembler.take(value)
             if request is not None:
                 response = answer(request, self._acceptor.services, may, origin)

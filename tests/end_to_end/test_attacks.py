@@ -37,6 +37,9 @@ TRIES = 3
 """In two seconds the friend stores some fifty ECGs, so that two slow ones make its p95: an attack
 is too much when it is so each time. The soak takes minutes and tries once."""
 GROWTH_BYTES = 64 << 20
+ENGINE_THREADS = 4
+"""By so many the engine's pool may grow in all, one after an attack at most: it keeps its threads.
+One left behind by each attack would be eighteen."""
 BETWEEN_S = 0.02
 """The friend's pause, so that its own ECGs keep the node a third busy at most."""
 CONFIGURATION = """
@@ -58,6 +61,8 @@ class Friend:
     """SHA-256 of the data set by SOP Instance UID."""
     seconds: list[float] = field(default_factory=list)
     failure: BaseException | None = None
+    threads_of_node: int = 0
+    """Before the first attack."""
 
     def __enter__(self) -> Friend:
         self.seconds, self.failure = [], None
@@ -88,7 +93,7 @@ class Friend:
             self.failure = failure
 
     def _store_one(self, scu: RawScu) -> None:
-        uid = f"1.2.826.0.1.3680043.8.498.78.{len(self.acknowledged) + 1:08}"
+        uid = f"1.2.826.0.1.3680043.8.498.78.{10000001 + len(self.acknowledged)}"
         dataset = ECG.replace(UID.encode(), uid.encode())
         request = raw.store_request(dataset, sop_instance=uid.encode())
         begun_s = time.perf_counter()
@@ -98,17 +103,16 @@ class Friend:
         self.acknowledged[uid] = hashlib.sha256(dataset).hexdigest()
 
 
-UID = "1.2.826.0.1.3680043.8.498.78.00000000"
+UID = "1.2.826.0.1.3680043.8.498.78.10000000"
 
 
 def dateless() -> bytes:
     """The data set of a real ECG without a date, in Explicit VR Little Endian."""
     dataset = mortara()
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID
-    for event in ("Study", "Content", "Acquisition"):
-        for keyword in (f"{event}Date", f"{event}DateTime"):
-            if keyword in dataset:
-                delattr(dataset, keyword)
+    for keyword in ("StudyDate", "ContentDate", "AcquisitionDate", "AcquisitionDateTime"):
+        if keyword in dataset:
+            delattr(dataset, keyword)
     file = io.BytesIO()
     dataset.save_as(file)
     content = file.getvalue()
@@ -132,6 +136,7 @@ def friend(node: NodeProcess) -> Friend:
     friendly = Friend(node.dicom_port)
     with friendly:
         time.sleep(SECONDS)
+    friendly.threads_of_node = thread_count(node.pid)
     return friendly
 
 
@@ -177,7 +182,7 @@ def run(name: str, node: NodeProcess, friend: Friend, quiet_s: float, attack_s: 
         _, said = attacker.communicate()
     assert attacker.returncode == 0, said.decode()[-2000:]
     share = (cpu_s(pid) - cpu_before_s) / (time.monotonic() - begun_s)
-    soon(lambda: thread_count(pid) <= threads_before, within_s=5)
+    soon(lambda: thread_count(pid) <= threads_before + 1, within_s=5)
     return Attacked(
         quiet_s=quiet,
         attacked_s=(friend.percentile_s(0.5), friend.percentile_s(0.95)),
@@ -204,7 +209,7 @@ def check(attacked: Attacked, node: NodeProcess) -> None:
     assert attacked.stored >= 10
     assert attacked.is_bearable, attacked
     assert attacked.growth_bytes < GROWTH_BYTES, attacked
-    assert attacked.threads_after <= attacked.threads_before, attacked
+    assert attacked.threads_after <= attacked.threads_before + 1, attacked
     with RawScu(node.dicom_port) as scu:
         scu.associate()
         assert scu.echo().status == 0
@@ -239,6 +244,7 @@ def test_a_friend_hardly_notices(name: str, node: NodeProcess, friend: Friend) -
 def test_what_the_friend_was_told_is_kept_is_there(node: NodeProcess, friend: Friend) -> None:
     """And the node ends as it should, after all of it."""
     assert len(friend.acknowledged) > 100
+    assert thread_count(node.pid) <= friend.threads_of_node + ENGINE_THREADS
     assert node.stop() == 0
     assert lost(node, friend) == []
 
@@ -266,6 +272,7 @@ def test_attacks_of_minutes(node: NodeProcess, friend: Friend) -> None:
         except AssertionError as error:
             failed.append(f"{name}: {error}")
     assert failed == []
+    assert thread_count(node.pid) <= friend.threads_of_node + ENGINE_THREADS
     assert node.stop() == 0
     assert lost(node, friend) == []
     print(f"{len(friend.acknowledged)} ECGs acknowledged, none lost")
