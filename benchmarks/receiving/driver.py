@@ -8,6 +8,7 @@ from FIRST. Prints one line: {"stored": …, "seconds": …, "cpu_s": …, "wait
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -61,9 +62,10 @@ class Storing:
         assert kind == 0x04 and answer[status : status + 2] == b"\0\0", "not stored"
 
     def release(self) -> None:
-        self._socket.sendall(struct.pack(">BxI4x", 0x05, 4))
-        self._receive()
-        self._socket.close()
+        """What was answered counts: a peer that resets or keeps the connection is let go."""
+        with self._socket, contextlib.suppress(OSError):
+            self._socket.sendall(struct.pack(">BxI4x", 0x05, 4))
+            self._receive()
 
     def _receive(self) -> tuple[int, bytes]:
         head = self._exactly(6)
@@ -74,7 +76,8 @@ class Storing:
         received = b""
         while len(received) < size:
             more = self._socket.recv(size - len(received))
-            assert more, "the peer closed the connection"
+            if not more:
+                raise ConnectionError("the peer closed the connection")
             received += more
         return received
 
