@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 
 from pydicom import datadict
 from pydicom.dataset import Dataset
@@ -21,6 +22,7 @@ UNDECODABLE = (
     NotImplementedError,
     OSError,
     RecursionError,
+    struct.error,
     TypeError,
     ValueError,
 )
@@ -35,10 +37,15 @@ def value_of(dataset: Dataset, keyword: str) -> object:
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:
-    """The value as text without padding, several values joined by a backslash; else empty."""
+    """The value as text without padding, several values joined by a backslash; else empty.
+
+    Raises MalformedInstance, also for a sequence: its text would be all that is in it.
+    """
     value = value_of(dataset, keyword)
     if value is None:
         return ""
+    if isinstance(value, Sequence):
+        raise _undecodable(keyword)
     parts = value if isinstance(value, (MultiValue, list)) else [value]
     try:
         return "\\".join(str(part) for part in parts).strip("\0 ")

@@ -24,12 +24,16 @@ from pydicom import dcmread
 
 from node.dicom.part10 import read_dataset, read_part10, source_digest
 from node.dicom.study import read_study
+from node.dicom.template import load_templates
+from node.domain.delivery import ResultKind
 from node.domain.errors import CardioNodeError
+from node.domain.form import DEFAULT_FORM
 from node.domain.instance import Origin
 from node.store.received import Job
 from node.store.spool import Spool
 from node.workflow.intake import Intake
-from node.workflow.process import answer, judge
+from node.workflow.ports import here
+from node.workflow.process import answer, compose, judge
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline
 from pipelines.contract import Pipeline
@@ -55,7 +59,7 @@ from tests.unit.dicom.ecg_phantom import instance, part10, twelve_leads
 BUNDLE = Path(__file__).parents[1] / "data" / "bundles" / "quick"
 HANGS_AFTER_S = 10.0
 ANSWERED_OF = 100
-"""Of so many accepted ones the model answers one."""
+"""Of so many accepted ones the model answers one, and its results are composed."""
 MAXIMUM_BYTES = 10_000_000
 SHORT = 100
 """Samples of each waveform in nine of ten: whole ones cost time, and few of the paths need them."""
@@ -142,7 +146,7 @@ class Fuzz:
             spool=self.spool, work=self.work, telemetry=self.notes, clock=Clock(),
             maximum_bytes=MAXIMUM_BYTES,
         )  # fmt: skip
-        self.pipeline = pipeline
+        self.pipeline, self.templates = pipeline, load_templates()
         self.outcomes: Counter[str] = Counter()
         self.faults: list[str] = []
         self.acknowledged: dict[tuple[str, str], int] = {}
@@ -194,7 +198,8 @@ class Fuzz:
             for finding in quality.findings:
                 assert not betrays(finding.message), finding.message
             if len(self.acknowledged) % ANSWERED_OF == 0:
-                answer(content, pipeline=self.pipeline)
+                found = answer(content, pipeline=self.pipeline)
+                compose(found, self.templates, DEFAULT_FORM, here, set(ResultKind))
         except CardioNodeError as error:
             return f"job fails: {self._told(error)}"
         if record is None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import time
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -176,3 +178,20 @@ def test_names_are_decoded_by_the_objects_character_set(shared: Path, file: str,
 def test_a_name_without_an_alphabetic_group_keeps_the_group_it_has() -> None:
     read = study(SpecificCharacterSet="ISO_IR 192", PatientName="=山田^太郎=やまだ^たろう")
     assert read.patient.name == "山田^太郎"
+
+
+@pytest.mark.parametrize("levels", [1, 1500])
+def test_a_text_that_is_a_sequence_is_malformed_and_nothing_in_it_is_told(levels: int) -> None:
+    """As text it would be all that is in it; nested deep, that took longer than anybody waits."""
+    elements = b"\x08\x00\x50\x00SH\x06\x00SECRET"
+    for _ in range(levels):
+        in_item = struct.pack("<HHI", 0xFFFE, 0xE000, len(elements)) + elements
+        head = struct.pack("<HH2sHI", 0x0010, 0x0020, b"SQ", 0, len(in_item))
+        elements = head + in_item
+    content = part10(instance(twelve_leads()))
+    at = content.index(struct.pack("<HH", 0x0020, 0x000D))  # Study Instance UID
+    begun_s = time.monotonic()
+    with pytest.raises(MalformedInstance, match=r"PatientID \(0010,0020\)") as malformed:
+        read_study(read_part10(content[:at] + elements + content[at:]))
+    assert time.monotonic() - begun_s < 2
+    assert "SECRET" not in malformed.value.message

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -419,3 +420,16 @@ def test_a_number_of_a_wrong_length_is_malformed_and_its_value_is_not_told() -> 
     with pytest.raises(MalformedInstance, match="NumberOfWaveformChannels") as malformed:
         read_ecg(read_part10(broken))
     assert "0c" not in malformed.value.message
+
+
+def test_an_item_that_ends_where_a_value_is_due_is_malformed() -> None:
+    """pydicom raises struct.error, which is no ValueError."""
+    content = bytearray(part10(instance(twelve_leads()), IMPLICIT_LITTLE))
+    at = content.index(struct.pack("<HH", 0x003A, 0x0208))  # Channel Source Sequence
+    (length,) = struct.unpack_from("<I", content, at + 4)
+    filler = struct.pack("<HHI", 0x0009, 0x0010, length - 8 - 16)
+    endless = struct.pack("<HHI", 0x0041, 0x0001, 0xFFFFFFFF)
+    content[at + 16 : at + 16 + 8] = filler
+    content[at + length : at + length + 8] = endless
+    with pytest.raises(MalformedInstance, match="ChannelSourceSequence"):
+        read_ecg(read_part10(bytes(content)))
