@@ -33,7 +33,7 @@ def value_of(dataset: Dataset, keyword: str) -> object:
     try:
         return dataset.get(keyword)
     except UNDECODABLE as error:
-        raise _undecodable(keyword) from error
+        raise undecodable(keyword) from error
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:
@@ -45,12 +45,12 @@ def text_of(dataset: Dataset, keyword: str) -> str:
     if value is None:
         return ""
     if isinstance(value, Sequence):
-        raise _undecodable(keyword)
+        raise undecodable(keyword)
     parts = value if isinstance(value, (MultiValue, list)) else [value]
     try:
         return "\\".join(str(part) for part in parts).strip("\0 ")
     except UNDECODABLE as error:
-        raise _undecodable(keyword) from error
+        raise undecodable(keyword) from error
 
 
 def number_of(dataset: Dataset, keyword: str) -> float | None:
@@ -64,9 +64,9 @@ def number_of(dataset: Dataset, keyword: str) -> float | None:
     try:
         number = float(text)
     except ValueError as error:
-        raise _undecodable(keyword) from error
+        raise undecodable(keyword) from error
     if not math.isfinite(number):
-        raise _undecodable(keyword)
+        raise undecodable(keyword)
     return number
 
 
@@ -74,7 +74,7 @@ def count_of(dataset: Dataset, keyword: str) -> int:
     """The value as a whole number above 0. Raises MalformedInstance, also when it is absent."""
     number = number_of(dataset, keyword)
     if number is None or number < 1 or number != int(number):
-        raise _undecodable(keyword)
+        raise undecodable(keyword)
     return int(number)
 
 
@@ -84,11 +84,12 @@ def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
     if value is None:
         return []
     if not isinstance(value, Sequence):
-        raise _undecodable(keyword)
+        raise undecodable(keyword)
     return list(value)
 
 
-def _undecodable(keyword: str) -> MalformedInstance:
+def undecodable(keyword: str) -> MalformedInstance:
+    """The error of an attribute whose value is not what it has to be."""
     tag = datadict.tag_for_keyword(keyword) or 0
     return MalformedInstance(
         f"{keyword} ({tag >> 16:04X},{tag & 0xFFFF:04X}) cannot be used as it is; check the sender"

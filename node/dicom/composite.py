@@ -15,7 +15,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import correct_ambiguous_vr, write_dataset, write_sequence
 from pydicom.sequence import Sequence as Items
 
-from node.dicom.attribute import text_of, value_of
+from node.dicom.attribute import UNDECODABLE, text_of, undecodable, value_of
 from node.dicom.character_set import check_writable
 from node.dicom.filing import Filing
 from node.dicom.part10 import EXPLICIT_LITTLE, encode_part10
@@ -200,13 +200,19 @@ def _copy_patient_and_study(source: Dataset, result: Dataset) -> None:
 
 
 def _decoded(element: DataElement) -> DataElement:
-    """A copy whose text no longer depends on the character set it came in."""
+    """A copy whose text no longer depends on the character set it came in.
+
+    Raises MalformedInstance: pydicom reads a number such as "180 cm", and does not write it.
+    """
     value = element.value
     if element.VR == "SQ":
         value = Items([_decoded_item(item) for item in value])
     elif element.VR == "PN":
         value = str(value) if element.VM == 1 else [str(name) for name in value]
-    return DataElement(element.tag, element.VR, value, validation_mode=config.IGNORE)
+    try:
+        return DataElement(element.tag, element.VR, value, validation_mode=config.IGNORE)
+    except UNDECODABLE as error:
+        raise undecodable(element.keyword) from error
 
 
 def _decoded_item(item: Dataset) -> Dataset:

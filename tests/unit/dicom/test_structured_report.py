@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from node.dicom.structured_report import CineReference, build_no_result_report, build_report
 from node.dicom.template import load_templates
@@ -284,3 +286,12 @@ def test_an_ecg_without_a_usable_uid_is_malformed() -> None:
     del source.SOPInstanceUID
     with pytest.raises(MalformedInstance):
         build(source=source)
+
+
+def test_a_number_of_the_ecg_that_is_none_is_malformed_and_not_told() -> None:
+    """pydicom reads it as a text, and refuses to write it."""
+    source = ecg_head()
+    source["PatientSize"] = RawDataElement(Tag("PatientSize"), "DS", 6, b"180 cm", 0, False, True)
+    with pytest.raises(MalformedInstance, match="PatientSize") as malformed:
+        build(source=source)
+    assert "180" not in malformed.value.message
