@@ -11,6 +11,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import repeat
 
 from tests.wire.dicom import raw_scu as raw
 from tests.wire.dicom.raw_scu import RawScu, associate_request
@@ -90,35 +91,34 @@ def a_flood_of_associations(port: int, ends_at_s: float) -> None:
                 scu.release()
 
 
+def trickle(connections: list[RawScu], content: Iterator[bytes], ends_at_s: float) -> None:
+    """A byte now and then on each, until the first is given up."""
+    for _ in until(ends_at_s):
+        byte = next(content)
+        try:
+            for each in connections:
+                each.send(byte)
+        except OSError:
+            break
+        time.sleep(0.02)
+    hold(connections, 0)
+
+
 @attack
 def a_request_for_an_association_that_trickles(port: int, ends_at_s: float) -> None:
-    connections = [RawScu(port, address=ATTACKER) for _ in range(10)]
-    request = iter(associate_request())
     for _ in until(ends_at_s):
-        byte = bytes((next(request),))
-        for each in connections:
-            try:
-                each.send(byte)
-            except OSError:
-                return hold(connections, 0)
-        time.sleep(0.02)
-    return hold(connections, 0)
+        request = (bytes((byte,)) for byte in associate_request() + bytes(1000))
+        trickle([RawScu(port, address=ATTACKER) for _ in range(10)], request, ends_at_s)
 
 
 @attack
 def a_pdu_that_trickles(port: int, ends_at_s: float) -> None:
-    connections = [RawScu(port, address=ATTACKER) for _ in range(10)]
-    for each in connections:
-        each.associate()
-        each.send(struct.pack(">BxI", 0x04, 100_000))
     for _ in until(ends_at_s):
+        connections = [RawScu(port, address=ATTACKER) for _ in range(10)]
         for each in connections:
-            try:
-                each.send(b"\0")
-            except OSError:
-                return hold(connections, 0)
-        time.sleep(0.02)
-    return hold(connections, 0)
+            each.associate()
+            each.send(struct.pack(">BxI", 0x04, 100_000))
+        trickle(connections, repeat(b"\0"), ends_at_s)
 
 
 @attack
@@ -137,18 +137,16 @@ def a_request_of_200_mb(port: int, ends_at_s: float) -> None:
 
 @attack
 def an_instance_of_200_mb(port: int, ends_at_s: float) -> None:
-    with RawScu(port, address=ATTACKER) as scu:
-        scu.associate()
-        asked = raw.command(
-            1, with_dataset=True, sop_class=raw.TWELVE_LEAD_ECG, sop_instance=b"1.2"
-        )
-        scu.send(raw.data(raw.value(1, asked, is_command=True)))
-        portion = raw.data(raw.value(1, bytes(120_000), is_command=False, is_last=False))
-        for _ in range(200_000_000 // 120_000):
-            scu.send(portion)
-        scu.send(raw.data(raw.value(1, b"", is_command=False)))
-        assert scu.response().status == 0xA700
-    assert ends_at_s
+    asked = raw.command(1, with_dataset=True, sop_class=raw.TWELVE_LEAD_ECG, sop_instance=b"1.2")
+    portion = raw.data(raw.value(1, bytes(120_000), is_command=False, is_last=False))
+    for _ in until(ends_at_s):
+        with RawScu(port, address=ATTACKER) as scu:
+            scu.associate()
+            scu.send(raw.data(raw.value(1, asked, is_command=True)))
+            for _ in range(200_000_000 // 120_000):
+                scu.send(portion)
+            scu.send(raw.data(raw.value(1, b"", is_command=False)))
+            assert scu.response().status == 0xA700
 
 
 @attack
