@@ -19,8 +19,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 class Spool:
     """A folder of write-once files.
 
-    Resource handling: bytes and folder entry are fsynced before `put` returns, so what `put` named
-    survives power loss. A file that it did not name yet may hold anything then: all are checked.
+    Resource handling: a file appears under its final name only after its bytes were fsynced; the
+    folder entry is fsynced before `put` returns, so what `put` named survives power loss.
     """
 
     def __init__(self, folder: Path, *, minimum_free_bytes: int = 0) -> None:
@@ -36,11 +36,12 @@ class Spool:
         """Keep the bytes and give their SHA-256. Raises OutOfSpace, StorageError."""
         digest = sha256(content)
         path = self._path(digest)
-        try:
-            if self._is_kept(path, content):
+        with self._keeping:
+            if path.exists():
+                os.utime(path)
+                # Whoever wrote it may not have come to this yet.
+                _fsync_folder(path.parent)
                 return digest
-        except OSError as error:
-            raise StorageError(f"the spool did not take the bytes: {error.strerror}") from error
         if self.free_bytes() < self._minimum_free_bytes + len(content):
             self._refused_bytes = len(content)
             raise OutOfSpace(
@@ -86,32 +87,20 @@ class Spool:
         """Free disk space where the spool lies."""
         return shutil.disk_usage(self._folder).free
 
-    def _is_kept(self, path: Path, content: bytes) -> bool:
-        """Whether the file holds the bytes; then they are durable, whoever wrote them."""
-        with self._keeping:
-            if not path.exists():
-                return False
-            os.utime(path)
-        if path.read_bytes() != content:
-            return False
-        _fsync(path, os.O_RDONLY)
-        _fsync_folder(path.parent)
-        return True
-
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest[2:]
 
 
 def _write_durably(path: Path, content: bytes) -> None:
-    """The name comes before the sync, so that one commit of the file system keeps both."""
+    """The name comes last: after an fsync that failed the next one tells of no fault any more."""
     temporary = path.with_name(f".writing-{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        temporary.rename(path)
         os.fsync(descriptor)
+        temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -130,11 +119,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _fsync_folder(folder: Path) -> None:
-    _fsync(folder, os.O_RDONLY | os.O_DIRECTORY)
-
-
-def _fsync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:

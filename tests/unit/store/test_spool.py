@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,15 +35,32 @@ def test_altered_bytes_are_refused_when_read(tmp_path: Path) -> None:
         spool.get(digest)
 
 
-@pytest.mark.parametrize("torn", [b"", b"half an E", b"\0" * 6])
-def test_a_file_that_the_power_tore_before_it_was_named_is_written_anew(
-    tmp_path: Path, torn: bytes
+def test_bytes_whose_fsync_failed_are_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The system tells of a failed write once; a second fsync of the same pages succeeds."""
     spool = Spool(tmp_path)
-    digest = spool.put(b"an ECG")
-    (tmp_path / digest[:2] / digest[2:]).write_bytes(torn)
-    assert spool.put(b"an ECG") == digest
-    assert spool.get(digest) == b"an ECG"
+    spool.put(b"another")
+    synced, written = os.fsync, os.write
+    writes: list[int] = []
+
+    def failing(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", synced)
+        raise OSError(errno.EIO, "Input/output error")
+
+    def counted(descriptor: int, content: bytes) -> int:
+        writes.append(len(content))
+        return written(descriptor, content)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(StorageError):
+        spool.put(b"an ECG")
+    assert not [
+        path for path in tmp_path.rglob("*") if path.is_file() and b"ECG" in path.read_bytes()
+    ]
+    monkeypatch.setattr(os, "write", counted)
+    assert spool.get(spool.put(b"an ECG")) == b"an ECG"
+    assert writes == [len(b"an ECG")]
 
 
 def test_a_disk_below_the_watermark_refuses_new_bytes_but_gives_old_ones(tmp_path: Path) -> None:
