@@ -41,6 +41,8 @@ HEIGHT_MM: Final = TOP_MM + 4 * ROW_MM + BOTTOM_MM
 
 STRIP_LINE: Final = 0.7
 """Share of the height of a rhythm strip that lies above 0 mV."""
+STRIP_GAINS: Final = (1.0, 0.5, 0.25)
+"""Of `GAIN_MM_MV`, the first that fits."""
 STRIP_TRACE_MM: Final = 0.4
 
 PAPER: Final = (255, 251, 250)
@@ -84,8 +86,8 @@ def draw_ecg(record: ECGRecord, *, title: str = "", footer: str = "") -> bytes:
 def draw_rhythm_strip(record: ECGRecord, *, size: tuple[int, int]) -> NDArray[np.uint8]:
     """(rows, columns, 3) uint8: the first 10 s of the rhythm lead as wide as fits, on its paper.
 
-    size: (columns, rows) pixels. The gain is halved, and said so, where the trace would not fit.
-    Without the rhythm lead, the first that is there.
+    size: (columns, rows) pixels. Where the trace would not fit, the line of 0 mV lies elsewhere
+    than usual, then the gain is lower, and said. Without the rhythm lead, the first that is there.
     """
     columns, rows = size
     per_mm = columns / (SHOWN_S * SPEED_MM_S)
@@ -95,9 +97,12 @@ def draw_rhythm_strip(record: ECGRecord, *, size: tuple[int, int]) -> NDArray[np
         samples = samples - np.nanmedian(samples)
     heights_mm = samples * np.float32(GAIN_MM_MV)
     heights_mm = np.where(np.abs(heights_mm) <= REACH_MM, heights_mm, np.float32(np.nan))
-    line = rows * STRIP_LINE
-    room_mm = min(line, (rows - line) * STRIP_LINE / (1 - STRIP_LINE)) / per_mm
-    gain = 1.0 if np.nanmax(heights_mm, initial=0.0) <= room_mm else 0.5
+    up = float(np.nanmax(heights_mm, initial=0.0)) * per_mm
+    down = -float(np.nanmin(heights_mm, initial=0.0)) * per_mm
+    edge = STRIP_TRACE_MM * per_mm
+    room = rows - 2 * edge
+    gain = next((each for each in STRIP_GAINS if (up + down) * each <= room), STRIP_GAINS[-1])
+    line = min(max(rows * STRIP_LINE, edge + up * gain), rows - edge - down * gain)
     strip = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(strip)
     for step in range(0, int(columns / per_mm) + 1, 5):

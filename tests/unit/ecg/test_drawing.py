@@ -3,10 +3,19 @@ from __future__ import annotations
 from io import BytesIO
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from node.domain.ecg import ECGRecord, Lead
-from node.ecg.drawing import INK, LEFT_MM, PIXELS_PER_MM, ROW_MM, TOP_MM, draw_ecg
+from node.ecg.drawing import (
+    INK,
+    LEFT_MM,
+    PIXELS_PER_MM,
+    ROW_MM,
+    TOP_MM,
+    draw_ecg,
+    draw_rhythm_strip,
+)
 from tests.unit.ecg.beat_phantom import changed, ecg
 
 
@@ -92,3 +101,45 @@ def test_records_without_any_sample_are_drawn_as_empty_paper() -> None:
         strip = row_of(dark(draw_ecg(record)), 3)
         assert not strip[:, round((LEFT_MM + 10) * PIXELS_PER_MM) :].any()
     assert sum(INK) < 200
+
+
+STRIP = (992, 100)
+STRIP_PX_MM = 992 / 250
+
+
+def strip_of(record: ECGRecord) -> np.ndarray:
+    """(rows, columns) True where the trace is, right of its name and scale."""
+    return (draw_rhythm_strip(record, size=STRIP).max(axis=2) < 110)[:, 300:]
+
+
+@pytest.mark.parametrize(
+    ("height_mv", "gain"),
+    [(1.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (-2.0, 1.0), (4.0, 0.5), (-4.0, 0.5)],
+)
+def test_a_rhythm_strip_shows_the_whole_trace_at_the_gain_it_says(
+    height_mv: float, gain: float
+) -> None:
+    strip = strip_of(square_wave(height_mv))
+    rows = np.flatnonzero(strip.sum(axis=1) > 20 * STRIP_PX_MM)  # lines of 25 mm
+    drawn_mm = (rows.max() - rows.min()) / STRIP_PX_MM
+    assert abs(drawn_mm - abs(height_mv) * 10 * gain) < 1.0
+    # Nothing runs along the edge that it would be cut off at.
+    assert 0 < rows.min() < rows.max() < STRIP[1] - 1
+
+
+def test_a_rhythm_strip_of_gaps_alone_is_paper() -> None:
+    record = square_wave(1.0)
+    empty = ECGRecord(
+        samples=np.full_like(record.samples, np.nan),
+        leads=record.leads,
+        sampling_frequency_hz=record.sampling_frequency_hz,
+    )
+    assert not strip_of(empty).any()
+
+
+def test_without_the_rhythm_lead_the_strip_shows_the_first_there_is() -> None:
+    record = square_wave(1.0)
+    without = ECGRecord(
+        samples=record.samples[:, :1], leads=(Lead.V1,), sampling_frequency_hz=500.0
+    )
+    assert strip_of(without).any()
