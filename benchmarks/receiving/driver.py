@@ -46,8 +46,9 @@ class Storing:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.sendall(_associate_request(called_ae))
         kind, accepted = self._receive()
-        # The context's item in the A-ASSOCIATE-AC: type, ID and result. PS3.8 §9.3.3.2.
-        assert kind == 0x02 and struct.pack(">BxHBxB", 0x21, 0, CONTEXT_ID, 0)[:1] in accepted, (
+        # Of the context's item in the A-ASSOCIATE-AC: ID and result, and the transfer syntax's
+        # type. PS3.8 §9.3.3.2.
+        assert kind == 0x02 and bytes((CONTEXT_ID, 0, 0, 0, 0x40)) in accepted, (
             f"{called_ae} takes no ECG"
         )
 

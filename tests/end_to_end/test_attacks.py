@@ -206,8 +206,8 @@ def soon(condition: Callable[[], bool], *, within_s: float) -> bool:
 
 
 def check(attacked: Attacked, node: NodeProcess) -> None:
+    """All but whether it is bearable, which takes more than one try."""
     assert attacked.stored >= 10
-    assert attacked.is_bearable, attacked
     assert attacked.growth_bytes < GROWTH_BYTES, attacked
     assert attacked.threads_after <= attacked.threads_before + 1, attacked
     with RawScu(node.dicom_port) as scu:
@@ -236,9 +236,10 @@ def lost(node: NodeProcess, friend: Friend) -> list[str]:
 def test_a_friend_hardly_notices(name: str, node: NodeProcess, friend: Friend) -> None:
     for _ in range(TRIES):
         attacked = run(name, node, friend, 0.5, SECONDS)
+        check(attacked, node)
         if attacked.is_bearable:
-            break
-    check(attacked, node)
+            return
+    raise AssertionError(attacked)
 
 
 def test_what_the_friend_was_told_is_kept_is_there(node: NodeProcess, friend: Friend) -> None:

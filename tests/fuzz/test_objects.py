@@ -152,6 +152,7 @@ class Fuzz:
         self.acknowledged: dict[tuple[str, str], int] = {}
         """Number of the input by SOP Instance UID and content digest of its job."""
         self.slowest_s = 0.0
+        self.answered = 0
 
     def take(self, number: int, content: bytes, syntax: str, uid: str) -> None:
         begun_s = time.perf_counter()
@@ -199,6 +200,7 @@ class Fuzz:
                 assert not betrays(finding.message), finding.message
             if len(self.acknowledged) % ANSWERED_OF == 0:
                 found = answer(content, pipeline=self.pipeline)
+                self.answered += found.prediction is not None
                 compose(found, self.templates, DEFAULT_FORM, here, set(ResultKind))
         except CardioNodeError as error:
             return f"job fails: {self._told(error)}"
@@ -247,7 +249,9 @@ def test_mutated_objects_end_in_known_errors_and_none_acknowledged_is_lost(
         print(f"{times:7}  {outcome}")
     assert fuzz.faults == [], f"seed {seed}:\n" + "\n".join(fuzz.faults[:5])
     assert fuzz.lost() == [], f"seed {seed}"
-    print(f"{len(fuzz.acknowledged)} acknowledged, none lost")
+    assert len(fuzz.acknowledged) > count // 10
+    assert fuzz.answered > 0
+    print(f"{len(fuzz.acknowledged)} acknowledged, none lost, {fuzz.answered} put to the model")
     for message, fields in fuzz.notes.events:
         assert not betrays(f"{message} {fields}"), message
     fuzz.work.close()
