@@ -4,46 +4,41 @@ from __future__ import annotations
 
 import fcntl
 import os
-import ssl
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from node.dicom.attribute_path import parse_attribute_path
+from node.configured import (
+    build_credentials,
+    build_identity_policy,
+    build_peers,
+    build_routing,
+    build_scu,
+    build_sender,
+    open_database,
+)
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
-from node.dicom.credentials import Credentials
-from node.dicom.dicomweb import StowClient, TlsFiles
 from node.dicom.part10 import MAX_INFLATED_BYTES
-from node.dicom.scp import ListenerLimits, Peer, Report, StorageScp
-from node.dicom.scu import StorageScu, keep_quiet
+from node.dicom.scp import ListenerLimits, StorageScp
 from node.dicom.stow_service import StowService
 from node.dicom.template import load_templates
-from node.dicom.tls import CredentialFiles
-from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import CardioNodeError, ConfigurationError
-from node.domain.form import DEFAULT_FORM
 from node.engine.certificate_watch import CertificateWatch
 from node.engine.runner import Runner
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.listener import MllpListener
-from node.hl7.profile import Profile, default_profile, read_profile
 from node.hl7.sender import Hl7Sender
 from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
 from node.models import available_cores, load_models
 from node.settings import (
     DicomDestinationSettings,
-    DicomWebDestinationSettings,
-    Hl7DestinationSettings,
     Settings,
 )
 from node.side_processes import SideProcesses
-from node.store.database import Database, sqlite_url
 from node.store.outbox import Outbox
 from node.store.received import Jobs
 from node.store.spool import Spool
@@ -53,168 +48,17 @@ from node.web.stow import StowEndpoint, StowLimits
 from node.workflow.commit import Committing
 from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
 from node.workflow.deliver import Postman
-from node.workflow.identity import IdentityPolicy
 from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
 from node.workflow.refused import RefusalBook
 from node.workflow.retry import RetryPolicy
-from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.catalog import Served
 
 
 def utc_now() -> datetime:
     """The node's clock."""
     return datetime.now(UTC)
-
-
-def open_database(settings: Settings, home: Path) -> Database:
-    """The database the settings name; by default SQLite in the home folder."""
-    return Database(settings.storage.database_url or sqlite_url(home / "node.db"))
-
-
-def profile_of(destination: Hl7DestinationSettings) -> Profile:
-    """The profile an HL7 destination names. Raises ConfigurationError."""
-    if destination.profile == "default":
-        return default_profile()
-    try:
-        return read_profile(Path(destination.profile).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot read the HL7 profile {destination.profile}: {error.strerror}"
-        ) from error
-
-
-def build_credentials(settings: Settings) -> Credentials | None:
-    """The node's certificate and whom it trusts; None without [tls]. Raises ConfigurationError."""
-    tls = settings.tls
-    if tls is None:
-        return None
-    return Credentials(
-        CredentialFiles(
-            certificate=tls.certificate,
-            key=tls.key,
-            authorities=tls.authorities,
-            minimum_version=ssl.TLSVersion["TLSv" + tls.minimum_version.replace(".", "_")],
-        )
-    )
-
-
-def build_sender(
-    settings: Settings, name: str, credentials: Credentials | None, report: Report = keep_quiet
-) -> StorageScu | StowClient | Hl7Sender:
-    """What carries results to a destination. Raises ConfigurationError."""
-    destination = settings.destinations[name]
-    if isinstance(destination, DicomWebDestinationSettings):
-        return build_stow_client(destination)
-    if isinstance(destination, DicomDestinationSettings):
-        return build_scu(settings, destination, credentials, report)
-    return Hl7Sender(destination.host, destination.port)
-
-
-def build_stow_client(destination: DicomWebDestinationSettings) -> StowClient:
-    """What stores at a DICOMweb server. Raises ConfigurationError."""
-    token, user, password = destination.token, destination.user, destination.password
-
-    def authorization() -> str:
-        if token is not None:
-            return f"Bearer {token.read()}"
-        if user is not None and password is not None:
-            return f"Basic {b64encode(f'{user}:{password.read()}'.encode('ascii')).decode('ascii')}"
-        return ""
-
-    authorization()  # what is missing is better told of now than when a result is due
-    tls = TlsFiles(
-        authorities=destination.authorities,
-        certificate=destination.certificate,
-        key=destination.key,
-    )
-    if destination.url.startswith("https:"):
-        tls.context()
-    return StowClient(
-        url=destination.url,
-        authorization=authorization,
-        tls=tls,
-        connect_timeout_s=destination.connect_timeout_s,
-        answer_timeout_s=destination.answer_timeout_s,
-    )
-
-
-def build_scu(
-    settings: Settings,
-    destination: DicomDestinationSettings,
-    credentials: Credentials | None,
-    report: Report = keep_quiet,
-) -> StorageScu:
-    """What opens associations with a DICOM destination. Raises ConfigurationError."""
-    return StorageScu(
-        calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
-        called_ae=destination.ae_title,
-        host=destination.host,
-        port=destination.port,
-        compression=destination.compression,
-        report=report,
-        tls=credentials.client if credentials is not None and destination.tls else None,
-        server_name=destination.server_name,
-    )
-
-
-def build_peers(settings: Settings) -> tuple[Peer, ...]:
-    """Who may associate."""
-    return tuple(
-        Peer(
-            ae_title=peer.ae_title,
-            networks=tuple(ip_network(str(network)) for network in peer.networks),
-            called_ae=peer.called_ae,
-            may=frozenset(peer.may),
-            certificate=peer.certificate,
-        )
-        for peer in settings.dicom.peers
-    )
-
-
-def build_identity_policy(settings: Settings) -> IdentityPolicy:
-    """Which ECGs are held."""
-    return IdentityPolicy(
-        holds_missing=settings.identity.missing == "hold",
-        holds_conflict=settings.identity.conflict == "hold",
-    )
-
-
-def build_routing(settings: Settings) -> Routing:
-    """Rules and destinations; without rules everything goes everywhere."""
-    destinations = {
-        name: Destination(
-            name=name,
-            kind=DestinationKind(each.kind),
-            profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
-            form=DEFAULT_FORM if isinstance(each, Hl7DestinationSettings) else each.form,
-            ae_title=each.ae_title if isinstance(each, DicomDestinationSettings) else None,
-            host=each.host if isinstance(each, DicomDestinationSettings) else None,
-            after_committed=(
-                each.after_committed if isinstance(each, Hl7DestinationSettings) else None
-            ),
-        )
-        for name, each in settings.destinations.items()
-    }
-    rules = [
-        RoutingRule(
-            name=rule.name,
-            calling_ae=rule.calling_ae,
-            called_ae=rule.called_ae,
-            sop_class_uid=rule.sop_class_uid,
-            attributes=tuple(
-                (parse_attribute_path(path), pattern) for path, pattern in rule.attributes.items()
-            ),
-            results=frozenset(ResultKind(result) for result in rule.results),
-            destinations=rule.destinations,
-            priority=rule.priority,
-            ecg_to_sender=rule.ecg_to_sender,
-        )
-        for rule in settings.rules
-    ]
-    everything = RoutingRule(name="everything", destinations=tuple(destinations))
-    return Routing(rules=rules or [everything], destinations=destinations)
 
 
 class Node:
@@ -226,6 +70,7 @@ class Node:
         self._metrics = Metrics()
         logger = set_up_logging(form=settings.log.form, level=settings.log.level)
         self.journal = Journal(logger, self._metrics)
+        self._warn = partial(self.journal.event, level=Level.WARNING)
         self._lock = _lock_home(home)
         self._credentials = build_credentials(settings)
         self._templates = load_templates()
@@ -377,11 +222,7 @@ class Node:
             name: CommitmentPolicy(wait_s=each.commitment_wait_s, requests=each.commitment_requests)
             for name, each in wanted.items()
         }
-        after = {
-            name: each.after_committed
-            for name, each in self._settings.destinations.items()
-            if isinstance(each, Hl7DestinationSettings) and each.after_committed is not None
-        }
+        after = self._settings.after_committed
         reports = CommitmentReports(
             work=self._work,
             policies=policies,
@@ -389,7 +230,7 @@ class Node:
             telemetry=self.journal,
             clock=utc_now,
         )
-        service = CommitmentService(take=reports.take, report=self.journal.event)
+        service = CommitmentService(take=reports.take, report=self._warn)
         committing = Committing(
             work=self._work,
             requesters={
@@ -422,7 +263,7 @@ class Node:
             accept=self._intake.accept,
             commitment=self._commitment_service,
             report=self.journal.event,
-            warn=partial(self.journal.event, level=Level.WARNING),
+            warn=self._warn,
             note=self._refused.note,
             tls_port=dicom.tls_port,
             tls=self._credentials.server if self._credentials is not None else None,
@@ -434,7 +275,11 @@ class Node:
         if not stow.enabled or stow.tokens is None:
             return None
         return StowEndpoint(
-            service=StowService(accept=self._intake.accept, report=self.journal.event),
+            service=StowService(
+                accept=self._intake.accept,
+                maximum_bytes=self._intake.maximum_bytes,
+                report=self._warn,
+            ),
             called_ae=dicom.ae_titles[0],
             tokens=BearerTokens(stow.tokens),
             limits=StowLimits(
@@ -444,7 +289,7 @@ class Node:
                 maximum_requests=stow.maximum_requests,
                 timeout_s=stow.timeout_s,
             ),
-            report=self.journal.event,
+            report=self._warn,
         )
 
     def _report_choice(self, served: Served) -> None:

@@ -23,6 +23,7 @@ KEYS = frozenset(
         "called_ae",
         "calling_ae",
         "certificate",
+        "commitment_id",
         "count",
         "delivery_id",
         "destination",

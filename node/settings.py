@@ -361,6 +361,15 @@ class Settings(_Table):
     storage: StorageSettings
     log: LogSettings
 
+    @property
+    def after_committed(self) -> dict[str, str]:
+        """Destinations that wait, each with the one whose commitment they wait for."""
+        return {
+            name: each.after_committed
+            for name, each in self.destinations.items()
+            if isinstance(each, Hl7DestinationSettings) and each.after_committed is not None
+        }
+
     @model_validator(mode="after")
     def _bundles_are_chosen_by_our_own_ae_titles(self) -> Settings:
         for ae_title in self.model.by_ae_title:

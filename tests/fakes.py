@@ -66,7 +66,7 @@ class MemoryTransaction:
         self._queue = queue
 
     def enqueue_job(self, job_id: int, *, run: int, priority: Priority) -> None:
-        self._queue.append(("job", job_id, run))
+        self._queue.append(("job", job_id, run, priority))
 
     def enqueue_delivery(
         self, delivery_id: int, *, run: int, destination: str, kind: DestinationKind

@@ -58,7 +58,8 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
 
 
 def _certificates(settings: Settings) -> str:
-    from node.app import build_credentials, utc_now
+    from node.app import utc_now
+    from node.configured import build_credentials
 
     credentials = build_credentials(settings)
     assert credentials is not None
@@ -82,7 +83,7 @@ def _served(served: Served) -> str:
 
 
 def _profiles(settings: Settings) -> str:
-    from node.app import build_routing
+    from node.configured import build_routing
 
     routing = build_routing(settings)
     profiles = [each for each in routing.destinations.values() if each.profile is not None]
@@ -90,7 +91,7 @@ def _profiles(settings: Settings) -> str:
 
 
 def _reach(settings: Settings, name: str) -> str:
-    from node.app import build_credentials, build_sender
+    from node.configured import build_credentials, build_sender
     from node.dicom.commitment import offers_commitment
     from node.dicom.dicomweb import StowClient
     from node.dicom.scu import StorageScu

@@ -44,7 +44,7 @@ def preview(
 
     It names the patient, as the message does. Nothing is kept or sent.
     """
-    from node.app import profile_of
+    from node.configured import profile_of
 
     settings = read_settings(config, overrides or ())
     configured = settings.destinations.get(destination)
@@ -80,7 +80,7 @@ def preview(
 
 def _form_beside(destination: str, settings: Settings) -> ResultForm:
     """Of the DICOM results that a message for the destination refers to."""
-    from node.app import build_routing
+    from node.configured import build_routing
 
     routing = build_routing(settings)
     return routing.decide_for(destination).form_for(routing.destinations[destination])

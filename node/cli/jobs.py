@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ from node.domain.delivery import ARRIVED, Delivery, JobState
 from node.domain.errors import ConfigurationError
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
-from node.settings import read_settings
+from node.settings import Settings, read_settings
 from node.workflow.intervene import Intervention, NotPossible
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def list_jobs(
     as_json: Json = False,
 ) -> None:
     """List the latest jobs and how far their results are."""
-    with open_work(config, home, overrides) as work, work.begin() as transaction:
+    settings = read_settings(config, overrides or ())
+    with open_work(settings, home) as work, work.begin() as transaction:
         found = transaction.jobs.latest(limit=limit, state=state)
         deliveries = transaction.outbox.of_jobs([job.job_id for job in found])
     console = Console(highlight=False, soft_wrap=True)
@@ -64,7 +65,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one job: each delivery with every attempt and its reason."""
-    with open_work(config, home, overrides) as work, work.begin() as transaction:
+    settings = read_settings(config, overrides or ())
+    with open_work(settings, home) as work, work.begin() as transaction:
         job = transaction.jobs.get(job_id)
         if job is None:
             raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
@@ -110,8 +112,8 @@ def retry(
 
     What is stored and not yet committed is sent again, and its commitment asked for again.
     """
-    with open_work(config, home, overrides) as work:
-        Console(highlight=False, soft_wrap=True).print(_intervention(work).retry(job_id))
+    with _intervening(config, home, overrides) as person:
+        _say(person.retry(job_id))
 
 
 @app.command("release")
@@ -119,8 +121,8 @@ def release(
     job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
 ) -> None:
     """Have a held job processed: its ECG is that patient's."""
-    with open_work(config, home, overrides) as work:
-        Console(highlight=False, soft_wrap=True).print(_intervention(work).release(job_id))
+    with _intervening(config, home, overrides) as person:
+        _say(person.release(job_id))
 
 
 @app.command("reject")
@@ -128,8 +130,8 @@ def reject(
     job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
 ) -> None:
     """Stop a held job: no result is made of its ECG."""
-    with open_work(config, home, overrides) as work:
-        Console(highlight=False, soft_wrap=True).print(_intervention(work).reject(job_id))
+    with _intervening(config, home, overrides) as person:
+        _say(person.reject(job_id))
 
 
 @app.command("cancel")
@@ -137,19 +139,16 @@ def cancel(
     job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
 ) -> None:
     """Stop a job and what is still owed for it."""
-    with open_work(config, home, overrides) as work:
-        Console(highlight=False, soft_wrap=True).print(_intervention(work).cancel(job_id))
+    with _intervening(config, home, overrides) as person:
+        _say(person.cancel(job_id))
 
 
 @contextmanager
-def open_work(
-    config: Path | None, home: Path, overrides: list[str] | None
-) -> Iterator[EngineUnitOfWork]:
+def open_work(settings: Settings, home: Path) -> Iterator[EngineUnitOfWork]:
     """The database of a node, which may run."""
-    settings = read_settings(config, overrides or ())
     if not settings.storage.database_url and not (home / "node.db").exists():
         raise ConfigurationError(f"no node has run in {home} yet; is --home right?")
-    from node.app import open_database
+    from node.configured import open_database
     from node.engine.unit_of_work import EngineUnitOfWork
 
     database = open_database(settings, home)
@@ -161,11 +160,23 @@ def open_work(
         database.close()
 
 
-def _intervention(work: EngineUnitOfWork) -> Intervention:
-    from node.app import utc_now
-
+@contextmanager
+def _intervening(
+    config: Path | None, home: Path, overrides: list[str] | None
+) -> Iterator[Intervention]:
+    settings = read_settings(config, overrides or ())
     journal = Journal(set_up_logging(form="text", level="warning"), Metrics())
-    return Intervention(work=work, telemetry=journal, clock=utc_now)
+    with open_work(settings, home) as work:
+        yield Intervention(
+            work=work,
+            telemetry=journal,
+            clock=lambda: datetime.now(UTC),
+            after=settings.after_committed,
+        )
+
+
+def _say(sentence: str) -> None:
+    Console(highlight=False, soft_wrap=True).print(sentence)
 
 
 def _row(job: Job, deliveries: list[Delivery]) -> list[str]:
@@ -194,7 +205,9 @@ def _request(asked: Commitment) -> str:
 
 
 def _describe(job: Job, deliveries: list[Delivery]) -> dict[str, list[dict[str, object]]]:
-    return asdict(job) | {"deliveries": [asdict(each) for each in deliveries]}
+    shown = asdict(job)
+    del shown["patient_digest"]  # who guesses a Patient ID can tell whether it is this one
+    return shown | {"deliveries": [asdict(each) for each in deliveries]}
 
 
 def _json(value: object) -> str:

@@ -56,7 +56,7 @@ def list_refused(
 ) -> None:
     """List the callers that were turned away, the last first, and why."""
     settings = read_settings(config, overrides or ())
-    with open_work(config, home, overrides) as work, work.begin() as transaction:
+    with open_work(settings, home) as work, work.begin() as transaction:
         callers = transaction.refused.latest()
     console = Console(highlight=False, soft_wrap=True)
     if as_json:
@@ -89,7 +89,7 @@ def allow(
 ) -> None:
     """Print the lines of the configuration that let a refused caller in. No file is changed."""
     settings = read_settings(config, overrides or ())
-    with open_work(config, home, overrides) as work, work.begin() as transaction:
+    with open_work(settings, home) as work, work.begin() as transaction:
         caller = transaction.refused.get(number)
     if caller is None:
         raise NotPossible(
@@ -161,7 +161,7 @@ def _is_toml(lines: Sequence[str]) -> bool:
 
 def _permissions(refusal: Refusal, settings: Settings) -> frozenset[Permission]:
     """What it may ask, if it shows the certificate that an entry may want."""
-    from node.app import build_peers
+    from node.configured import build_peers
     from node.dicom.negotiation import permissions
 
     origin = Origin(calling_ae=refusal.calling_ae, called_ae=refusal.called_ae, peer=refusal.peer)

@@ -57,7 +57,7 @@ def test(
 
     Nothing is predicted, written or sent. Exit status 0 if somebody would get something.
     """
-    from node.app import build_identity_policy, build_routing
+    from node.configured import build_identity_policy, build_routing
 
     settings = read_settings(config, overrides or ())
     origin = Origin(
@@ -89,7 +89,7 @@ def _answering(settings: Settings, called_ae: str) -> Manifest:
 
 def _refusal(settings: Settings, origin: Origin) -> str:
     """Why the association would be rejected; nothing where it would not."""
-    from node.app import build_peers
+    from node.configured import build_peers
     from node.dicom.negotiation import permissions
 
     if origin.called_ae not in settings.dicom.ae_titles:

@@ -84,7 +84,7 @@ def _storage_scu(
 
 
 def _stow_client(url: str, token: str) -> StowClient:
-    from node.app import build_stow_client
+    from node.configured import build_stow_client
     from node.settings import DicomWebDestinationSettings
 
     named = {"token": token} if token else {}
@@ -98,7 +98,7 @@ def _stow_client(url: str, token: str) -> StowClient:
 
 
 def _tls(config: Config, overrides: Overrides) -> Callable[[], ssl.SSLContext]:
-    from node.app import build_credentials
+    from node.configured import build_credentials
 
     credentials = build_credentials(read_settings(config, overrides or ()))
     if credentials is None:

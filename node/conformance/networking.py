@@ -222,7 +222,7 @@ def _write_acceptance(manuscript: Manuscript, subject: Subject) -> None:
     manuscript.table(_CONTEXT, _accepted((dimse.VERIFICATION,)))
     manuscript.heading(6, "SOP Specific Conformance for SOP Class(es)")
     verified = {
-        dimse.SUCCESS: "always",
+        dimse.SUCCESS: "C-ECHO of any other caller",
         service.UNRECOGNIZED_OPERATION: "an operation that the context is not for",
         dimse.NOT_AUTHORISED: "C-ECHO of a caller that no entry of dicom.peers lets echo",
     }
@@ -243,7 +243,11 @@ def _write_web_services(manuscript: Manuscript, subject: Subject) -> None:
     manuscript.table(
         ("Service", "User Agent", "Origin Server"),
         [
-            ("Store Transaction (STOW-RS)", "Option", "Yes" if stow.enabled else "Option"),
+            (
+                "Store Transaction (STOW-RS)",
+                "Yes" if subject.has_web_destination else "Option",
+                "Yes" if stow.enabled else "Option",
+            ),
             ("Any other", "No", "No"),
         ],
     )

@@ -38,22 +38,24 @@ class Subject:
         """The first, under which the node calls."""
         return self.settings.dicom.ae_titles[0]
 
+    @property
+    def has_web_destination(self) -> bool:
+        """Whether anything is stored by STOW-RS."""
+        return any(
+            isinstance(each, DicomWebDestinationSettings)
+            for each in self.settings.destinations.values()
+        )
+
     def sends(self, kind: ResultKind, form: CineForm | ReportForm | None = None) -> bool:
-        """Whether the configuration stores such a result, in this form, anywhere."""
+        """Whether the configuration stores such a result, in this form, by association."""
         return any(
             kind in kinds and form in (None, each.cine, each.report)
             for each, kinds in self._archives()
         )
 
-    def _archives(
-        self,
-    ) -> Iterator[
-        tuple[DicomDestinationSettings | DicomWebDestinationSettings, frozenset[ResultKind]]
-    ]:
-        """Each destination for objects, with the results that rules may send there."""
-        for name, each in self.settings.destinations.items():
-            if not isinstance(each, DicomDestinationSettings | DicomWebDestinationSettings):
-                continue
+    def _archives(self) -> Iterator[tuple[DicomDestinationSettings, frozenset[ResultKind]]]:
+        """Each DICOM destination, with the results that rules may send there."""
+        for name, each in self.dicom_destinations.items():
             kinds = (
                 USUAL_RESULTS
                 if not self.settings.rules

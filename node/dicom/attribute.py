@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import math
-import struct
 
 from pydicom import datadict
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
+from node.dicom.part10 import UNREADABLE
 from node.domain.errors import MalformedInstance
-
-UNDECODABLE = (
-    ArithmeticError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    struct.error,
-    TypeError,
-    ValueError,
-)
 
 
 def value_of(dataset: Dataset, keyword: str) -> object:
     """The decoded value, None when the attribute is absent. Raises MalformedInstance."""
     try:
         return dataset.get(keyword)
-    except UNDECODABLE as error:
+    except UNREADABLE as error:
         raise undecodable(keyword) from error
 
 
@@ -49,7 +34,7 @@ def text_of(dataset: Dataset, keyword: str) -> str:
     parts = value if isinstance(value, (MultiValue, list)) else [value]
     try:
         return "\\".join(str(part) for part in parts).strip("\0 ")
-    except UNDECODABLE as error:
+    except UNREADABLE as error:
         raise undecodable(keyword) from error
 
 

@@ -17,8 +17,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.tag import Tag
 from pydicom.valuerep import TEXT_VR_DELIMS
 
-from node.dicom.attribute import UNDECODABLE
-from node.dicom.part10 import ITEM_TAG, unknown_items
+from node.dicom.part10 import ITEM_TAG, UNREADABLE, encodings_of, unknown_items
 from node.domain.errors import ConfigurationError, MalformedInstance
 
 _TAG: Final = re.compile(r"\(([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)")
@@ -45,7 +44,7 @@ class AttributePath:
             for tag in self.tags[:-1]:
                 places = [item for place in places for item in _items(place, tag)]
             return tuple(text for place in places for text in _texts(place, self.tags[-1]))
-        except UNDECODABLE as error:
+        except UNREADABLE as error:
             raise MalformedInstance(f"{self.text} cannot be decoded; check the sender") from error
 
 
@@ -108,9 +107,7 @@ def _texts(place: Dataset, tag: int) -> Iterator[str]:
     if isinstance(value, bytes):
         if value.startswith(ITEM_TAG):
             return
-        declared = place.original_character_set
-        encodings = [declared] if isinstance(declared, str) else list(declared)
-        value = decode_bytes(value, encodings, TEXT_VR_DELIMS).split("\\")
+        value = decode_bytes(value, encodings_of(place), TEXT_VR_DELIMS).split("\\")
     for part in value if element.VM > 1 or isinstance(value, list) else [value]:
         text = _text(part, element.VR).strip("\0 ")
         if text:

@@ -14,8 +14,8 @@ from node.dicom.commitment_report import (
     read_report,
 )
 from node.dicom.message import Request
-from node.dicom.service import Report
-from node.domain.errors import CardioNodeError, InputError, StorageError
+from node.dicom.service import Report, report_refusal
+from node.domain.errors import InputError, StorageError
 from node.domain.instance import Origin
 
 _PROCESSING_FAILURE: Final = 0x0110
@@ -51,8 +51,7 @@ class CommitmentService:
     def answer(self, request: Request, origin: Origin) -> int:
         status = _objection(request)
         if status is not None:
-            self._refuse(origin, status, None)
-            return status
+            return self._refuse(origin, status, None)
         return self.take(
             request.dataset_bytes,
             request.context.transfer_syntaxes[0],
@@ -65,28 +64,18 @@ class CommitmentService:
     ) -> int:
         """The status for the event information of a report, on whichever association it came."""
         if event_type not in EVENT_TYPES:
-            self._refuse(origin, _NO_SUCH_EVENT, None)
-            return _NO_SUCH_EVENT
+            return self._refuse(origin, _NO_SUCH_EVENT, None)
         try:
             self._take(read_report(encoded, transfer_syntax_uid), origin)
         except Exception as failure:  # the request's boundary: nothing may pass as success
-            status = _status_of(failure)
-            self._refuse(origin, status, failure)
-            return status
+            return self._refuse(origin, _status_of(failure), failure)
         return dimse.SUCCESS
 
-    def _refuse(self, origin: Origin, status: int, error: Exception | None) -> None:
-        known = error if isinstance(error, CardioNodeError) else None
-        self._report(
-            "commitment report refused",
-            error=None if known else error,
-            calling_ae=origin.calling_ae,
-            called_ae=origin.called_ae,
-            peer=origin.peer,
-            error_code=known.code if known else None,
-            reason=known.message if known else None,
-            status=f"0x{status:04X}",
+    def _refuse(self, origin: Origin, status: int, error: Exception | None) -> int:
+        report_refusal(
+            self._report, "commitment report refused", origin=origin, status=status, error=error
         )
+        return status
 
 
 def _objection(request: Request) -> int | None:

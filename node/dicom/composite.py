@@ -15,11 +15,11 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import correct_ambiguous_vr, write_dataset, write_sequence
 from pydicom.sequence import Sequence as Items
 
-from node.dicom.attribute import UNDECODABLE, text_of, undecodable, value_of
+from node.dicom.attribute import text_of, undecodable, value_of
 from node.dicom.character_set import check_writable
 from node.dicom.filing import Filing
-from node.dicom.part10 import EXPLICIT_LITTLE, encode_part10
-from node.dicom.study import read_study
+from node.dicom.part10 import EXPLICIT_LITTLE, UNREADABLE, encode_part10
+from node.dicom.study import read_study, utc_offset
 from node.dicom.template import LONG_STRING, Templates
 from node.domain.code import Code
 from node.domain.prediction import ModelIdentity
@@ -180,10 +180,8 @@ def local_time(source: Dataset, study: Study) -> datetime:
     An Acquisition DateTime may carry another offset than Timezone Offset From UTC (PS3.5 §6.2).
     """
     moment = study.performed_at
-    stated = text_of(source, "TimezoneOffsetFromUTC")
-    if stated and moment.tzinfo is not None:
-        return moment.astimezone(datetime.strptime(stated, "%z").tzinfo)
-    return moment
+    offset = utc_offset(text_of(source, "TimezoneOffsetFromUTC"))
+    return moment if offset is None or moment.tzinfo is None else moment.astimezone(offset)
 
 
 def clipped(texts: Sequence[str]) -> list[str]:
@@ -211,7 +209,7 @@ def _decoded(element: DataElement) -> DataElement:
         value = str(value) if element.VM == 1 else [str(name) for name in value]
     try:
         return DataElement(element.tag, element.VR, value, validation_mode=config.IGNORE)
-    except UNDECODABLE as error:
+    except UNREADABLE as error:
         raise undecodable(element.keyword) from error
 
 

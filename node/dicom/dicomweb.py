@@ -6,7 +6,6 @@ Source: DICOM PS3.18 §10.5.
 from __future__ import annotations
 
 import hashlib
-import io
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,16 +14,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
-
 from node.dicom import dimse, response_status
 from node.dicom.origin_server import Answer, OriginServer
+from node.dicom.part10 import split_part10
 from node.dicom.store_response import MEDIA_TYPE, decode_store_response
 from node.domain.errors import (
     ConfigurationError,
     DeliveryError,
-    MalformedInstance,
     Refused,
     TemporarilyRefused,
     Unanswered,
@@ -109,7 +105,7 @@ class StowClient:
 
     def send(self, content: bytes) -> None:
         """Send one PS3.10 file as it is; returns when the server has it."""
-        sop_instance_uid = _sop_instance_uid(content)
+        sop_instance_uid = split_part10(content)[0].sop_instance_uid
         # Follows from the content, in which it cannot stand.
         boundary = hashlib.sha256(content).hexdigest()
         body = b"".join(
@@ -184,16 +180,6 @@ def error_of(failure_reason: int) -> DeliveryError | None:
     return error or TemporarilyRefused(
         f"the peer did not store the object and gives no reason (0x{failure_reason:04X})"
     )
-
-
-def _sop_instance_uid(content: bytes) -> str:
-    try:
-        dataset = dcmread(
-            io.BytesIO(content), stop_before_pixels=True, specific_tags=["SOPInstanceUID"]
-        )
-    except InvalidDicomError:
-        raise MalformedInstance("not a DICOM file: the DICM prefix is missing") from None
-    return str(dataset.get("SOPInstanceUID", ""))
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:

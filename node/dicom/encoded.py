@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from pydicom.datadict import tag_for_keyword
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from node.dicom.part10 import BINARY_VRS
 from node.domain.errors import MalformedInstance
 
-LONG_VRS: Final = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
-"""With a length of 32 bits (PS3.5 §7.1.2)."""
+LONG_VRS: Final = frozenset(str(vr).encode("ascii") for vr in EXPLICIT_VR_LENGTH_32)
 _HEAD = struct.Struct("<HH2sH")
 _LENGTH = struct.Struct("<I")
 _ITEM_HEAD = struct.Struct("<HHI")

@@ -12,6 +12,7 @@ from typing import Final
 
 import h11
 
+from node.dicom.tls import explanation
 from node.domain.errors import Unanswered, Unreachable
 
 _PORTION_BYTES: Final = 65536
@@ -93,9 +94,7 @@ class OriginServer:
             ) from None
         except OSError as error:
             connection.close()
-            raise Unreachable(
-                f"no TLS with {self.where} ({_words(error)}); does it speak https there?"
-            ) from None
+            raise Unreachable(f"no TLS with {self.where}: {explanation(error)}") from None
         except BaseException:
             connection.close()
             raise
@@ -143,9 +142,7 @@ class OriginServer:
 
     def _without_answer(self, error: Exception, *, sent: bool) -> Unreachable | Unanswered:
         if isinstance(error, ssl.SSLError):
-            return Unreachable(
-                f"{self.where} ended TLS ({_words(error)}); is it our client certificate?"
-            )
+            return Unreachable(f"{self.where} ended TLS: {explanation(error)}")
         if not sent:
             return Unreachable(
                 f"{self.where} did not take the whole request; nothing was delivered"
@@ -157,9 +154,3 @@ class OriginServer:
         else:
             what = "gave no answer that is HTTP"
         return Unanswered(f"{self.where} {what}; the object is sent again as it is")
-
-
-def _words(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.lower().replace("_", " ")
-    return error.strerror or "no answer in time"

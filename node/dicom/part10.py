@@ -62,19 +62,20 @@ LAST_TAG: Final = 0xFFFFFFFF
 BINARY_VRS: Final = frozenset(
     ("AT", "FD", "FL", "OB", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US", "UV")
 ) | {"OB or OW", "US or SS", "US or OW", "US or SS or OW"}
-_UNREADABLE = (  # what pydicom raises on bytes that are not a data set
+UNREADABLE = (
+    ArithmeticError,
     AttributeError,
     BytesLengthException,
     EOFError,
     LookupError,
     NotImplementedError,
     OSError,
-    OverflowError,
     RecursionError,
     struct.error,
     TypeError,
     ValueError,
 )
+"""What pydicom raises on bytes that are not a data set, or not a value."""
 
 
 def encode_part10(
@@ -108,12 +109,7 @@ def read_part10(content: bytes, *, maximum_bytes: int = MAX_INFLATED_BYTES) -> D
     another one.
     Source: DICOM PS3.10 §7, PS3.5 §7 and A.5.
     """
-    if content[128:132] != b"DICM":
-        raise MalformedInstance("not a DICOM file: the DICM prefix is missing; send it again")
-    meta, rest = _split_file_meta(content)
-    transfer_syntax_uid = _uid(meta.get(0x00020010))
-    if not transfer_syntax_uid:
-        raise MalformedInstance("the file meta information names no transfer syntax; send it again")
+    _, transfer_syntax_uid, rest = split_part10(content)
     return read_dataset(rest, transfer_syntax_uid, maximum_bytes=maximum_bytes)
 
 
@@ -132,18 +128,12 @@ def read_dataset(
     return _parse(inflated, transfer_syntax_uid, last)
 
 
-def dataset_bytes(content: bytes) -> bytes:
-    """The data set of a PS3.10 file as it is encoded. Raises MalformedInstance."""
-    return _split_file_meta(content)[1]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """What an instance says it is; a part that it does not say is empty."""
 
     sop_class_uid: str
     sop_instance_uid: str
-    study_instance_uid: str = ""
 
 
 def split_part10(content: bytes) -> tuple[Identity, str, bytes]:
@@ -164,24 +154,19 @@ def split_part10(content: bytes) -> tuple[Identity, str, bytes]:
 
 
 def read_identity(dataset_bytes: bytes, transfer_syntax_uid: str) -> Identity:
-    """What the data set says, read no further than (0020,000D).
+    """What the data set says, read no further than (0008,0018): well under a millisecond.
 
     Raises MalformedInstance or UnsupportedInstance.
     """
     encoded = _little_endian(dataset_bytes, transfer_syntax_uid, HEAD_BYTES, head_only=True)
-    found: dict[int, str] = {}
     try:
-        for element in _elements(encoded, transfer_syntax_uid):
-            if element.tag > STUDY_INSTANCE_UID:
-                break
-            if element.tag in (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID):
-                found[element.tag] = _uid(element)
-    except _UNREADABLE as error:
+        elements = _elements(encoded, transfer_syntax_uid, last=SOP_INSTANCE_UID)
+        head = {element.tag: element for element in elements}
+    except UNREADABLE as error:
         raise MalformedInstance("the data set cannot be parsed; check the sender") from error
     return Identity(
-        sop_class_uid=found.get(SOP_CLASS_UID, ""),
-        sop_instance_uid=found.get(SOP_INSTANCE_UID, ""),
-        study_instance_uid=found.get(STUDY_INSTANCE_UID, ""),
+        sop_class_uid=_uid(head.get(BaseTag(SOP_CLASS_UID))),
+        sop_instance_uid=_uid(head.get(BaseTag(SOP_INSTANCE_UID))),
     )
 
 
@@ -190,26 +175,20 @@ def check_storable(
 ) -> None:
     """Pass when the data set begins as DICOM and is the instance the command set announced.
 
-    Reads no further than (0008,0018), so that it costs well under a millisecond whatever follows.
     Raises MalformedInstance or UnsupportedInstance; the sender gets Cxxx or A9xx.
     Source: DICOM PS3.4 B.2.3.
     """
     if not dataset_bytes:
         raise MalformedInstance("the data set is empty; send the instance again")
-    encoded = _little_endian(dataset_bytes, transfer_syntax_uid, HEAD_BYTES, head_only=True)
-    head: dict[int, RawDataElement | DataElement] = {}
-    try:
-        for element in _elements(encoded, transfer_syntax_uid):
-            if element.tag > SOP_INSTANCE_UID:
-                break
-            head[element.tag] = element
-    except _UNREADABLE as error:
-        raise MalformedInstance("the data set cannot be parsed; check the sender") from error
-    for tag, announced in ((SOP_CLASS_UID, sop_class_uid), (SOP_INSTANCE_UID, sop_instance_uid)):
-        if _uid(head.get(tag)) != announced:
+    said = read_identity(dataset_bytes, transfer_syntax_uid)
+    for keyword, value, announced in (
+        ("SOPClassUID", said.sop_class_uid, sop_class_uid),
+        ("SOPInstanceUID", said.sop_instance_uid, sop_instance_uid),
+    ):
+        if value != announced:
             raise MalformedInstance(
-                f"{datadict.keyword_for_tag(tag)} of the data set is not what the C-STORE request "
-                "announced; check the sender"
+                f"{keyword} of the data set is not what the C-STORE request announced; check the "
+                "sender"
             )
 
 
@@ -258,21 +237,26 @@ def _split_file_meta(content: bytes) -> tuple[dict[int, RawDataElement | DataEle
                 stop_when=lambda tag, _vr, _length: tag.group != 0x0002,
             )
         }
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise MalformedInstance(
             "the file meta information cannot be parsed; send the instance again"
         ) from error
     return meta, content[stream.tell() :]
 
 
-def _little_endian(
-    encoded: bytes, transfer_syntax_uid: str, limit_bytes: int, *, head_only: bool = False
-) -> bytes:
-    """The little endian data set, inflated where the transfer syntax says so."""
+def check_readable(transfer_syntax_uid: str) -> None:
+    """Pass when such a data set is read here. Raises UnsupportedInstance."""
     if transfer_syntax_uid not in READABLE_TRANSFER_SYNTAXES:
         raise UnsupportedInstance(
             "this transfer syntax is not read; send little endian, implicit, explicit or deflated"
         )
+
+
+def _little_endian(
+    encoded: bytes, transfer_syntax_uid: str, limit_bytes: int, *, head_only: bool = False
+) -> bytes:
+    """The little endian data set, inflated where the transfer syntax says so."""
+    check_readable(transfer_syntax_uid)
     if transfer_syntax_uid != DEFLATED_LITTLE:
         return encoded
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -293,7 +277,7 @@ def _little_endian(
 def _elements(
     encoded: bytes, transfer_syntax_uid: str, last: int = LAST_TAG
 ) -> Iterator[RawDataElement | DataElement]:
-    """Top-level elements up to a tag. Raises one of _UNREADABLE, EOFError for one cut short."""
+    """Top-level elements up to a tag. Raises one of UNREADABLE, EOFError for one cut short."""
     # Some senders write the other VR encoding than they negotiated: two capital letters where an
     # implicit length stands would need a first element longer than 16 kB (pydicom's own test).
     vr = encoded[4:6]
@@ -327,7 +311,7 @@ def _parse(encoded: bytes, transfer_syntax_uid: str, last: int) -> Dataset:
         dataset.set_original_encoding(transfer_syntax_uid == IMPLICIT_LITTLE, True, encodings)
     except EOFError as error:
         raise MalformedInstance("the data set is cut short; send the instance again") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise MalformedInstance("the data set cannot be parsed; check the sender") from error
     if not elements:
         raise MalformedInstance("the data set is empty; send the instance again")
@@ -364,8 +348,8 @@ def _items(element: RawDataElement | DataElement | None, dataset: Dataset) -> li
     # PS3.5 §6.2.2 note 2: a sequence carried as UN is implicit little endian.
     implicit = element.is_implicit_VR or element.VR == "UN"
     try:
-        return list(convert_SQ(value, implicit, True, list(_encodings(dataset))))
-    except _UNREADABLE:
+        return list(convert_SQ(value, implicit, True, list(encodings_of(dataset))))
+    except UNREADABLE:
         return None
 
 
@@ -375,11 +359,12 @@ def unknown_items(value: object) -> list[Dataset] | None:
         return None
     try:
         return list(convert_SQ(value, True, True, [default_encoding]))
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
-def _encodings(dataset: Dataset) -> list[str]:
+def encodings_of(dataset: Dataset) -> list[str]:
+    """Python's names of its character sets."""
     charset = dataset.original_character_set
     return [charset] if isinstance(charset, str) else list(charset)
 
@@ -400,5 +385,5 @@ def _encode_value(element: RawDataElement | DataElement, dataset: Dataset) -> by
     """The value bytes of an element that has been decoded before."""
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = True, True
-    write_data_element(buffer, element, _encodings(dataset))
+    write_data_element(buffer, element, encodings_of(dataset))
     return buffer.getvalue()[8:]

@@ -10,10 +10,10 @@ from decimal import Decimal
 from pydicom.dataset import Dataset
 
 from node.dicom.attribute import items_of, text_of
+from node.dicom.report_content import LOWER_RANGE, QUALITATIVE_EVALUATIONS, UPPER_RANGE
 
-IMAGING_MEASUREMENTS, QUALITATIVE_EVALUATIONS = "126010", "C0034375"
+IMAGING_MEASUREMENTS = "126010"
 FINDING, FINDING_SITE, TRACKING_IDENTIFIER = "121071", "363698007", "112039"
-LOWER_RANGE, UPPER_RANGE = "371885007", "371886008"
 """Code values of the concept names that carry the structure (DICOM PS3.16)."""
 COLUMNS = 78
 
@@ -56,7 +56,7 @@ def report_text(dataset: Dataset) -> str:
     lines.append(", ".join(text_of(dataset, flag).lower() for flag in flags))
     if text_of(dataset, "SyntheticData") == "YES":
         lines[-1] += ", synthetic data"
-    for evaluations in _named(dataset).get(QUALITATIVE_EVALUATIONS, ()):
+    for evaluations in _named(dataset).get(QUALITATIVE_EVALUATIONS.value, ()):
         for item in items_of(evaluations, "ContentSequence"):
             said = text_of(item, "TextValue") or _meaning(item, "ConceptCodeSequence")
             lines += ["", _meaning(item, "ConceptNameCodeSequence")]
@@ -109,8 +109,8 @@ def _reported(number: Dataset, group: Mapping[str, Sequence[Dataset]]) -> Report
         place=_meaning(narrower[0], "ConceptCodeSequence") if narrower else "",
         value=value,
         unit=_code_value(measured, "MeasurementUnitsCodeSequence"),
-        lower=_bound(own.get(LOWER_RANGE, ()), value, -1),
-        upper=_bound(own.get(UPPER_RANGE, ()), value, 1),
+        lower=_bound(own.get(LOWER_RANGE.value, ()), value, -1),
+        upper=_bound(own.get(UPPER_RANGE.value, ()), value, 1),
     )
 
 

@@ -9,7 +9,9 @@ from typing import Final, Protocol
 from node.dicom import dimse
 from node.dicom.command_set import CommandField, encode_response
 from node.dicom.message import Request
+from node.dicom.pdu import printable
 from node.domain.caller import Permission
+from node.domain.errors import CardioNodeError
 from node.domain.instance import Origin
 
 Report = Callable[..., None]
@@ -56,8 +58,33 @@ def answer(
     )
 
 
+def report_refusal(
+    report: Report,
+    message: str,
+    *,
+    origin: Origin,
+    status: int,
+    error: Exception | None,
+    sop_class_uid: bytes | None = None,
+) -> None:
+    """Tell why a request was not done; of a fault of ours with its traceback."""
+    known = error if isinstance(error, CardioNodeError) else None
+    code = known.code if known else "internal" if error else None
+    report(
+        message,
+        error=None if known else error,
+        calling_ae=origin.calling_ae,
+        called_ae=origin.called_ae,
+        peer=origin.peer,
+        sop_class_uid=None if sop_class_uid is None else printable(sop_class_uid),
+        error_code=code,
+        reason=known.message if known else None,
+        status=f"0x{status:04X}",
+    )
+
+
 def is_uid(value: bytes) -> bool:
-    """Whether what a command set names can stand as a UID."""
+    """Whether what a sender names can stand as a UID."""
     return _UID.fullmatch(value) is not None
 
 

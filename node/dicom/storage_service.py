@@ -8,10 +8,8 @@ from typing import Final, Protocol
 from node.dicom import dimse
 from node.dicom.command_set import CommandField
 from node.dicom.message import Request
-from node.dicom.pdu import printable
-from node.dicom.service import Report, is_uid
+from node.dicom.service import Report, is_uid, report_refusal
 from node.domain.errors import (
-    CardioNodeError,
     InputError,
     MalformedInstance,
     OversizedInstance,
@@ -19,8 +17,8 @@ from node.domain.errors import (
 )
 from node.domain.instance import Origin
 
-_INVALID_SOP_INSTANCE: Final = 0x0117
-_SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
+INVALID_SOP_INSTANCE: Final = 0x0117
+SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 """Source: DICOM PS3.7 §9.1.1.1.9 and annex C."""
 ANSWERS: Final[Mapping[int, str]] = {
     dimse.SUCCESS: "the instance and the work it causes are on disk: fsync, then commit",
@@ -33,8 +31,8 @@ ANSWERS: Final[Mapping[int, str]] = {
         "announced; nothing was kept"
     ),
     dimse.PROCESSING_FAILURE: "a fault of the node, which its log shows; nothing was kept",
-    _INVALID_SOP_INSTANCE: "the SOP Instance UID is missing or is no UID; nothing was kept",
-    _SOP_CLASS_NOT_SUPPORTED: (
+    INVALID_SOP_INSTANCE: "the SOP Instance UID is missing or is no UID; nothing was kept",
+    SOP_CLASS_NOT_SUPPORTED: (
         "the SOP class is not that of the presentation context; nothing was kept"
     ),
 }
@@ -67,9 +65,7 @@ class StorageService:
     def answer(self, request: Request, origin: Origin) -> int:
         objection = _objection(request)
         if objection is not None:
-            status, error = objection
-            self._report_refusal(request, origin, status, error)
-            return status
+            return self._refuse(request, origin, *objection)
         try:
             self._accept(
                 request.dataset_bytes,
@@ -79,26 +75,19 @@ class StorageService:
                 origin=origin,
             )
         except Exception as failure:  # the request's boundary: nothing may pass as success
-            status = dimse.status_of(failure)
-            self._report_refusal(request, origin, status, failure)
-            return status
+            return self._refuse(request, origin, dimse.status_of(failure), failure)
         return dimse.SUCCESS
 
-    def _report_refusal(
-        self, request: Request, origin: Origin, status: int, error: Exception
-    ) -> None:
-        known = error if isinstance(error, CardioNodeError) else None
-        self._report(
+    def _refuse(self, request: Request, origin: Origin, status: int, error: Exception) -> int:
+        report_refusal(
+            self._report,
             "instance refused",
-            error=None if known else error,
-            calling_ae=origin.calling_ae,
-            called_ae=origin.called_ae,
-            peer=origin.peer,
-            sop_class_uid=printable(request.command.affected_sop_class_uid),
-            error_code=known.code if known else "internal",
-            reason=known.message if known else None,
-            status=f"0x{status:04X}",
+            origin=origin,
+            status=status,
+            error=error,
+            sop_class_uid=request.command.affected_sop_class_uid,
         )
+        return status
 
 
 def _objection(request: Request) -> tuple[int, InputError] | None:
@@ -109,11 +98,11 @@ def _objection(request: Request) -> tuple[int, InputError] | None:
     """
     command = request.command
     if command.affected_sop_class_uid != request.context.abstract_syntax.encode("ascii"):
-        return _SOP_CLASS_NOT_SUPPORTED, UnsupportedInstance(
+        return SOP_CLASS_NOT_SUPPORTED, UnsupportedInstance(
             "the SOP class is not that of the presentation context; check the sender"
         )
     if not is_uid(command.affected_sop_instance_uid):
-        return _INVALID_SOP_INSTANCE, MalformedInstance(
+        return INVALID_SOP_INSTANCE, MalformedInstance(
             "the SOP Instance UID is missing or is no UID; check the sender"
         )
     if request.is_oversized:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
+
 _IMPLICIT: Final = Struct("<II").unpack_from
 _EXPLICIT: Final = Struct("<I2sH").unpack_from
 _LENGTH: Final = Struct("<I").unpack_from
@@ -14,11 +16,8 @@ _ITEM_END: Final = 0xE00DFFFE
 _SEQUENCE_END: Final = 0xE0DDFFFE
 _ENDS: Final = (_ITEM_END, _SEQUENCE_END)
 _UNDEFINED: Final = 0xFFFFFFFF
-_LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_SHORT_VRS: Final = frozenset(
-    b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
-)
-"""Source: DICOM PS3.5 §7.1.2."""
+_LONG_VRS: Final = frozenset(str(vr).encode("ascii") for vr in EXPLICIT_VR_LENGTH_32)
+_SHORT_VRS: Final = frozenset(str(vr).encode("ascii") for vr in EXPLICIT_VR_LENGTH_16)
 _OF_ITEMS: Final = (b"", b"SQ", b"UN")
 """VRs of what may have an undefined length; no VR: implicit, or an item."""
 

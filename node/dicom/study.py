@@ -64,9 +64,9 @@ def acquisition_time(dataset: Dataset) -> datetime | None:
     Aware when the value or Timezone Offset From UTC (0008,0201) gives the offset. A date without
     a time stands for its first moment.
     """
-    offset = _offset(text_of(dataset, "TimezoneOffsetFromUTC"))
+    offset = utc_offset(text_of(dataset, "TimezoneOffsetFromUTC"))
     if match := _DATE_TIME.fullmatch(text_of(dataset, "AcquisitionDateTime")):
-        moment = _combined(match[1], match[2] or "", _offset(match[3] or "") or offset)
+        moment = _combined(match[1], match[2] or "", utc_offset(match[3] or "") or offset)
         if moment is not None:
             return moment
     for event in ("Acquisition", "Content", "Study"):
@@ -87,6 +87,17 @@ def dicom_date(text: str) -> date | None:
         return date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError:
         return None
+
+
+def utc_offset(text: str) -> timezone | None:
+    """An offset from UTC as DICOM writes it, "+0100"; None when it is none."""
+    match = _OFFSET.fullmatch(text)
+    if match is None:
+        return None
+    minutes = int(match[2]) * 60 + int(match[3])
+    if minutes > 14 * 60:  # PS3.3 C.12.1.1.8: -1200 to +1400
+        return None
+    return timezone(timedelta(minutes=minutes if match[1] == "+" else -minutes))
 
 
 def _patient(dataset: Dataset) -> Patient:
@@ -143,13 +154,3 @@ def _time(text: str) -> time:
         return time(hour, minute, min(second, 59), int((match[4] or "").ljust(6, "0")))
     except ValueError:
         return time()
-
-
-def _offset(text: str) -> timezone | None:
-    match = _OFFSET.fullmatch(text)
-    if match is None:
-        return None
-    minutes = int(match[2]) * 60 + int(match[3])
-    if minutes > 14 * 60:  # PS3.3 C.12.1.1.8: -1200 to +1400
-        return None
-    return timezone(timedelta(minutes=minutes if match[1] == "+" else -minutes))

@@ -11,7 +11,6 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from node.dicom import dimse
-from node.dicom.attribute import text_of
 from node.dicom.composite import derived_object, encode, local_time
 from node.dicom.filing import BESIDE_ECG, Filing
 from node.dicom.reference import instance_reference
@@ -168,7 +167,7 @@ def _page(
     templates: Templates,
     scale: int = 1,
 ) -> Image.Image:
-    sex = text_of(source, "PatientSex").upper()
+    sex = read_study(source).patient.sex
     return draw_summary(
         prediction, sex=sex, rhythm_strip=rhythm_strip, templates=templates, scale=scale
     )

@@ -13,6 +13,8 @@ from node.domain.code import Code, ConceptCode
 from node.domain.errors import BundleError, ConfigurationError
 
 HEART_RATE = "heart-rate"
+SYNTHETIC = "SYNTHETIC"
+"""What the labels of every result say."""
 """Field id of the one number that is measured on the ECG rather than estimated."""
 
 SHORT_STRING, LONG_STRING, SHORT_TEXT = 16, 64, 1024
@@ -279,6 +281,13 @@ class _Table:
             self.note(key, f"must say where {{{placeholder}}} goes")
         return value
 
+    def label(self, key: str, limit: int) -> str:
+        """A text that stands for the whole result: it has to say what that is."""
+        value = self.text(key, limit)
+        if SYNTHETIC not in value:
+            self.note(key, f"must say {SYNTHETIC}")
+        return value
+
     def number(self, key: str) -> int:
         value = self.content.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -389,8 +398,8 @@ def _unit(entry: _Table, units: _Table) -> Code:
 def _report(table: _Table) -> ReportTemplate:
     texts = table.table("text")
     return ReportTemplate(
-        study_description=table.text("study_description", LONG_STRING),
-        series_description=table.text("series_description", LONG_STRING),
+        study_description=table.label("study_description", LONG_STRING),
+        series_description=table.label("series_description", LONG_STRING),
         series_number=table.number("series_number"),
         instance_number=table.number("instance_number"),
         title=table.code("title"),
@@ -411,11 +420,11 @@ def _report(table: _Table) -> ReportTemplate:
 
 def _cine(table: _Table) -> CineTemplate:
     return CineTemplate(
-        series_description=table.text("series_description", LONG_STRING),
+        series_description=table.label("series_description", LONG_STRING),
         series_number=table.number("series_number"),
         instance_number=table.number("instance_number"),
         body_part_examined=table.text("body_part_examined", SHORT_STRING),
-        banner=table.text("banner", LONG_STRING),
+        banner=table.label("banner", LONG_STRING),
         simulated_banner=table.text("simulated_banner", LONG_STRING),
         minimum_columns=table.number("minimum_columns"),
         derivation=table.text("derivation", SHORT_TEXT, "view"),
@@ -438,11 +447,11 @@ def _summary(table: _Table, coded: Mapping[str, ConceptCode]) -> SummaryTemplate
         for field in fields(SummaryTexts)
     }
     return SummaryTemplate(
-        series_description=table.text("series_description", LONG_STRING),
+        series_description=table.label("series_description", LONG_STRING),
         series_number=table.number("series_number"),
         pdf_series_number=table.number("pdf_series_number"),
         instance_number=table.number("instance_number"),
-        document_title=table.text("document_title", SHORT_TEXT),
+        document_title=table.label("document_title", SHORT_TEXT),
         derivation=table.text("derivation", SHORT_TEXT),
         text=SummaryTexts(**texts),
         rows=tuple(_summary_row(row, coded) for row in table.tables("row")),

@@ -1,8 +1,8 @@
 """Judges finished results before they may leave: one that is wrong is held, and says why.
 
 Beside the tables of the standard (node.dicom.iod), what holds of ours: every number and concept is
-coded, what is referred to is sent too or is the ECG, patient and study are the ECG's, and nothing
-leaves without the words that it is synthetic.
+coded, what is referred to is sent too or is the ECG, patient and study are the ECG's, and its
+attributes say that it is synthetic (the words in its pixels are judged with the templates).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from node.dicom.attribute import items_of, text_of
 from node.dicom.composite import OPTIONAL, REQUIRED
 from node.dicom.encoded import Element, Item, read_elements
 from node.dicom.filing import Filing
-from node.dicom.part10 import BINARY_VRS, dataset_bytes, read_part10
+from node.dicom.part10 import BINARY_VRS, read_part10, split_part10
+from node.dicom.template import SYNTHETIC
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.errors import InvalidResult, MalformedInstance
 from node.domain.study import Study
@@ -41,7 +42,6 @@ VALUE_OF: Final = {
 """Value type of a content item -> where its value stands. Source: DICOM PS3.3 Table C.17.3-2."""
 CODE_VALUES: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")
 SAME_PATIENT: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
-SYNTHETIC: Final = "SYNTHETIC"
 UNNAMED: Final = ("IMAGE", "WAVEFORM")
 """Value types whose items need no concept name."""
 STATED: Final = frozenset(
@@ -104,7 +104,7 @@ class _Given:
 
 def _problems(result: ResultObject, dataset: Dataset, given: _Given) -> Iterator[str]:
     try:
-        item = read_elements(dataset_bytes(result.content))
+        item = read_elements(split_part10(result.content)[2])
     except MalformedInstance as error:
         yield error.message
         return

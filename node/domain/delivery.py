@@ -143,7 +143,13 @@ DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
             DeliveryState.CANCELLED,
         }
     ),
-    DeliveryState.REFUSED: frozenset({DeliveryState.PENDING, DeliveryState.CANCELLED}),
+    DeliveryState.REFUSED: frozenset(
+        {
+            DeliveryState.PENDING,
+            DeliveryState.CANCELLED,
+            DeliveryState.COMMITTED,  # the report came late
+        }
+    ),
     DeliveryState.EXHAUSTED: frozenset(
         {
             DeliveryState.PENDING,
@@ -152,7 +158,7 @@ DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
             DeliveryState.EXHAUSTED,
         }
     ),
-    DeliveryState.CANCELLED: frozenset({DeliveryState.PENDING}),
+    DeliveryState.CANCELLED: frozenset({DeliveryState.PENDING, DeliveryState.WAITING}),
     DeliveryState.DELIVERED: frozenset(),
     DeliveryState.COMMITTED: frozenset(),
 }

@@ -20,10 +20,9 @@ def redrive(work: EngineUnitOfWork, clock: Clock) -> int:
     with work.begin() as transaction:
         jobs = {job_workflow_id(job.job_id, job.run): job for job in transaction.jobs.waiting()}
         deliveries = {
-            delivery_workflow_id(
-                delivery.delivery_id, transaction.outbox.run_of(delivery.delivery_id)
-            ): delivery
+            delivery_workflow_id(delivery.delivery_id, run): (delivery, run)
             for delivery in transaction.outbox.pending()
+            for run in [transaction.outbox.run_of(delivery.delivery_id)]
         }
         commitments = {
             commitment_workflow_id(
@@ -35,13 +34,14 @@ def redrive(work: EngineUnitOfWork, clock: Clock) -> int:
     live = _live_workflow_ids(work)
     again = 0
     with work.begin() as transaction:
+        # What was settled while the workflows were listed is owed no more: `take_up` leaves it.
         for job in (job for name, job in jobs.items() if name not in live):
-            run = transaction.jobs.start_again(job.job_id)
+            run = transaction.jobs.take_up(job.job_id, run=job.run)
             if run is not None:
                 transaction.enqueue_job(job.job_id, run=run, priority=job.priority)
                 again += 1
-        for owed in (delivery for name, delivery in deliveries.items() if name not in live):
-            run = transaction.outbox.start_again(owed.delivery_id, at=clock())
+        for owed, last in (each for name, each in deliveries.items() if name not in live):
+            run = transaction.outbox.take_up(owed.delivery_id, run=last)
             if run is not None:
                 transaction.enqueue_delivery(
                     owed.delivery_id,

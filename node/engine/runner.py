@@ -193,13 +193,17 @@ class Runner:
             self.telemetry.event(
                 "commitment put off",
                 level=Level.WARNING,
+                commitment_id=commitment_id,
                 error_code=error.code,
                 reason=error.message,
             )
             return _STORAGE_RETRY.maximum_s
         except Exception as error:
             self.telemetry.event(
-                "commitment ended by a fault of the node", level=Level.ERROR, error=error
+                "commitment ended by a fault of the node",
+                level=Level.ERROR,
+                error=error,
+                commitment_id=commitment_id,
             )
             self.committing.park(commitment_id, "internal", _FAULT)
             return None

@@ -23,7 +23,11 @@ class Commitments:
     def add(
         self, deliveries: Sequence[Delivery], *, transaction_uid: str, at: datetime
     ) -> Commitment:
-        """A new request for the deliveries, which are of one job and one destination."""
+        """A new request for the deliveries, which are of one job and one destination.
+
+        Its number is that of the delivery that was asked for least: one that comes later, beside
+        others, has as many requests as they had.
+        """
         first = deliveries[0]
         added = self._connection.execute(
             commitment.insert()
@@ -31,7 +35,7 @@ class Commitments:
                 transaction_uid=transaction_uid,
                 job_id=first.job_id,
                 destination=first.destination,
-                number=1 + max(self._number_of(delivery) for delivery in deliveries),
+                number=1 + min(self._number_of(delivery) for delivery in deliveries),
                 state=CommitmentState.OWED.value,
                 requested_at=at,
                 due_at=at,

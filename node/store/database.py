@@ -31,21 +31,27 @@ class Database:
         )
 
     def prepare(self) -> None:
-        """Make the tables where there are none. Raises ConfigurationError for a newer schema."""
+        """Make the tables where there are none.
+
+        Raises ConfigurationError, before anything is changed, for a schema of another version.
+        """
         try:
-            tables.metadata.create_all(self.engine)
+            tables.schema_version.create(self.engine, checkfirst=True)
             with self.write() as connection:
                 found = connection.scalar(sa.select(tables.schema_version.c.version))
                 if found is None:
                     connection.execute(
                         tables.schema_version.insert().values(version=tables.SCHEMA_VERSION)
                     )
+            if found in (None, tables.SCHEMA_VERSION):
+                tables.metadata.create_all(self.engine)
         except sa.exc.DBAPIError as error:
             raise StorageError(f"the database cannot be prepared: {_reason(error)}") from error
-        if found is not None and found != tables.SCHEMA_VERSION:
+        if found not in (None, tables.SCHEMA_VERSION):
             raise ConfigurationError(
-                f"the database has schema {found}, this version of cardionode knows "
-                f"{tables.SCHEMA_VERSION}; run the version that wrote it, or restore a backup"
+                f"the database has schema {found}, this version of cardionode needs "
+                f"{tables.SCHEMA_VERSION}; run the version that wrote it until all is delivered, "
+                "then start this one with another home folder or database"
             )
 
     @contextmanager

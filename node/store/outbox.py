@@ -150,6 +150,8 @@ class Outbox:
         """
         again = outcome.state is DeliveryState.PENDING
         allowed = {DeliveryState.STORED.value, DeliveryState.EXHAUSTED.value}
+        if outcome.state is DeliveryState.COMMITTED:
+            allowed.add(DeliveryState.REFUSED.value)
         changed = self._connection.execute(
             delivery.update()
             .where(
@@ -184,6 +186,17 @@ class Outbox:
     def explain(self, delivery_id: int, code: str | None, message: str | None) -> None:
         """Write why a waiting delivery has to wait for a person; None: it has not."""
         self._change_waiting(delivery_id, error_code=code, error_message=message)
+
+    def wait_again(self, delivery_id: int) -> None:
+        """Have a cancelled delivery wait as it did, for another destination's commitment."""
+        self._connection.execute(
+            delivery.update()
+            .where(
+                delivery.c.delivery_id == delivery_id,
+                delivery.c.state == DeliveryState.CANCELLED.value,
+            )
+            .values(state=DeliveryState.WAITING.value, settled_at=None)
+        )
 
     def _change_waiting(self, delivery_id: int, **values: object) -> None:
         self._connection.execute(
@@ -230,8 +243,24 @@ class Outbox:
         )
         return changed.rowcount == 1
 
+    def take_up(self, delivery_id: int, *, run: int) -> int | None:
+        """A new run of a delivery that is owed still; its number.
+
+        None where it is not owed any more, or was taken up by another since that run was read.
+        """
+        changed = self._connection.execute(
+            delivery.update()
+            .where(
+                delivery.c.delivery_id == delivery_id,
+                delivery.c.state == DeliveryState.PENDING.value,
+                delivery.c.run == run,
+            )
+            .values(run=run + 1)
+        )
+        return run + 1 if changed.rowcount == 1 else None
+
     def start_again(self, delivery_id: int, *, at: datetime) -> int | None:
-        """Owe a stopped or orphaned delivery again, due now; the number of its new run.
+        """A person owes a stopped delivery again, due now; the number of its new run.
 
         None when its state does not allow it (it has arrived).
         """

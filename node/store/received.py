@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -52,7 +52,7 @@ class Job:
     size_bytes: int
     received_at: datetime
     priority: Priority
-    patient_digest: str | None
+    patient_digest: str | None = field(repr=False)
     """Tells the ECGs of one patient. None without a Patient ID, and before it was read."""
     study_instance_uid: str | None
     """None before it was read."""
@@ -262,12 +262,28 @@ class Jobs:
         )
         return changed.rowcount == 1
 
+    def take_up(self, job_id: int, *, run: int) -> int | None:
+        """A new run of a job whose answer is owed still; its number.
+
+        None where it is not owed any more, or was taken up by another since that run was read.
+        """
+        changed = self._connection.execute(
+            job.update()
+            .where(
+                job.c.job_id == job_id,
+                job.c.state == JobState.RECEIVED.value,
+                job.c.run == run,
+            )
+            .values(run=run + 1)
+        )
+        return run + 1 if changed.rowcount == 1 else None
+
     def start_again(self, job_id: int) -> int | None:
-        """Put a stopped or orphaned job back to `received`; the number of its new run.
+        """Put a stopped job back to `received`; the number of its new run.
 
         None when its state does not allow it.
         """
-        allowed = [*_states_before(JobState.RECEIVED), JobState.RECEIVED.value]
+        allowed = _states_before(JobState.RECEIVED)
         changed = self._connection.execute(
             job.update()
             .where(job.c.job_id == job_id, job.c.state.in_(allowed))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 SCHEMA_VERSION = 3
-"""Raised with each change of a table; a node refuses a database newer than itself."""
+"""Raised with each change of a table; a node refuses a database of another."""
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):

@@ -81,10 +81,10 @@ class Committing:
             if commitment is None:
                 return None
             stored = self._stored(transaction, commitment)
-        if commitment.state is CommitmentState.AWAITED:
-            self._overdue(commitment)
+        if commitment.state not in (CommitmentState.OWED, CommitmentState.AWAITED):
             return None
-        if commitment.state is not CommitmentState.OWED:
+        if stored and commitment.state is CommitmentState.AWAITED:
+            self._overdue(commitment)
             return None
         if not stored:
             with self.work.begin() as transaction:

@@ -157,7 +157,7 @@ class Intake:
             instance, priority=verdict.priority, patient_digest=verdict.patient_digest
         )
         if verdict.patient_digest is not None:
-            take_earlier_along(transaction, job_id, at=instance.received_at)
+            take_earlier_along(transaction, job_id)
         transaction.enqueue_job(job_id, run=1, priority=verdict.priority)
         for keeper in verdict.keepers:
             self._pass_on(transaction, job_id, instance, keeper)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,13 @@ from node.domain.commitment import CommitmentState
 from node.domain.delivery import ARRIVED, Delivery, DeliveryState, JobState
 from node.domain.errors import CardioNodeError
 from node.workflow.ports import Clock, Telemetry, Transaction, UnitOfWork
+from node.workflow.waiting import release_waiting
 
 if TYPE_CHECKING:
     from node.store.received import Job
+
+
+_STOPPED = (JobState.FAILED, JobState.CANCELLED)
 
 
 class NotPossible(CardioNodeError):
@@ -27,39 +32,40 @@ class Intervention:
     work: UnitOfWork
     telemetry: Telemetry
     clock: Clock
+    after: Mapping[str, str]
+    """Destinations whose deliveries wait, each with the one whose commitment they wait for."""
 
     def retry(self, job_id: int) -> str:
         """Set going again what stopped, now; what has arrived stays.
 
         What is stored and not committed is sent again, and its commitment asked for again. What
-        waits for that goes on waiting.
+        waits for that goes on waiting, also what was cancelled while it waited.
         Says what it did. Raises NotPossible.
         """
         with self.work.begin() as transaction:
-            job = transaction.jobs.get(job_id)
-            if job is None:
-                raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
-            if job.state is JobState.CONFLICT:
+            job = self._job(transaction, job_id)
+            if job.conflicts_with is not None:
                 raise NotPossible(f"job {job_id} contradicts an earlier instance; cancel it")
-            if job.state is JobState.HELD:
+            did = []
+            run = transaction.jobs.start_again(job_id) if job.state in _STOPPED else None
+            if run is not None:
+                transaction.enqueue_job(job_id, run=run, priority=job.priority)
+                did.append("the job is processed again")
+            stopped = [
+                delivery
+                for delivery in transaction.outbox.of_job(job_id)
+                if delivery.state not in (*ARRIVED, DeliveryState.WAITING)
+            ]
+            for delivery in stopped:
+                self._deliver_now(transaction, delivery)
+            release_waiting(transaction, job_id, after=self.after, at=self.clock())
+            self._wake_commitments(transaction, job_id)
+            if job.state is JobState.HELD and not stopped:
                 raise NotPossible(f"job {job_id} is held; release or reject it")
-            if job.state in (JobState.FAILED, JobState.CANCELLED):
-                run = transaction.jobs.start_again(job_id)
-                if run is not None:
-                    transaction.enqueue_job(job_id, run=run, priority=job.priority)
-                did = "the job is processed again"
-            else:
-                open_deliveries = [
-                    delivery
-                    for delivery in transaction.outbox.of_job(job_id)
-                    if delivery.state not in (*ARRIVED, DeliveryState.WAITING)
-                ]
-                for delivery in open_deliveries:
-                    self._deliver_now(transaction, delivery)
-                self._wake_commitments(transaction, job_id)
-                did = f"{len(open_deliveries)} deliveries are tried now"
+            if stopped or not did:
+                did.append(f"{len(stopped)} deliveries are tried now")
         self.telemetry.event("job retried by a person", job_id=job_id)
-        return did
+        return ", ".join(did)
 
     def release(self, job_id: int) -> str:
         """Have a held job processed as its ECG says whose it is. Says so. Raises NotPossible."""
@@ -85,10 +91,14 @@ class Intervention:
         self.telemetry.event("job rejected by a person", job_id=job_id)
         return "the job is rejected: no result is made"
 
-    def _held(self, transaction: Transaction, job_id: int) -> Job:
+    def _job(self, transaction: Transaction, job_id: int) -> Job:
         job = transaction.jobs.get(job_id)
         if job is None:
             raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
+        return job
+
+    def _held(self, transaction: Transaction, job_id: int) -> Job:
+        job = self._job(transaction, job_id)
         if job.state is not JobState.HELD:
             raise NotPossible(f"job {job_id} is not held, but {job.state.value}")
         return job
@@ -97,8 +107,7 @@ class Intervention:
         """Stop the job and what is still owed for it. Says what it did. Raises NotPossible."""
         at = self.clock()
         with self.work.begin() as transaction:
-            if transaction.jobs.get(job_id) is None:
-                raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
+            self._job(transaction, job_id)
             stopped = transaction.jobs.settle(job_id, JobState.CANCELLED, at=at)
             cancelled = 0
             for delivery in transaction.outbox.of_job(job_id):
@@ -115,6 +124,9 @@ class Intervention:
     def _deliver_now(self, transaction: Transaction, delivery: Delivery) -> None:
         if delivery.state is DeliveryState.PENDING:
             self._wake(transaction, delivery)
+            return
+        if delivery.state is DeliveryState.CANCELLED and delivery.destination in self.after:
+            transaction.outbox.wait_again(delivery.delivery_id)
             return
         run = transaction.outbox.start_again(delivery.delivery_id, at=self.clock())
         if run is not None:

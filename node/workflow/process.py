@@ -64,15 +64,29 @@ def answer(content: bytes, *, pipeline: Pipeline, watch: Watch = unwatched) -> A
     """Read, judge and predict one ECG. Pure: no state is kept and no clock is asked.
 
     content: a PS3.10 file.
-    Raises MalformedInstance, UnsupportedInstance (not even a study to report to), PredictionError,
-    DeviceError, what `watch` raises.
+    Raises like `read_source` and `predict`.
+    """
+    return predict(read_source(content), pipeline=pipeline, watch=watch)
+
+
+def read_source(content: bytes) -> Source:
+    """The ECG of a PS3.10 file.
+
+    Raises MalformedInstance, UnsupportedInstance (not even a study to report to).
     """
     dataset = read_part10(content)
     study = read_study(dataset)
-    source = Source(
+    return Source(
         dataset=dataset, digest=source_digest(dataset), study=study, order=reconcile(study)
     )
-    record, quality = judge(dataset, pipeline.input_spec.minimum_duration_s)
+
+
+def predict(source: Source, *, pipeline: Pipeline, watch: Watch = unwatched) -> Answer:
+    """Judge one ECG, and predict where it is good enough.
+
+    Raises MalformedInstance, PredictionError, DeviceError, what `watch` raises.
+    """
+    record, quality = judge(source.dataset, pipeline.input_spec.minimum_duration_s)
     if record is None or not quality.accepted:
         return Answer(
             source=source,
@@ -83,7 +97,7 @@ def answer(content: bytes, *, pipeline: Pipeline, watch: Watch = unwatched) -> A
         )
     prediction = pipeline.predict(
         record,
-        read_subject(dataset),
+        read_subject(source.dataset),
         source_digest=source.digest,
         findings=quality.findings,
         watch=watch,
@@ -148,10 +162,11 @@ class Processing:
         started_at = self.clock()
         try:
             content = self.spool.get(job.content_digest)
-            pipeline = self.pipeline_for(job.origin.called_ae)
-            found = answer(content, pipeline=pipeline, watch=watch)
-            if self._is_held(job, found.source.study):
+            source = read_source(content)
+            if self._is_held(job, source.study):
                 return
+            pipeline = self.pipeline_for(job.origin.called_ae)
+            found = predict(source, pipeline=pipeline, watch=watch)
             owed = self._owed(job, found)
         except CardioNodeError as error:
             if error.kind is Kind.TRANSIENT:

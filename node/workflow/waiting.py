@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from node.domain.delivery import ARRIVED, Delivery, DeliveryState
+from node.domain.delivery import ARRIVED, Delivery, DeliveryState, ResultKind
 from node.workflow.ports import Transaction
 
 _LONGEST = 1024
@@ -26,7 +26,11 @@ def release_waiting(
         if waiting.state is not DeliveryState.WAITING:
             continue
         first = after.get(waiting.destination)
-        there = [delivery for delivery in deliveries if delivery.destination == first]
+        there = [
+            delivery
+            for delivery in deliveries
+            if delivery.destination == first and delivery.kind is not ResultKind.ECG
+        ]
         if all(delivery.state in ARRIVED for delivery in there):
             transaction.enqueue_delivery(
                 waiting.delivery_id,

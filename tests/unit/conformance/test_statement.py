@@ -150,6 +150,21 @@ def test_every_link_of_the_contents_leads_to_a_heading_of_the_page() -> None:
     assert "<pre>" in html
 
 
+def test_what_goes_by_stow_alone_is_claimed_of_no_association(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text(
+        '[destinations.CLOUD]\nkind = "dicomweb"\nurl = "https://pacs.example/dicom-web"\n',
+        encoding="utf-8",
+    )
+    out = tmp_path / "statement.md"
+    words = ["conformance", "--config", str(file), "--out", str(out)]
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    text = out.read_text(encoding="utf-8")
+    (services,) = tables(text, "1")
+    assert {row["User of Service (SCU)"] for row in services} == {"Option"}
+    assert "| Store Transaction (STOW-RS) | Yes | Option |" in text
+
+
 def test_the_running_configuration_is_told_and_no_secret(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("sesame", encoding="utf-8")
     file = tmp_path / "site.toml"

@@ -11,7 +11,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.dicom.attribute_path import parse_attribute_path
-from node.dicom.part10 import dataset_bytes, read_dataset, read_part10
+from node.dicom.part10 import read_dataset, read_part10, split_part10
 from node.domain.errors import ConfigurationError, MalformedInstance
 from tests.ecg_instances import mortara
 
@@ -153,7 +153,7 @@ def test_a_head_holds_what_stands_before_its_last_tag() -> None:
     file = io.BytesIO()
     mortara().save_as(file)
     head = read_dataset(
-        dataset_bytes(file.getvalue()), str(ExplicitVRLittleEndian), last=0x00100020
+        split_part10(file.getvalue())[2], str(ExplicitVRLittleEndian), last=0x00100020
     )
     assert values(head, "PatientID") == values(mortara(), "PatientID")
     assert max(head.keys()) == 0x00100020

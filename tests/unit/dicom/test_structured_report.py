@@ -295,3 +295,13 @@ def test_a_number_of_the_ecg_that_is_none_is_malformed_and_not_told() -> None:
     with pytest.raises(MalformedInstance, match="PatientSize") as malformed:
         build(source=source)
     assert "180" not in malformed.value.message
+
+
+@pytest.mark.parametrize("stated", ["bad", "+01", "+2500"])
+def test_an_offset_that_is_none_is_left_out_of_account(stated: str) -> None:
+    source = ecg_head()
+    source.AcquisitionDateTime = "20240102030405+0100"
+    source["TimezoneOffsetFromUTC"] = RawDataElement(
+        Tag("TimezoneOffsetFromUTC"), "SH", len(stated), stated.encode(), 0, False, True
+    )
+    assert pydicom.dcmread(io.BytesIO(build(source=source))).ContentTime.startswith("030405")

@@ -175,6 +175,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_all_problems_are_told_at_once(folder: Path) -> None:
     edit(folder / "cine.toml", "series_number = 9901", "series_number = 0")
     edit(folder / "cine.toml", "{view}", "the view")
+    edit(folder / "cine.toml", "SYNTHETIC - NOT ACQUIRED - AI FROM ECG", "AI FROM ECG")
     edit(folder / "report.toml", f'version = "{load_templates().version}"', "version = 1")
     edit(folder / "concepts.toml", 'LN", "Left Ventricular ED Volume"', 'LN"')
     edit(folder / "concepts.toml", 'unit = "L/min"', 'unit = "l per min"')
@@ -185,6 +186,7 @@ def test_all_problems_are_told_at_once(folder: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         load_templates(folder)
     for part in (
+        "banner: must say SYNTHETIC",
         "series_number",
         "{view}",
         "version",

@@ -150,13 +150,28 @@ def test_the_same_message_is_listed_once(connection: sa.Connection) -> None:
     assert messages.add(content_digest="b" * 64, **message)
 
 
-def test_a_database_of_a_newer_schema_is_refused(tmp_path: object) -> None:
+def test_what_was_settled_meanwhile_is_not_taken_up(connection: sa.Connection) -> None:
+    jobs, outbox = Jobs(connection), Outbox(connection)
+    job_id = jobs.add(INSTANCE)
+    delivery_id = owe(connection, job_id)
+    assert (jobs.take_up(job_id, run=1), outbox.take_up(delivery_id, run=1)) == (2, 2)
+    assert (jobs.take_up(job_id, run=1), outbox.take_up(delivery_id, run=1)) == (None, None)
+    jobs.settle(job_id, JobState.COMPLETED, at=NOW)
+    outbox.settle(delivery_id, DeliveryOutcome(state=DeliveryState.STORED), started_at=NOW, at=NOW)
+    assert (jobs.take_up(job_id, run=2), outbox.take_up(delivery_id, run=2)) == (None, None)
+
+
+@pytest.mark.parametrize("version", [1, 99])
+def test_a_database_of_another_schema_is_refused_and_left_as_it_is(
+    tmp_path: object, version: int
+) -> None:
     database = Database(f"sqlite:///{tmp_path}/node.db")
-    database.prepare()
+    tables.schema_version.create(database.engine)
     with database.write() as connection:
-        connection.execute(tables.schema_version.update().values(version=99))
-    with pytest.raises(ConfigurationError, match="schema 99"):
+        connection.execute(tables.schema_version.insert().values(version=version))
+    with pytest.raises(ConfigurationError, match=f"schema {version}"):
         database.prepare()
+    assert sa.inspect(database.engine).get_table_names() == ["node_schema_version"]
     database.close()
 
 

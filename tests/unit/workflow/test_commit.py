@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -24,7 +25,7 @@ from node.domain.instance import Origin
 from node.workflow.commit import Committing
 from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
 from node.workflow.deliver import Postman
-from node.workflow.intervene import Intervention
+from node.workflow.intervene import Intervention, NotPossible
 from node.workflow.retry import RetryPolicy
 from tests.fakes import Clock, MemorySpool, MemoryUnitOfWork, Notes
 from tests.unit.store.test_rows import INSTANCE
@@ -76,7 +77,9 @@ class World:
             policies={"PACS": retry, "RIS": retry}, committing=self.committing,
             telemetry=self.notes, clock=self.clock, jitter=lambda: 0.0,
         )  # fmt: skip
-        self.person = Intervention(work=self.work, telemetry=self.notes, clock=self.clock)
+        self.person = Intervention(
+            work=self.work, telemetry=self.notes, clock=self.clock, after=after
+        )
         with self.work.begin() as transaction:
             self.job_id = transaction.jobs.add(INSTANCE)
             transaction.jobs.settle(self.job_id, JobState.COMPLETED, at=self.clock())
@@ -293,6 +296,16 @@ def test_a_late_report_to_any_request_counts(world: World, request_number: int) 
     assert world.states() == ["committed", "committed", "pending"]
 
 
+def test_a_late_report_counts_after_a_later_request_was_refused(world: World) -> None:
+    first = world.delivered_and_asked()
+    world.silence()
+    world.requester.error = Refused("PACS does not offer Storage Commitment")
+    world.ask()
+    assert world.states() == ["refused", "refused", "waiting"]
+    world.report(first, *KINDS)
+    assert world.states() == ["committed", "committed", "pending"]
+
+
 def test_bad_news_of_an_earlier_request_is_left_to_the_later_one(world: World) -> None:
     first = world.delivered_and_asked()
     world.silence()
@@ -384,6 +397,80 @@ def test_what_is_cancelled_is_asked_for_no_more(world: World) -> None:
     assert world.ask() is None
     assert world.commitments()[0].state is CommitmentState.VOID
     assert world.requester.asked_for == []
+
+
+def test_a_request_nobody_waits_for_any_more_accuses_nobody_of_silence(world: World) -> None:
+    world.delivered_and_asked()
+    world.person.cancel(world.job_id)
+    world.silence()
+    (commitment,) = world.commitments()
+    assert (commitment.state, commitment.error_message) == (CommitmentState.VOID, None)
+
+
+def test_a_message_cancelled_while_it_waited_waits_again_when_a_person_retries(
+    world: World,
+) -> None:
+    world.person.cancel(world.job_id)
+    world.person.retry(world.job_id)
+    assert world.states() == ["pending", "pending", "waiting"]
+    assert [entry[2] for entry in world.queued("delivery")] == ["PACS", "PACS"]
+    world.report(world.delivered_and_asked(), *KINDS)
+    assert world.states() == ["committed", "committed", "pending"]
+
+
+def ecg_of(world: World) -> int:
+    """The ECG itself, owed to the PACS before there were results."""
+    with world.work.begin() as transaction:
+        return transaction.outbox.add(
+            job_id=world.job_id, kind=ResultKind.ECG, identifier="2.25.9", sop_class_uid="1.2",
+            destination="PACS", destination_kind=DestinationKind.DICOM,
+            content_digest=world.spool.put(b"ecg"), at=world.clock(),
+        )  # fmt: skip
+
+
+def test_an_ecg_asked_for_earlier_costs_the_results_no_request(world: World) -> None:
+    with world.work.begin() as transaction:
+        for kind in KINDS:
+            transaction.outbox.cancel(world.ids[kind], at=world.clock())
+    world.postman.attempt(ecg_of(world))
+    assert [each.number for each in world.commitments()] == [1]
+    world.person.retry(world.job_id)
+    world.deliver()
+    assert world.commitments()[-1].number == 1
+
+
+def test_the_message_waits_for_results_and_not_for_the_ecg_itself(world: World) -> None:
+    ecg = ecg_of(world)
+    world.pacs.error = Refused("no such SOP class")
+    world.postman.attempt(ecg)
+    world.pacs.error = None
+    world.report(world.delivered_and_asked(), *KINDS)
+    assert world.states() == ["committed", "committed", "pending"]
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED, JobState.HELD])
+def test_the_ecg_itself_is_tried_again_whatever_became_of_its_job(state: JobState) -> None:
+    world = World()
+    with world.work.begin() as transaction:
+        transaction.jobs.remove(world.job_id)
+        world.job_id = transaction.jobs.add(INSTANCE)
+        transaction.jobs.settle(world.job_id, state, at=world.clock())
+    ecg = ecg_of(world)
+    world.pacs.error = Refused("no such SOP class")
+    world.postman.attempt(ecg)
+    assert "1 deliveries are tried now" in world.person.retry(world.job_id)
+    assert [entry[0] for entry in world.queued("delivery")] == [ecg]
+    world.work.close()
+
+
+def test_an_instance_that_contradicts_an_earlier_one_is_never_processed(world: World) -> None:
+    with world.work.begin() as transaction:
+        other = transaction.jobs.add(
+            replace(INSTANCE, content_digest="1" * 64), conflicts_with=world.job_id, error="other"
+        )
+    world.person.cancel(other)
+    with pytest.raises(NotPossible, match="contradicts"):
+        world.person.retry(other)
 
 
 def test_the_message_is_let_go_when_nobody_waits_for_commitment_any_more(world: World) -> None:

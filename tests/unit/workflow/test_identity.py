@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.dicom.template import load_templates
-from node.domain.delivery import DestinationKind, JobState
+from node.domain.delivery import DestinationKind, JobState, Priority
 from node.domain.instance import Origin
 from node.store.received import Job
 from node.workflow.identity import IdentityPolicy
@@ -52,7 +52,9 @@ class World:
             clock=self._clock,
             identity=policy,
         )
-        self.person = Intervention(work=self.work, telemetry=self.notes, clock=self._clock)
+        self.person = Intervention(
+            work=self.work, telemetry=self.notes, clock=self._clock, after={}
+        )
 
     def answer(self, number: int, *, patient: str, study: str = "1.2.3") -> Job:
         """Take an ECG and process its job, whose number is given."""
@@ -132,11 +134,22 @@ def test_a_released_job_is_processed_and_not_held_again(world: World) -> None:
     world.answer(1, patient="")
     world.person.release(1)
     assert world.job(1).state is JobState.RECEIVED
-    assert world.work.queue[-1] == ("job", 1, 2)
+    assert world.work.queue[-1] == ("job", 1, 2, Priority.ROUTINE)
     world.processing.process(1)
     assert world.job(1).state is JobState.COMPLETED
     assert world.owed(1) > 0
     assert world.notes.said("job released by a person") == [{"job_id": 1}]
+
+
+def test_nothing_is_predicted_for_a_held_ecg(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.workflow.process.predict", lambda *_, **__: pytest.fail("predicted"))
+    assert world.answer(1, patient="").state is JobState.HELD
+
+
+def test_who_sees_a_job_does_not_see_whose_it_is(world: World) -> None:
+    job = world.answer(1, patient="4711")
+    assert job.patient_digest is not None
+    assert job.patient_digest not in repr(job)
 
 
 def test_a_rejected_job_ends_and_keeps_its_reason(world: World) -> None:

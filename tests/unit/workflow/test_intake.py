@@ -119,7 +119,7 @@ def recoded(dataset: Dataset, *, implicit: bool) -> Dataset:
 def test_an_accepted_instance_is_kept_and_its_work_queued_with_it(world: World) -> None:
     world.accept(mortara())
     assert world.states() == [JobState.RECEIVED]
-    assert world.work.queue == [("job", 1, 1)]
+    assert world.work.queue == [("job", 1, 1, Priority.ROUTINE)]
     assert len(world.spool.kept) == 1
 
 
@@ -128,7 +128,7 @@ def test_the_same_instance_again_changes_nothing_in_either_encoding(world: World
     world.accept(mortara())
     world.accept(recoded(mortara(), implicit=True), implicit=True)
     assert world.states() == [JobState.RECEIVED]
-    assert world.work.queue == [("job", 1, 1)]
+    assert world.work.queue == [("job", 1, 1, Priority.ROUTINE)]
     assert len(world.notes.said("instance received again")) == 2
 
 
@@ -140,7 +140,7 @@ def test_another_content_under_a_known_uid_is_kept_aside_and_never_processed(
     other.PatientID = "SOMEBODY-ELSE"
     world.accept(other)
     assert world.states() == [JobState.RECEIVED, JobState.CONFLICT]
-    assert world.work.queue == [("job", 1, 1)]
+    assert world.work.queue == [("job", 1, 1, Priority.ROUTINE)]
     assert len(world.spool.kept) == 2
 
 
@@ -177,7 +177,7 @@ def test_a_rule_gives_the_job_its_priority_and_others_stay_routine(world: World)
     world.ecg(1)
     world.ecg(2, patient="P2", department="ED WEST")
     assert [world.job(each).priority for each in (1, 2)] == [Priority.ROUTINE, Priority.STAT]
-    assert world.work.queue == [("job", 1, 1), ("job", 2, 1)]
+    assert world.work.queue == [("job", 1, 1, Priority.ROUTINE), ("job", 2, 1, Priority.STAT)]
 
 
 def test_without_priorities_nothing_is_read_and_no_patient_is_noted(
@@ -217,7 +217,7 @@ def test_an_ecg_passes_no_earlier_one_of_its_own_patient(world: World) -> None:
     world.ecg(3, patient="P1", department="ED")
     assert [world.job(each).priority.value for each in (1, 2, 3)] == ["stat", "routine", "stat"]
     # The first once more, ahead of the third: in its class the older goes first.
-    assert world.work.queue[2:] == [("job", 1, 2), ("job", 3, 1)]
+    assert world.work.queue[2:] == [("job", 1, 2, Priority.STAT), ("job", 3, 1, Priority.STAT)]
 
 
 def test_a_message_of_the_patient_that_waits_is_taken_along(world: World) -> None:
@@ -240,7 +240,7 @@ def test_a_message_of_the_patient_that_waits_is_taken_along(world: World) -> Non
     assert world.job(1).priority is Priority.STAT
     assert world.work.queue[1:] == [
         ("delivery", 1, 2, "RIS", DestinationKind.HL7),
-        ("job", 2, 1),
+        ("job", 2, 1, Priority.STAT),
     ]
 
 
@@ -257,7 +257,10 @@ def test_the_ecg_itself_is_owed_at_once_as_it_is_kept(world: World) -> None:
     (owed,) = world.deliveries()
     assert (owed.kind, owed.destination, owed.identifier) == (ResultKind.ECG, "PACS", "1.2.3.1")
     assert owed.content_digest == world.job(1).content_digest
-    assert world.work.queue == [("job", 1, 1), ("delivery", 1, 1, "PACS", DestinationKind.DICOM)]
+    assert world.work.queue == [
+        ("job", 1, 1, Priority.ROUTINE),
+        ("delivery", 1, 1, "PACS", DestinationKind.DICOM),
+    ]
     world.ecg(1)
     assert len(world.deliveries()) == 1
 

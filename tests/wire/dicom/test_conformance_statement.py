@@ -288,7 +288,7 @@ def reason_of(content: bytes, *, study: str = "", error: Exception | None = None
         if error is not None:
             raise error
 
-    service = StowService(accept=accept, report=lambda *_, **__: None)
+    service = StowService(accept=accept, maximum_bytes=10_000_000, report=lambda *_, **__: None)
     origin = Origin(calling_ae="token", called_ae="CARDIONODE", peer="127.0.0.1")
     return service.store(content, study_instance_uid=study, origin=origin).failure_reason
 

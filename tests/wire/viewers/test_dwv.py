@@ -13,22 +13,22 @@ import pytest
 from pydicom import dcmread
 
 from node.domain.delivery import ResultKind
-from node.domain.form import CineForm, ResultForm
+from node.domain.form import CineForm, Compression, ResultForm
 from node.workflow.process import Answer
+from tests.decoders import in_compression
 from tests.end_to_end.node_process import BUNDLES
-from tests.wire.viewers.results import JPEG_2000, answered, composed, compressed
+from tests.wire.viewers.results import answered, composed
 from tests.wire.viewers.site import Site
 
 ECG = "mortara_eli250_1000hz.dcm"
-RLE = "1.2.840.10008.1.2.5"
 LOADED = "window.viewer.loaded || window.viewer.problem"
 LOOPED = "window.viewer.positions.filter((each) => each[1] === 1).length > 1"
 WITHIN_MS = 30_000
 QUICK = ("model.bundle=quick-test", f'model.folders=["{BUNDLES}"]')
 SYNTAXES = [
-    pytest.param(None, id="raw"),
-    pytest.param(RLE, id="rle"),
-    pytest.param(JPEG_2000, id="jpeg-2000"),
+    pytest.param(Compression.NONE, id="raw"),
+    pytest.param(Compression.RLE, id="rle"),
+    pytest.param(Compression.JPEG_2000, id="jpeg-2000"),
 ]
 
 
@@ -67,8 +67,8 @@ def load(page: Any, site: Site, image: bytes) -> None:
     assert page.evaluate("window.viewer.problem") == ""
 
 
-def decodes_alike(page: Any, site: Site, image: bytes, syntax: str | None) -> None:
-    load(page, site, compressed(image, syntax) if syntax else image)
+def decodes_alike(page: Any, site: Site, image: bytes, syntax: Compression) -> None:
+    load(page, site, in_compression(image, syntax))
     pixels = dcmread(io.BytesIO(image)).pixel_array
     assert page.evaluate("window.viewer.digest()") == hashlib.sha256(pixels.tobytes()).hexdigest()
 
@@ -76,7 +76,7 @@ def decodes_alike(page: Any, site: Site, image: bytes, syntax: str | None) -> No
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize("name", ["cine", "summary"])
 def test_dwv_decodes_the_pixels_that_pydicom_does(
-    page: Any, site: Site, images: dict[str, bytes], name: str, syntax: str | None
+    page: Any, site: Site, images: dict[str, bytes], name: str, syntax: Compression
 ) -> None:
     decodes_alike(page, site, images[name], syntax)
 
@@ -84,7 +84,7 @@ def test_dwv_decodes_the_pixels_that_pydicom_does(
 @pytest.mark.soak
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_dwv_decodes_a_cine_in_true_colour_too(
-    page: Any, site: Site, found: Answer, syntax: str | None
+    page: Any, site: Site, found: Answer, syntax: Compression
 ) -> None:
     made = composed(found, ResultForm(cine=CineForm.TRUE_COLOR))
     decodes_alike(page, site, made[ResultKind.CINE], syntax)

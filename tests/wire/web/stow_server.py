@@ -50,7 +50,9 @@ class StowServer:
             readiness=list,
             metrics=bytes,
             stow=StowEndpoint(
-                service=StowService(accept=self._accept, report=self._report),
+                service=StowService(
+                    accept=self._accept, maximum_bytes=10_000_000, report=self._report
+                ),
                 called_ae="CARDIONODE",
                 tokens=BearerTokens(self.tokens),
                 limits=replace(LIMITS, **limits),

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset, dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from requests import HTTPError, Session
 
 from node.dicom.dicomweb import StowClient, TlsFiles
@@ -151,6 +152,23 @@ def test_an_instance_is_named_by_its_data_set_not_by_what_surrounds_it(server: S
     content = changed(meta={"MediaStorageSOPInstanceUID": "2.25.99"})
     assert read(server.post(multipart(content))[1]) == ([UID], {}, [])
     assert server.accepted[0]["sop_instance_uid"] == UID
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_uid_that_real_devices_send_is_taken_as_with_c_store(server: StowServer) -> None:
+    content = changed(SOPInstanceUID="1.2..3")
+    assert read(server.post(multipart(content))[1]) == (["1.2..3"], {}, [])
+
+
+def test_a_deflated_instance_of_a_named_study_may_have_a_long_head(server: StowServer) -> None:
+    dataset = dcmread(io.BytesIO(ECG))
+    bulky = dataset.private_block(0x0009, "BULKY", create=True)
+    bulky.add_new(0x01, "OB", bytes(2_000_000))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    path = f"/dicom-web/studies/{STUDY}"
+    assert server.post(multipart(file.getvalue()), path=path)[0] == 200
 
 
 def test_no_space_is_no_success_and_worth_another_try(server: StowServer) -> None:

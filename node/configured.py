@@ -1,0 +1,179 @@
+"""What the settings ask for, in the terms of the parts: callers, rules, destinations, senders."""
+
+from __future__ import annotations
+
+import ssl
+from base64 import b64encode
+from ipaddress import ip_network
+from pathlib import Path
+
+from node.dicom.attribute_path import parse_attribute_path
+from node.dicom.credentials import Credentials
+from node.dicom.dicomweb import StowClient, TlsFiles
+from node.dicom.negotiation import Peer
+from node.dicom.scu import StorageScu, keep_quiet
+from node.dicom.service import Report
+from node.dicom.tls import CredentialFiles
+from node.domain.delivery import DestinationKind, ResultKind
+from node.domain.errors import ConfigurationError
+from node.domain.form import DEFAULT_FORM
+from node.hl7.profile import Profile, default_profile, read_profile
+from node.hl7.sender import Hl7Sender
+from node.settings import (
+    DicomDestinationSettings,
+    DicomWebDestinationSettings,
+    Hl7DestinationSettings,
+    Settings,
+)
+from node.store.database import Database, sqlite_url
+from node.workflow.identity import IdentityPolicy
+from node.workflow.route import Destination, Routing, RoutingRule
+
+
+def open_database(settings: Settings, home: Path) -> Database:
+    """The database the settings name; by default SQLite in the home folder."""
+    return Database(settings.storage.database_url or sqlite_url(home / "node.db"))
+
+
+def profile_of(destination: Hl7DestinationSettings) -> Profile:
+    """The profile an HL7 destination names. Raises ConfigurationError."""
+    if destination.profile == "default":
+        return default_profile()
+    try:
+        return read_profile(Path(destination.profile).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the HL7 profile {destination.profile}: {error.strerror}"
+        ) from error
+
+
+def build_credentials(settings: Settings) -> Credentials | None:
+    """The node's certificate and whom it trusts; None without [tls]. Raises ConfigurationError."""
+    tls = settings.tls
+    if tls is None:
+        return None
+    return Credentials(
+        CredentialFiles(
+            certificate=tls.certificate,
+            key=tls.key,
+            authorities=tls.authorities,
+            minimum_version=ssl.TLSVersion["TLSv" + tls.minimum_version.replace(".", "_")],
+        )
+    )
+
+
+def build_sender(
+    settings: Settings, name: str, credentials: Credentials | None, report: Report = keep_quiet
+) -> StorageScu | StowClient | Hl7Sender:
+    """What carries results to a destination. Raises ConfigurationError."""
+    destination = settings.destinations[name]
+    if isinstance(destination, DicomWebDestinationSettings):
+        return build_stow_client(destination)
+    if isinstance(destination, DicomDestinationSettings):
+        return build_scu(settings, destination, credentials, report)
+    return Hl7Sender(destination.host, destination.port)
+
+
+def build_stow_client(destination: DicomWebDestinationSettings) -> StowClient:
+    """What stores at a DICOMweb server. Raises ConfigurationError."""
+    token, user, password = destination.token, destination.user, destination.password
+
+    def authorization() -> str:
+        if token is not None:
+            return f"Bearer {token.read()}"
+        if user is not None and password is not None:
+            return f"Basic {b64encode(f'{user}:{password.read()}'.encode('ascii')).decode('ascii')}"
+        return ""
+
+    authorization()  # what is missing is better told of now than when a result is due
+    tls = TlsFiles(
+        authorities=destination.authorities,
+        certificate=destination.certificate,
+        key=destination.key,
+    )
+    if destination.url.startswith("https:"):
+        tls.context()
+    return StowClient(
+        url=destination.url,
+        authorization=authorization,
+        tls=tls,
+        connect_timeout_s=destination.connect_timeout_s,
+        answer_timeout_s=destination.answer_timeout_s,
+    )
+
+
+def build_scu(
+    settings: Settings,
+    destination: DicomDestinationSettings,
+    credentials: Credentials | None,
+    report: Report = keep_quiet,
+) -> StorageScu:
+    """What opens associations with a DICOM destination. Raises ConfigurationError."""
+    return StorageScu(
+        calling_ae=destination.calling_ae or settings.dicom.ae_titles[0],
+        called_ae=destination.ae_title,
+        host=destination.host,
+        port=destination.port,
+        compression=destination.compression,
+        report=report,
+        tls=credentials.client if credentials is not None and destination.tls else None,
+        server_name=destination.server_name,
+    )
+
+
+def build_peers(settings: Settings) -> tuple[Peer, ...]:
+    """Who may associate."""
+    return tuple(
+        Peer(
+            ae_title=peer.ae_title,
+            networks=tuple(ip_network(str(network)) for network in peer.networks),
+            called_ae=peer.called_ae,
+            may=frozenset(peer.may),
+            certificate=peer.certificate,
+        )
+        for peer in settings.dicom.peers
+    )
+
+
+def build_identity_policy(settings: Settings) -> IdentityPolicy:
+    """Which ECGs are held."""
+    return IdentityPolicy(
+        holds_missing=settings.identity.missing == "hold",
+        holds_conflict=settings.identity.conflict == "hold",
+    )
+
+
+def build_routing(settings: Settings) -> Routing:
+    """Rules and destinations; without rules everything goes everywhere."""
+    destinations = {
+        name: Destination(
+            name=name,
+            kind=DestinationKind(each.kind),
+            profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
+            form=DEFAULT_FORM if isinstance(each, Hl7DestinationSettings) else each.form,
+            ae_title=each.ae_title if isinstance(each, DicomDestinationSettings) else None,
+            host=each.host if isinstance(each, DicomDestinationSettings) else None,
+            after_committed=(
+                each.after_committed if isinstance(each, Hl7DestinationSettings) else None
+            ),
+        )
+        for name, each in settings.destinations.items()
+    }
+    rules = [
+        RoutingRule(
+            name=rule.name,
+            calling_ae=rule.calling_ae,
+            called_ae=rule.called_ae,
+            sop_class_uid=rule.sop_class_uid,
+            attributes=tuple(
+                (parse_attribute_path(path), pattern) for path, pattern in rule.attributes.items()
+            ),
+            results=frozenset(ResultKind(result) for result in rule.results),
+            destinations=rule.destinations,
+            priority=rule.priority,
+            ecg_to_sender=rule.ecg_to_sender,
+        )
+        for rule in settings.rules
+    ]
+    everything = RoutingRule(name="everything", destinations=tuple(destinations))
+    return Routing(rules=rules or [everything], destinations=destinations)
