@@ -40,7 +40,9 @@ ALLOWED_GROWTH_BYTES = 4 << 20
 def library(request: pytest.FixtureRequest) -> str:
     """Each that is here with a GPU that it serves."""
     try:
-        TensorRtRuntime(library=request.param, precision="fp32", engines=Path())
+        runtime = TensorRtRuntime(library=request.param, precision="fp32", engines=Path())
+        config = runtime.tensorrt.start("Builder").create_builder_config()
+        runtime.tensorrt.aim(config, (runtime.cuda.gpu.capability,))
     except DeviceError as error:
         pytest.skip(f"needs a GPU and {request.param}: {error.message}")
     return str(request.param)
