@@ -266,7 +266,7 @@ def test_every_failure_reason_of_stow_can_be_provoked_and_no_other_is_listed() -
     ecg = instance(twelve_leads())
     image = instance(twelve_leads(), sop_class_uid="1.2.840.10008.5.1.4.1.1.2")
     nameless = instance(twelve_leads())
-    nameless.SOPInstanceUID = "1..2"
+    nameless.SOPInstanceUID = "1.2.a"
     compressed = part10(ecg).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0")
     met = {
         reason_of(part10(image)),

@@ -212,7 +212,7 @@ def test_nobody_there_is_unreachable() -> None:
 def test_a_server_without_tls_is_unreachable_by_https() -> None:
     with serving(answer(200)) as server:
         server.takes_bytes = 1
-        with pytest.raises(Unreachable, match="speak https"):
+        with pytest.raises(Unreachable, match="the peer speaks no TLS on this port"):
             client(server.port, scheme="https").send(ECG)
 
 
