@@ -89,7 +89,7 @@ def _reason(error: sa.exc.DBAPIError) -> str:
 
 def _sqlite_engine(url: str) -> sa.Engine:
     # Few connections: more threads fighting for SQLite's one write lock made everything slower.
-    engine = sa.create_engine(url, pool_size=4, max_overflow=0, pool_timeout=60)
+    engine = sa.create_engine(url, pool_size=4, max_overflow=0, pool_timeout=60, pool_use_lifo=True)
 
     @sa.event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:
