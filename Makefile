@@ -10,10 +10,10 @@ export CARDIONODE_SHARED ?= $(abspath ../shared)
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
 
-# Unit tests on two cores, a file on one of them; then those whose peers share a network, in turn.
+# On two cores, a file on one of them, in a network of their own; then those that compare times.
 test: $(VENV)/.dev peers
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
-	.ci/own-network $(BIN)/python -m pytest -m "not soak" --ignore=tests/unit tests
+	.ci/own-network $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not alone" tests
+	.ci/own-network $(BIN)/python -m pytest -m "alone and not soak" tests
 
 # Formatting, lint, types and import contracts: under a minute.
 lint: $(VENV)/.dev

@@ -13,10 +13,12 @@ from typing import Any
 from node.configured import (
     build_credentials,
     build_identity_policy,
+    build_order_policy,
     build_peers,
     build_routing,
     build_scu,
     build_sender,
+    build_worklist,
     open_database,
 )
 from node.dicom.commitment import CommitmentScu
@@ -190,6 +192,8 @@ class Node:
                 templates=self._templates,
                 routing=self._routing,
                 identity=build_identity_policy(settings),
+                orders=build_worklist(settings, self._credentials),
+                order_policy=build_order_policy(settings),
                 telemetry=self.journal,
                 clock=utc_now,
                 run=self._side or here,

@@ -14,6 +14,7 @@ from node.dicom.negotiation import Peer
 from node.dicom.scu import StorageScu, keep_quiet
 from node.dicom.service import Report
 from node.dicom.tls import CredentialFiles
+from node.dicom.worklist import WorklistScu
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import ConfigurationError
 from node.domain.form import DEFAULT_FORM
@@ -27,6 +28,7 @@ from node.settings import (
 )
 from node.store.database import Database, sqlite_url
 from node.workflow.identity import IdentityPolicy
+from node.workflow.reconcile import OrderPolicy
 from node.workflow.route import Destination, Routing, RoutingRule
 
 
@@ -119,6 +121,39 @@ def build_scu(
         tls=credentials.client if credentials is not None and destination.tls else None,
         server_name=destination.server_name,
     )
+
+
+def build_worklist_scu(settings: Settings, credentials: Credentials | None) -> StorageScu | None:
+    """What opens associations with the worklist; None where none is configured."""
+    worklist = settings.worklist
+    if worklist is None:
+        return None
+    return StorageScu(
+        calling_ae=worklist.calling_ae or settings.dicom.ae_titles[0],
+        called_ae=worklist.ae_title,
+        host=worklist.host,
+        port=worklist.port,
+        connect_timeout_s=worklist.connect_timeout_s,
+        answer_timeout_s=worklist.answer_timeout_s,
+        tls=credentials.client if credentials is not None and worklist.tls else None,
+        server_name=worklist.server_name,
+    )
+
+
+def build_worklist(settings: Settings, credentials: Credentials | None) -> WorklistScu | None:
+    """Who knows which order an ECG answers; None where nobody is to be asked."""
+    scu = build_worklist_scu(settings, credentials)
+    if settings.worklist is None or scu is None:
+        return None
+    return WorklistScu(scu, settings.worklist.ask_by)
+
+
+def build_order_policy(settings: Settings) -> OrderPolicy:
+    """What becomes of ECGs without an order."""
+    worklist = settings.worklist
+    if worklist is None:
+        return OrderPolicy()
+    return OrderPolicy(holds_unmatched=worklist.unmatched == "hold", patience_s=worklist.patience_s)
 
 
 def build_peers(settings: Settings) -> tuple[Peer, ...]:

@@ -35,6 +35,7 @@ from node.domain.form import (
     ResultForm,
     StudyForm,
 )
+from node.domain.order import AskBy
 from node.secret import Secret
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
@@ -329,6 +330,20 @@ class IdentitySettings(_Table):
     conflict: Literal["hold", "process"]
 
 
+class WorklistSettings(_Table):
+    ae_title: AETitle
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)]
+    calling_ae: AETitle | None = None
+    tls: bool = False
+    server_name: Annotated[str, Field(min_length=1)] | None = None
+    ask_by: AskBy = AskBy.ACCESSION_NUMBER
+    unmatched: Literal["process", "hold"] = "process"
+    patience_s: Seconds = 60.0
+    connect_timeout_s: Seconds = 5.0
+    answer_timeout_s: Seconds = 10.0
+
+
 class StorageSettings(_Table):
     database_url: str
     minimum_free_mb: Annotated[int, Field(ge=0)]
@@ -358,6 +373,7 @@ class Settings(_Table):
     destinations: Mapping[str, DestinationSettings] = Field(default_factory=dict)
     rules: tuple[RuleSettings, ...] = ()
     identity: IdentitySettings
+    worklist: WorklistSettings | None = None
     storage: StorageSettings
     log: LogSettings
 
@@ -387,6 +403,7 @@ class Settings(_Table):
             for name, each in self.destinations.items()
             if isinstance(each, DicomDestinationSettings) and each.tls
         ]
+        users += ["worklist.tls"] if self.worklist is not None and self.worklist.tls else []
         if users and self.tls is None:
             raise ValueError(
                 f"{', '.join(users)}: TLS needs a table [tls] with certificate, key and authorities"

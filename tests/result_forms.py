@@ -14,9 +14,12 @@ from node.dicom.template import load_templates
 from node.dicom.waveform import read_ecg
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm, StudyForm
+from node.domain.order import Order
 from node.domain.prediction import Prediction
+from node.domain.study import Study
 from node.workflow.compose import compose_objects
 from node.workflow.naming import Source
+from node.workflow.reconcile import stated_order
 from tests.ecg_instances import mortara
 from tests.result_phantom import DISEASES, ESTIMATES, ecg_head, prediction
 
@@ -36,9 +39,19 @@ def brief() -> Prediction:
 
 
 def source_of(dataset: Dataset) -> Source:
+    study = read_study(dataset)
     return Source(
-        dataset=dataset, digest=source_digest(dataset), study=read_study(dataset), order=None
+        dataset=dataset, digest=source_digest(dataset), study=study, order=_ordered(study)
     )
+
+
+def _ordered(study: Study) -> Order | None:
+    """What the ECG states, with the procedure that a worklist would add."""
+    stated = stated_order(study)
+    if stated is None:
+        return None
+    code = {"procedure_code": "29303009", "procedure_scheme": "SCT"}
+    return replace(stated, **code, procedure_text="Electrocardiographic procedure")
 
 
 def compose(estimate: Prediction, form: ResultForm, source: Dataset) -> tuple[ResultObject, ...]:

@@ -22,6 +22,7 @@ from node.cli import (
     route,
     send,
     serve,
+    worklist,
 )
 from node.domain.errors import CardioNodeError
 
@@ -41,6 +42,7 @@ app.add_typer(bundle.app, name="bundle")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(peers.app, name="peers")
 app.add_typer(route.app, name="route")
+app.add_typer(worklist.app, name="worklist")
 app.add_typer(hl7.app, name="hl7")
 
 

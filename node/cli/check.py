@@ -53,6 +53,8 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
         yield try_it("STOW-RS tokens", lambda: f"callers: {len(BearerTokens(stow_tokens).names)}")
     yield try_it("model", lambda: _models(settings))
     yield try_it("HL7 profiles", lambda: _profiles(settings))
+    if settings.worklist is not None:
+        yield try_it("worklist", lambda: _worklist(settings))
     for name in settings.destinations:
         yield try_it(f"destination {name}", partial(_reach, settings, name))
 
@@ -88,6 +90,16 @@ def _profiles(settings: Settings) -> str:
     routing = build_routing(settings)
     profiles = [each for each in routing.destinations.values() if each.profile is not None]
     return f"{len(profiles)} in use"
+
+
+def _worklist(settings: Settings) -> str:
+    from node.configured import build_credentials, build_worklist_scu
+    from node.dicom.worklist import offers_worklist
+
+    scu = build_worklist_scu(settings, build_credentials(settings))
+    assert scu is not None
+    offers_worklist(scu)
+    return f"Modality Worklist offered by {scu.where}"
 
 
 def _reach(settings: Settings, name: str) -> str:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from pydicom.datadict import tag_for_keyword
 from pynetdicom import AE
 
 from node.conformance.manuscript import Manuscript
 from node.conformance.subject import Subject, hexadecimal, name_of
-from node.dicom import commitment, commitment_service, dimse, service, storage_service, stow_service
+from node.dicom import (
+    commitment,
+    commitment_service,
+    dimse,
+    service,
+    storage_service,
+    stow_service,
+    worklist,
+)
 from node.dicom.associate_pdu import APPLICATION_CONTEXT_NAME
 from node.dicom.cine import CINE_CLASSES
 from node.dicom.commitment_report import FAILURE_REASONS
@@ -45,6 +54,7 @@ _BEHAVIOUR: Final = {
     Kind.AMBIGUOUS: "sent again as it is",
     Kind.PERMANENT: "stops and waits for a person",
 }
+_UNASKED: Final = "asked again until `patience_s` is over, then done without"
 _DRAWING: Final = """
                                  +----------------------------------+
   Receive ECGs                   |                                  |   Send results
@@ -54,6 +64,9 @@ _DRAWING: Final = """
   Report commitment              |   compose - deliver              |   Ask for commitment
   PACS, archive             ---->|                                  |----> PACS, archive
             N-EVENT-REPORT       |                                  |   N-ACTION
+  Hold orders                    |                                  |   Ask for orders
+  RIS, worklist                  |                                  |----> RIS, worklist
+                                 |                                  |   C-FIND
                                  +----------------------------------+
                                         ^                    |
                     Verify: C-ECHO      |                    v      Verify: C-ECHO
@@ -88,6 +101,9 @@ def services(subject: Subject) -> Iterator[tuple[str, str, str, str, str]]:
     committed = any(each.commitment for each in subject.dicom_destinations.values())
     push = dimse.STORAGE_COMMITMENT
     yield "Workflow Management", name_of(push), push, "Yes" if committed else "Option", "No"
+    orders = dimse.MODALITY_WORKLIST
+    asked = "Yes" if subject.settings.worklist is not None else "Option"
+    yield "Workflow Management", name_of(orders), orders, asked, "No"
 
 
 def _write_model(manuscript: Manuscript, subject: Subject) -> None:
@@ -128,6 +144,7 @@ def _write_application_entity(manuscript: Manuscript, subject: Subject) -> None:
             ("Acceptor", str(dicom.maximum_associations)),
             ("Initiator, results, of one destination", str(DICOM_DELIVERIES_AT_ONCE)),
             ("Initiator, Storage Commitment, of one destination", str(COMMITMENTS_AT_ONCE)),
+            ("Initiator, Modality Worklist", str(subject.settings.model.at_once)),
         ],
     )
     manuscript.paragraph(claim["number_acceptor"])
@@ -173,6 +190,16 @@ def _write_initiation(manuscript: Manuscript, subject: Subject) -> None:
     manuscript.table(_RESPONSE, _response_rows(commitment.RESPONSES, "its report is awaited"))
     manuscript.paragraph(claim["commitment_conformance"])
     manuscript.table(("Failure Reason", "Meaning", "Behavior"), _failure_reason_rows())
+
+    manuscript.heading(5, 'Activity "Ask for orders"')
+    manuscript.heading(6, "Description and Sequencing of Activities")
+    manuscript.paragraph(claim["worklist_description"])
+    manuscript.heading(6, "Proposed Presentation Contexts")
+    manuscript.table(_CONTEXT, _proposed(dimse.MODALITY_WORKLIST))
+    manuscript.heading(6, "SOP Specific Conformance for SOP Class(es)")
+    manuscript.table(("Attribute", "Tag", "Matching key", "Used"), _worklist_rows(subject))
+    manuscript.table(_RESPONSE, _worklist_response_rows())
+    manuscript.paragraph(claim["worklist_conformance"])
 
     manuscript.heading(5, 'Activity "Verify"')
     manuscript.heading(6, "Description and Sequencing of Activities")
@@ -298,6 +325,23 @@ def _write_configuration(manuscript: Manuscript, subject: Subject) -> None:
             for peer in dicom.peers
         ),
     )
+    asked = subject.settings.worklist
+    if asked is not None:
+        manuscript.heading(5, "Remote SCP of the worklist")
+        manuscript.table(
+            ("Parameter", "Value"),
+            [
+                ("Address", f"{asked.host}:{asked.port}"),
+                ("Called AE title", asked.ae_title),
+                ("Calling AE title", asked.calling_ae or subject.ae_title),
+                ("TLS", "yes" if asked.tls else "no"),
+                ("Asked by", asked.ask_by.value),
+                ("An ECG without an order", asked.unmatched),
+                ("Waited for, s", f"{asked.patience_s:g}"),
+                ("Time-out for a TCP/IP connection, s", f"{asked.connect_timeout_s:g}"),
+                ("Time-out for a response, s", f"{asked.answer_timeout_s:g}"),
+            ],
+        )
     if not subject.settings.destinations:
         manuscript.paragraph("There are no destinations in this configuration.")
     for name, each in subject.settings.destinations.items():
@@ -380,6 +424,25 @@ def _proposed_storage() -> Iterator[tuple[str, ...]]:
             yield *_context_row(uid, syntax, "SCU"), "an ECG came in it and a rule passes it on"
 
 
+def _worklist_rows(subject: Subject) -> Iterator[tuple[str, ...]]:
+    """Keys of the query, and what the answers are read for."""
+    keys = set(worklist.KEYS)
+    for keyword in (*worklist.RETURNED, *worklist.SEQUENCES):
+        tag = tag_for_keyword(keyword) or 0
+        used = subject.prose.worklist.get(keyword, "no")
+        yield (
+            keyword, f"({tag >> 16:04X},{tag & 0xFFFF:04X})",
+            "single value" if keyword in keys else "universal", used,
+        )  # fmt: skip
+
+
+def _worklist_response_rows() -> Iterator[tuple[str, ...]]:
+    """Nothing waits for a person here: whatever goes wrong, it is the same to an ECG."""
+    for row in _response_rows(worklist.RESPONSES, "read"):
+        status, meaning, code, behaviour = row
+        yield status, meaning, code, behaviour if behaviour == "read" else _UNASKED
+
+
 def _proposed(uid: str) -> Iterator[tuple[str, ...]]:
     return (_context_row(uid, syntax, "SCU") for syntax in PROPOSED[uid])
 
@@ -430,6 +493,8 @@ def _service_status(status: int) -> str:
     """Source: DICOM PS3.7 annex C."""
     if status == dimse.SUCCESS:
         return "Success"
+    if status in worklist.PENDING:
+        return "Pending"
     if status in (0x0001, 0x0107, 0x0116) or 0xB000 <= status <= 0xBFFF:
         return "Warning"
     return "Failure"

@@ -57,6 +57,8 @@ class Prose(_Table):
     abbreviations: Mapping[str, Words]
     value: Mapping[str, Words]
     """Keyword, or path of keywords -> where the value comes from."""
+    worklist: Mapping[str, Words]
+    """Keyword -> what it is read for, in an answer of the worklist."""
     received: Mapping[str, Words]
     """Keyword -> what it is read for."""
     context_group: tuple[ContextGroup, ...]

@@ -30,6 +30,7 @@ from node.domain.prediction import (
 )
 from node.workflow.compose import compose_no_result, compose_objects
 from node.workflow.naming import Source
+from node.workflow.reconcile import stated_order
 
 _VALUES: Final = {
     "AS": "060Y",
@@ -121,9 +122,13 @@ def _state(dataset: Dataset, keyword: str) -> None:
 
 
 def _source(dataset: Dataset) -> Source:
-    return Source(
-        dataset=dataset, digest=source_digest(dataset), study=read_study(dataset), order=None
-    )
+    study = read_study(dataset)
+    order = stated_order(study)
+    if order is not None and order.requested_procedure_id:  # what a worklist would add
+        order = replace(
+            order, procedure_code="1", procedure_scheme="99SPECIMEN", procedure_text="Specimen"
+        )
+    return Source(dataset=dataset, digest=source_digest(dataset), study=study, order=order)
 
 
 def _record() -> ECGRecord:

@@ -33,6 +33,7 @@ ANSWER_TIMEOUT_S: Final = 60.0
 PROPOSED: Final[Mapping[str, tuple[str, ...]]] = {
     dimse.VERIFICATION: dimse.RECEIVED_TRANSFER_SYNTAXES[:1],
     dimse.STORAGE_COMMITMENT: dimse.RECEIVED_TRANSFER_SYNTAXES[:2],
+    dimse.MODALITY_WORKLIST: dimse.RECEIVED_TRANSFER_SYNTAXES[:2],
 }
 """Transfer syntaxes by SOP class, a context each; of storage see `storage_syntaxes`."""
 

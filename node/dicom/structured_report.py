@@ -29,6 +29,7 @@ from node.dicom.template import CodingScheme, Templates
 from node.domain.ecg import Finding
 from node.domain.form import ReportForm
 from node.domain.identifiers import derived_uid
+from node.domain.order import Order
 from node.domain.prediction import ModelIdentity, Prediction
 from node.domain.study import Study
 
@@ -61,6 +62,7 @@ def build_report(
     templates: Templates,
     form: ReportForm = ReportForm.COMPREHENSIVE_3D,
     filing: Filing = BESIDE_ECG,
+    order: Order | None = None,
 ) -> bytes:
     """The estimates as a PS3.10 file: TID 1500; what is not offered is absent.
 
@@ -92,6 +94,7 @@ def build_report(
         series_instance_uid=series_instance_uid,
         cine=cine_reference,
         filing=filing,
+        order=order,
     )
 
 
@@ -105,6 +108,7 @@ def build_no_result_report(
     templates: Templates,
     form: ReportForm = ReportForm.COMPREHENSIVE_3D,
     filing: Filing = BESIDE_ECG,
+    order: Order | None = None,
 ) -> bytes:
     """A report of the same title and series that gives no number and says why, as a PS3.10 file.
 
@@ -123,6 +127,7 @@ def build_no_result_report(
         series_instance_uid=series_instance_uid,
         cine=None,
         filing=filing,
+        order=order,
     )
 
 
@@ -135,6 +140,7 @@ def _encoded(
     series_instance_uid: str,
     cine: CineReference | None,
     filing: Filing,
+    order: Order | None,
 ) -> bytes:
     """The document around the content items: head, flags, evidence, request, root of TID 1500."""
     templates, study = content.templates, content.study
@@ -158,8 +164,8 @@ def _encoded(
     report.ReferencedPerformedProcedureStepSequence = []
     report.CurrentRequestedProcedureEvidenceSequence = _evidence(study, cine, filing)
     report.CodingSchemeIdentificationSequence = [_coding_scheme(templates.scheme)]
-    if study.accession_number:
-        report.ReferencedRequestSequence = [_request(study, source)]
+    if order is not None:
+        report.ReferencedRequestSequence = [_request(study, order, source)]
     root = container(
         concept_of(templates.report.title),
         [*_context(content.model, templates), *items],
@@ -209,19 +215,31 @@ def _evidence(study: Study, cine: CineReference | None, filing: Filing) -> list[
     return evidence
 
 
-def _request(study: Study, source: Dataset) -> Dataset:
-    """The request the ECG was made for. Source: DICOM PS3.3 Table C.17-2."""
+def _request(study: Study, order: Order, source: Dataset) -> Dataset:
+    """The request that the ECG answers. Source: DICOM PS3.3 Table C.17-2."""
     stated = next(iter(items_of(source, "RequestAttributesSequence")), Dataset())
     request = Dataset()
     put_uid(request, "StudyInstanceUID", study.study_instance_uid)
     request.ReferencedStudySequence = []
-    request.AccessionNumber = study.accession_number
-    request.PlacerOrderNumberImagingServiceRequest = study.placer_order_number
-    request.FillerOrderNumberImagingServiceRequest = study.filler_order_number
-    request.RequestedProcedureID = text_of(stated, "RequestedProcedureID")
-    request.RequestedProcedureDescription = text_of(stated, "RequestedProcedureDescription")
-    request.RequestedProcedureCodeSequence = []
+    request.AccessionNumber = order.accession_number
+    request.PlacerOrderNumberImagingServiceRequest = order.placer_order_number
+    request.FillerOrderNumberImagingServiceRequest = order.filler_order_number
+    request.RequestedProcedureID = order.requested_procedure_id
+    request.RequestedProcedureDescription = order.procedure_text or text_of(
+        stated, "RequestedProcedureDescription"
+    )
+    request.RequestedProcedureCodeSequence = _procedure(order)
     return request
+
+
+def _procedure(order: Order) -> list[Dataset]:
+    if not (order.procedure_code and order.procedure_scheme and order.procedure_text):
+        return []
+    item = Dataset()
+    item.CodeValue = order.procedure_code
+    item.CodingSchemeDesignator = order.procedure_scheme
+    item.CodeMeaning = order.procedure_text
+    return [item]
 
 
 def _coding_scheme(scheme: CodingScheme) -> Dataset:

@@ -39,7 +39,7 @@ def read_study(dataset: Dataset) -> Study:
     if performed_at is None:
         raise MalformedInstance("no date of acquisition, content or study; check the sender")
     return Study(
-        patient=_patient(dataset),
+        patient=read_patient(dataset),
         study_instance_uid=_usable_uid(dataset, "StudyInstanceUID", sop_instance_uid),
         series_instance_uid=_usable_uid(dataset, "SeriesInstanceUID", sop_instance_uid),
         sop_class_uid=text_of(dataset, "SOPClassUID"),
@@ -49,6 +49,7 @@ def read_study(dataset: Dataset) -> Study:
         referring_physician=_person_name(dataset, "ReferringPhysicianName"),
         placer_order_number=_request_text(dataset, "PlacerOrderNumberImagingServiceRequest"),
         filler_order_number=_request_text(dataset, "FillerOrderNumberImagingServiceRequest"),
+        requested_procedure_id=_request_text(dataset, "RequestedProcedureID"),
         performed_at=performed_at,
     )
 
@@ -100,7 +101,8 @@ def utc_offset(text: str) -> timezone | None:
     return timezone(timedelta(minutes=minutes if match[1] == "+" else -minutes))
 
 
-def _patient(dataset: Dataset) -> Patient:
+def read_patient(dataset: Dataset) -> Patient:
+    """The patient of an instance or a worklist item. Raises MalformedInstance."""
     qualifiers = items_of(dataset, "IssuerOfPatientIDQualifiersSequence")
     qualifier = qualifiers[0] if qualifiers else Dataset()
     sex = text_of(dataset, "PatientSex").upper()

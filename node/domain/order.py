@@ -1,8 +1,11 @@
-"""An imaging order that an ECG answers. Thin until orders are received over HL7 or worklist."""
+"""An imaging order that an ECG answers, and what a RIS says of the orders it has."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+from node.domain.study import Patient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +15,23 @@ class Order:
     placer_order_number: str = field(default="", repr=False)
     filler_order_number: str = field(default="", repr=False)
     accession_number: str = field(default="", repr=False)
+    requested_procedure_id: str = field(default="", repr=False)
     procedure_code: str = ""
     procedure_scheme: str = ""
     procedure_text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduledOrder:
+    """An order that is known, for whom it is, and the study that what it asks for belongs to."""
+
+    order: Order = field(repr=False)
+    patient: Patient = field(repr=False)
+    study_instance_uid: str = field(default="", repr=False)
+
+
+class AskBy(StrEnum):
+    """What a RIS is asked by; for an ECG that does not have it, by the other."""
+
+    ACCESSION_NUMBER = "accession-number"
+    PATIENT_ID = "patient-id"

@@ -38,5 +38,6 @@ class Study:
     referring_physician: str = field(default="", repr=False)
     placer_order_number: str = field(default="", repr=False)
     filler_order_number: str = field(default="", repr=False)
+    requested_procedure_id: str = field(default="", repr=False)
     performed_at: datetime
     """Acquisition time, else content, else study. Local time; aware when the offset is known."""

@@ -67,6 +67,7 @@ def compose_no_result(
         templates=templates,
         form=form.report,
         filing=naming.filing,
+        order=source.order,
     )
     objects = (_object(ResultKind.REPORT, REPORT_CLASSES[form.report], uid, content),)
     check_results(objects, source.dataset, source.study, naming.filing)
@@ -197,6 +198,7 @@ def _report(
         templates=templates,
         form=form.report,
         filing=naming.filing,
+        order=source.order,
     )
     return (_object(ResultKind.REPORT, REPORT_CLASSES[form.report], uid, content),)
 

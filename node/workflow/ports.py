@@ -9,6 +9,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from node.domain.delivery import DestinationKind, Priority
+from node.domain.order import ScheduledOrder
+from node.domain.study import Study
 
 if TYPE_CHECKING:
     from node.store.commitments import Commitments
@@ -134,6 +136,14 @@ class Sender(Protocol):
 
     def send(self, content: bytes) -> object:
         """Raises DeliveryError, whose kind says what to do next."""
+        ...
+
+
+class Orders(Protocol):
+    """Who knows which orders there are."""
+
+    def find(self, study: Study) -> Sequence[ScheduledOrder]:
+        """Those that the ECG of this study may answer. Raises DeliveryError."""
         ...
 
 

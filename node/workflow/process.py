@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,14 @@ from node.dicom.template import Templates
 from node.dicom.waveform import read_ecg, read_subject
 from node.domain.delivery import USUAL_RESULTS, JobState, ResultKind, ResultObject
 from node.domain.ecg import ECGRecord, Finding, QualityReport, Severity
-from node.domain.errors import CardioNodeError, InputError, Kind, MalformedInstance
+from node.domain.errors import (
+    CardioNodeError,
+    DeliveryError,
+    InputError,
+    Kind,
+    MalformedInstance,
+    TemporarilyRefused,
+)
 from node.domain.form import ResultForm
 from node.domain.prediction import ModelIdentity, Prediction
 from node.domain.study import Study
@@ -25,8 +32,8 @@ from node.ecg.quality import assess
 from node.workflow.compose import compose_message, compose_no_result, compose_objects
 from node.workflow.identity import UNCERTAIN_PATIENT, IdentityPolicy, doubt_about
 from node.workflow.naming import Source
-from node.workflow.ports import Clock, Level, ObjectStore, Run, Telemetry, UnitOfWork, here
-from node.workflow.reconcile import reconcile
+from node.workflow.ports import Clock, Level, ObjectStore, Orders, Run, Telemetry, UnitOfWork, here
+from node.workflow.reconcile import UNCERTAIN_ORDER, OrderPolicy, reconcile, stated_order
 from node.workflow.route import Arrival, Destination, Routing
 from pipelines.contract import Pipeline, Watch, unwatched
 
@@ -77,7 +84,7 @@ def read_source(content: bytes) -> Source:
     dataset = read_part10(content)
     study = read_study(dataset)
     return Source(
-        dataset=dataset, digest=source_digest(dataset), study=study, order=reconcile(study)
+        dataset=dataset, digest=source_digest(dataset), study=study, order=stated_order(study)
     )
 
 
@@ -147,6 +154,9 @@ class Processing:
     run: Run = here
     """Where results are composed."""
     identity: IdentityPolicy = field(default_factory=IdentityPolicy)
+    orders: Orders | None = None
+    """Who is asked which order an ECG answers; nobody where it is None."""
+    order_policy: OrderPolicy = field(default_factory=OrderPolicy)
 
     def process(self, job_id: int, watch: Watch = unwatched) -> None:
         """Do the job, once: its results and their deliveries are committed with "job done".
@@ -165,6 +175,10 @@ class Processing:
             source = read_source(content)
             if self._is_held(job, source.study):
                 return
+            ordered = self._with_order(job, source)
+            if ordered is None:
+                return
+            source = ordered
             pipeline = self.pipeline_for(job.origin.called_ae)
             found = predict(source, pipeline=pipeline, watch=watch)
             owed = self._owed(job, found)
@@ -188,23 +202,58 @@ class Processing:
         """Hold the job where its patient is in doubt; whether it is."""
         with self.work.begin() as transaction:
             doubt = doubt_about(transaction, job, study, self.identity)
-            if doubt is None:
-                return False
+        if doubt is None:
+            return False
+        self._hold(job, UNCERTAIN_PATIENT, doubt)
+        return True
+
+    def _with_order(self, job: Job, source: Source) -> Source | None:
+        """The ECG with the order it answers; None where the job is held because that is in doubt.
+
+        Raises TemporarilyRefused: who knows the orders does not answer, and may yet.
+        """
+        if self.orders is None:
+            return source
+        try:
+            known = self.orders.find(source.study)
+        except DeliveryError as error:
+            waited_s = (self.clock() - job.received_at).total_seconds()
+            if waited_s < self.order_policy.patience_s:
+                raise TemporarilyRefused(error.message) from error
+            known = ()
+            self.telemetry.event(
+                "order not looked up",
+                level=Level.WARNING,
+                job_id=job.job_id,
+                error_code=error.code,
+                reason=error.message,
+            )
+        found = reconcile(source.study, known)
+        doubt = found.doubt
+        if not found.is_scheduled and self.order_policy.holds_unmatched:
+            doubt = "no order is known for this ECG; release or reject the job"
+        if doubt is not None and not job.is_released:
+            self._hold(job, UNCERTAIN_ORDER, doubt)
+            return None
+        # Released against the order: it goes with what it states itself.
+        return source if found.doubt is not None else replace(source, order=found.order)
+
+    def _hold(self, job: Job, code: str, reason: str) -> None:
+        with self.work.begin() as transaction:
             transaction.jobs.settle(
                 job.job_id,
                 JobState.HELD,
                 at=self.clock(),
-                error_code=UNCERTAIN_PATIENT,
-                error_message=doubt,
+                error_code=code,
+                error_message=reason,
             )
         self.telemetry.event(
             "job held: it waits for a person",
             level=Level.WARNING,
             job_id=job.job_id,
-            error_code=UNCERTAIN_PATIENT,
-            reason=doubt,
+            error_code=code,
+            reason=reason,
         )
-        return True
 
     def _owed(self, job: Job, found: Answer) -> list[tuple[Destination, ResultObject]]:
         """Each result object with the destination it is owed to; each form is composed once."""

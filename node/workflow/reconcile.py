@@ -1,12 +1,39 @@
-"""Which order an ECG answers: so far, what the ECG itself states."""
+"""Which order an ECG answers: what the ECG itself states, and what the RIS says of it."""
 
 from __future__ import annotations
 
-from node.domain.order import Order
-from node.domain.study import Study
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final
+
+from node.domain.order import Order, ScheduledOrder
+from node.domain.study import Patient, Study
+
+UNCERTAIN_ORDER: Final = "uncertain-order"
+"""The error code of a held job."""
 
 
-def reconcile(study: Study) -> Order | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPolicy:
+    """What becomes of an ECG that no order is found for."""
+
+    holds_unmatched: bool = False
+    patience_s: float = 60.0
+    """How long after an ECG came its result waits for a RIS that does not answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    order: Order | None
+    """None where neither the ECG nor the RIS names one."""
+    is_scheduled: bool
+    """Whether the RIS has it."""
+    doubt: str | None = None
+    """Why a person has to look at it."""
+
+
+def stated_order(study: Study) -> Order | None:
     """The order the ECG names by accession, placer or filler number; None when it names none."""
     if not (study.accession_number or study.placer_order_number or study.filler_order_number):
         return None
@@ -14,4 +41,71 @@ def reconcile(study: Study) -> Order | None:
         placer_order_number=study.placer_order_number,
         filler_order_number=study.filler_order_number,
         accession_number=study.accession_number,
+        requested_procedure_id=study.requested_procedure_id,
     )
+
+
+def reconcile(study: Study, known: Sequence[ScheduledOrder]) -> Reconciled:
+    """The order that is meant for the ECG's study, else the one of its accession number.
+
+    Of several (procedures of one accession) what they agree in. What the ECG states and the order
+    does not stays.
+    """
+    own = [each for each in known if each.study_instance_uid == study.study_instance_uid]
+    if not own and study.accession_number:
+        own = [each for each in known if each.order.accession_number == study.accession_number]
+    stated = stated_order(study)
+    if not own:
+        return Reconciled(order=stated, is_scheduled=False)
+    doubts = (_contradiction(study, each) for each in own)
+    return Reconciled(
+        order=_agreed([each.order for each in own], stated or Order()),
+        is_scheduled=True,
+        doubt=next((doubt for doubt in doubts if doubt), None),
+    )
+
+
+def _agreed(orders: Sequence[Order], stated: Order) -> Order:
+    values = {}
+    for each in fields(Order):
+        found = {getattr(order, each.name) for order in orders}
+        one = found.pop() if len(found) == 1 else ""
+        values[each.name] = one or getattr(stated, each.name)
+    return Order(**values)
+
+
+def _contradiction(study: Study, known: ScheduledOrder) -> str | None:
+    """In what the ECG and the order differ; what one of them leaves out contradicts nothing."""
+    accession = known.order.accession_number
+    if study.accession_number and accession and accession != study.accession_number:
+        differs = "accession number"
+    else:
+        differs = _difference(study.patient, known.patient)
+    if not differs:
+        return None
+    return (
+        f"the order of this ECG has another {differs}; find out which is right, then release or "
+        "reject the job"
+    )
+
+
+def _difference(ecg: Patient, order: Patient) -> str:
+    issuers = {each.issuer_of_patient_id for each in (ecg, order)} - {""}
+    told: list[tuple[str, object, object]] = [
+        ("birth date", ecg.birth_date, order.birth_date),
+        ("sex", _sex(ecg), _sex(order)),
+        ("family name", _family_name(ecg), _family_name(order)),
+    ]
+    if len(issuers) < 2:  # two authorities give one person two numbers
+        told.insert(0, ("Patient ID", ecg.patient_id, order.patient_id))
+    return next((name for name, one, other in told if one and other and one != other), "")
+
+
+def _sex(patient: Patient) -> str:
+    return patient.sex if patient.sex in ("M", "F") else ""
+
+
+def _family_name(patient: Patient) -> str:
+    """Without what is written now so, now so: case, accents, spaces and hyphens."""
+    letters = unicodedata.normalize("NFKD", patient.name.partition("^")[0].casefold())
+    return "".join(letter for letter in letters if letter.isalnum())

@@ -27,6 +27,7 @@ from tests.wire.dicom import raw_scu as raw
 from tests.wire.dicom.attacks import ATTACKS
 from tests.wire.dicom.raw_scu import RawScu
 
+pytestmark = pytest.mark.alone
 SECONDS = 2.0
 SOAK_SECONDS = float(os.environ.get("SECONDS", "240"))
 """Of one attack in the soak: 18 of them, each after an eighth of that in quiet, are 81 minutes."""

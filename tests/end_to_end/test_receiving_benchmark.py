@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.receiving.rates import ASSOCIATIONS
 from benchmarks.receiving.receivers import PEERS, STORESCP
 from node.cli.orthanc import PROGRAM
 from node.cli.own_network import own_network_prefix
 from tests.conftest import absent
+
+pytestmark = pytest.mark.alone
 
 
 def test_every_receiver_is_measured_at_one_and_at_eight_associations(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ HERE = "unit/conformance/test_statement.py"
 TABLES = "wire/dicom/test_conformance_statement.py"
 NEGOTIATION, REQUESTS = "wire/dicom/test_negotiation.py", "wire/dicom/test_requests.py"
 COMMITMENT, COMMIT = "wire/dicom/test_commitment.py", "unit/workflow/test_commit.py"
+WORKLIST = "wire/dicom/test_worklist.py"
 TLS, FORMS = "wire/dicom/test_tls.py", "unit/workflow/test_forms.py"
 
 SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
@@ -107,6 +108,20 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
             "test_only_what_failed_is_sent_again_and_asked_for_anew",
             "test_what_cannot_be_committed_is_not_sent_again",
         ),
+    },
+    "worklist_description": {
+        WORKLIST: (
+            "test_one_key_is_asked_by_and_never_a_pattern",
+            "test_who_has_nothing_to_ask_by_asks_nobody",
+        ),
+        "unit/workflow/test_orders.py": (
+            "test_a_ris_that_does_not_answer_is_waited_for_then_done_without",
+        ),
+    },
+    "worklist_conformance": {
+        "unit/workflow/test_reconcile.py": (),
+        "end_to_end/test_worklist.py": (),
+        WORKLIST: ("test_a_ris_that_matches_by_nothing_is_told_of",),
     },
     "verify_description": {
         COMMITMENT: ("test_a_peer_that_offers_commitment_is_asked_for_nothing",),

@@ -13,6 +13,7 @@ from pydicom.tag import Tag
 from node.dicom.structured_report import CineReference, build_no_result_report, build_report
 from node.dicom.template import load_templates
 from node.domain.errors import BundleError, MalformedInstance, PredictionError
+from node.domain.order import Order
 from node.domain.prediction import Prediction
 from tests.result_phantom import (
     DISEASES,
@@ -38,6 +39,7 @@ def build(
     source: Dataset | None = None,
     cine: CineReference | None = CINE,
     uid: str = "2.25.21",
+    order: Order | None = None,
 ) -> bytes:
     return build_report(
         made or prediction(),
@@ -46,6 +48,7 @@ def build(
         series_instance_uid="2.25.22",
         cine_reference=cine,
         templates=TEMPLATES,
+        order=order,
     )
 
 
@@ -214,15 +217,15 @@ def test_the_evidence_lists_the_ecg_and_the_cine() -> None:
     }
 
 
-def test_the_request_is_named_when_the_accession_number_is_known() -> None:
-    source = ecg_head()
-    request = Dataset()
-    request.RequestedProcedureID = "RP-1"
-    source.RequestAttributesSequence = [request]
-    (stated,) = read(build(source=source)).ReferencedRequestSequence
+def test_the_order_is_named_where_there_is_one() -> None:
+    order = Order(accession_number="A-1", requested_procedure_id="RP-1")
+    (stated,) = read(build(order=order)).ReferencedRequestSequence
     assert (stated.AccessionNumber, stated.RequestedProcedureID) == ("A-1", "RP-1")
-    source.AccessionNumber = ""
-    assert "ReferencedRequestSequence" not in read(build(source=source))
+    assert stated.RequestedProcedureCodeSequence == []
+    coded = replace(order, procedure_code="1", procedure_scheme="SCT", procedure_text="ECG")
+    (stated,) = read(build(order=coded)).ReferencedRequestSequence
+    assert stated.RequestedProcedureCodeSequence[0].CodeValue == "1"
+    assert "ReferencedRequestSequence" not in read(build())
 
 
 def test_what_a_bundle_does_not_offer_is_absent() -> None:

@@ -36,9 +36,9 @@ def pipeline() -> Pipeline:
 
 class World:
     def __init__(self, pipeline: Pipeline, policy: IdentityPolicy) -> None:
-        self.work, self.notes, self._clock = MemoryUnitOfWork(), Notes(), Clock()
+        self.work, self.notes, self.clock = MemoryUnitOfWork(), Notes(), Clock()
         spool = MemorySpool()
-        self._intake = Intake(spool=spool, work=self.work, telemetry=self.notes, clock=self._clock)
+        self._intake = Intake(spool=spool, work=self.work, telemetry=self.notes, clock=self.clock)
         self.processing = Processing(
             spool=spool,
             work=self.work,
@@ -49,12 +49,10 @@ class World:
                 destinations={"PACS": PACS},
             ),
             telemetry=self.notes,
-            clock=self._clock,
+            clock=self.clock,
             identity=policy,
         )
-        self.person = Intervention(
-            work=self.work, telemetry=self.notes, clock=self._clock, after={}
-        )
+        self.person = Intervention(work=self.work, telemetry=self.notes, clock=self.clock, after={})
 
     def answer(self, number: int, *, patient: str, study: str = "1.2.3") -> Job:
         """Take an ECG and process its job, whose number is given."""

@@ -24,6 +24,7 @@ from node.dicom.stow_service import StowService
 from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.summary import PDF_STRIP_SIZE, build_pdf
 from node.dicom.template import load_templates
+from node.dicom.worklist import offers_worklist
 from node.domain.caller import Permission
 from node.domain.errors import (
     CardioNodeError,
@@ -310,6 +311,7 @@ class RecordingPacs:
             *dimse.RESULT_STORAGE,
             *dimse.ECG_STORAGE,
             dimse.STORAGE_COMMITMENT,
+            dimse.MODALITY_WORKLIST,
             dimse.VERIFICATION,
         ):
             ae.add_supported_context(uid, TRANSFER_SYNTAXES)
@@ -418,7 +420,7 @@ def test_an_ecg_is_proposed_in_the_transfer_syntax_it_came_in(
     assert {len(syntaxes) for _, syntaxes in pacs.proposed} == {1}
 
 
-def test_requests_for_commitment_and_verification_propose_what_the_statement_lists(
+def test_requests_for_commitment_orders_and_verification_propose_what_the_statement_lists(
     pacs: RecordingPacs,
 ) -> None:
     pacs.scu().echo()
@@ -428,7 +430,9 @@ def test_requests_for_commitment_and_verification_propose_what_the_statement_lis
         CommitmentScu(pacs.scu(), service).asked("1.2.3", [(dimse.ENHANCED_SR, "2.25.1")]),
     ):
         pass  # it takes the association, and no N-ACTION
-    assert dict(pacs.proposed) == stated_contexts("4.2.1.3.2.2", "4.2.1.3.3.2")
+    offers_worklist(pacs.scu())
+    sections = ("4.2.1.3.2.2", "4.2.1.3.3.2", "4.2.1.3.4.2")
+    assert dict(pacs.proposed) == stated_contexts(*sections)
 
 
 # ------------------------------------------------------------------------ what answers mean

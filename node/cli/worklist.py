@@ -1,0 +1,62 @@
+"""`cardionode worklist`: which order an ECG answers, as the RIS says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from node.cli.options import Config, Json, Overrides
+from node.domain.errors import ConfigurationError
+from node.settings import read_settings
+
+app = typer.Typer(no_args_is_help=True, help="Orders: what the Modality Worklist says.")
+
+
+@app.callback()
+def _of_several() -> None:
+    """A group, though it has one command so far."""
+
+
+@app.command("test")
+def test(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An ECG file.")],
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the worklist for the order of an ECG and show what would become of it.
+
+    Nothing is kept or sent, and no identifier is shown. Exit status 0 if there is an order and
+    nothing speaks against it.
+    """
+    from node.configured import build_credentials, build_worklist
+    from node.workflow.process import read_source
+    from node.workflow.reconcile import reconcile
+
+    settings = read_settings(config, overrides or ())
+    worklist = build_worklist(settings, build_credentials(settings))
+    if worklist is None:
+        raise ConfigurationError("there is no [worklist] in the configuration")
+    study = read_source(file.read_bytes()).study
+    known = worklist.find(study)
+    found = reconcile(study, known)
+    console = Console(highlight=False, soft_wrap=True)
+    if as_json:
+        told = {"known": len(known), "is_scheduled": found.is_scheduled, "doubt": found.doubt}
+        console.print_json(json.dumps(told))
+    else:
+        console.print(f"orders the worklist gave: {len(known)}")
+        if found.doubt is not None:
+            console.print(f"it would be held: {found.doubt}", style="yellow", markup=False)
+        elif found.is_scheduled:
+            console.print("one of them is this ECG's, and nothing speaks against it")
+        else:
+            held = settings.worklist is not None and settings.worklist.unmatched == "hold"
+            then = "it would be held" if held else "it would go with what it states itself"
+            console.print(f"none of them is this ECG's: {then}", style="yellow")
+    if not found.is_scheduled or found.doubt is not None:
+        raise typer.Exit(1)
