@@ -10,9 +10,9 @@ export CARDIONODE_SHARED ?= $(abspath ../shared)
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
 
-# On two cores, a file on one of them, in a network of their own; then those that compare times.
+# On two cores, a file on one of them, each in a network of its own; then those that compare times.
 test: $(VENV)/.dev peers
-	.ci/own-network $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not alone" tests
+	$(BIN)/python -m pytest --tx "2*popen//python=.ci/own-network $(BIN)/python" --dist loadfile -m "not soak and not alone" tests
 	.ci/own-network $(BIN)/python -m pytest -m "alone and not soak" tests
 
 # Formatting, lint, types and import contracts: under a minute.

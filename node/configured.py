@@ -123,12 +123,12 @@ def build_scu(
     )
 
 
-def build_worklist_scu(settings: Settings, credentials: Credentials | None) -> StorageScu | None:
-    """What opens associations with the worklist; None where none is configured."""
+def build_worklist(settings: Settings, credentials: Credentials | None) -> WorklistScu | None:
+    """Who knows which order an ECG answers; None where nobody is to be asked."""
     worklist = settings.worklist
     if worklist is None:
         return None
-    return StorageScu(
+    scu = StorageScu(
         calling_ae=worklist.calling_ae or settings.dicom.ae_titles[0],
         called_ae=worklist.ae_title,
         host=worklist.host,
@@ -138,14 +138,7 @@ def build_worklist_scu(settings: Settings, credentials: Credentials | None) -> S
         tls=credentials.client if credentials is not None and worklist.tls else None,
         server_name=worklist.server_name,
     )
-
-
-def build_worklist(settings: Settings, credentials: Credentials | None) -> WorklistScu | None:
-    """Who knows which order an ECG answers; None where nobody is to be asked."""
-    scu = build_worklist_scu(settings, credentials)
-    if settings.worklist is None or scu is None:
-        return None
-    return WorklistScu(scu, settings.worklist.ask_by)
+    return WorklistScu(scu, worklist.ask_by)
 
 
 def build_order_policy(settings: Settings) -> OrderPolicy:

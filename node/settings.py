@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -188,22 +188,27 @@ class _ArchiveSettings(_DestinationSettings):
         )
 
 
-class DicomDestinationSettings(_SocketDestinationSettings, _ArchiveSettings):
-    kind: Literal["dicom"]
+class _AssociationSettings(_Table):
+    """Whom we call."""
+
     ae_title: AETitle
     calling_ae: AETitle | None = None
     tls: bool = False
     server_name: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _a_name_is_checked_with_tls_only(self) -> Self:
+        if self.server_name is not None and not self.tls:
+            raise ValueError("server_name says which certificate to expect: set tls = true too")
+        return self
+
+
+class DicomDestinationSettings(_SocketDestinationSettings, _ArchiveSettings, _AssociationSettings):
+    kind: Literal["dicom"]
     compression: Compression = Compression.NONE
     commitment: bool = False
     commitment_wait_s: Seconds = 600.0
     commitment_requests: Annotated[int, Field(ge=1, le=100)] = 3
-
-    @model_validator(mode="after")
-    def _a_name_is_checked_with_tls_only(self) -> DicomDestinationSettings:
-        if self.server_name is not None and not self.tls:
-            raise ValueError("server_name says which certificate to expect: set tls = true too")
-        return self
 
 
 class Hl7DestinationSettings(_SocketDestinationSettings):
@@ -330,13 +335,9 @@ class IdentitySettings(_Table):
     conflict: Literal["hold", "process"]
 
 
-class WorklistSettings(_Table):
-    ae_title: AETitle
+class WorklistSettings(_AssociationSettings):
     host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)]
-    calling_ae: AETitle | None = None
-    tls: bool = False
-    server_name: Annotated[str, Field(min_length=1)] | None = None
     ask_by: AskBy = AskBy.ACCESSION_NUMBER
     unmatched: Literal["process", "hold"] = "process"
     patience_s: Seconds = 60.0

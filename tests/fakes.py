@@ -65,8 +65,10 @@ class MemoryTransaction:
         self.refused = RefusedCallers(connection)
         self._queue = queue
 
-    def enqueue_job(self, job_id: int, *, run: int, priority: Priority) -> None:
-        self._queue.append(("job", job_id, run, priority))
+    def enqueue_job(
+        self, job_id: int, *, run: int, priority: Priority, delay_s: float = 0.0
+    ) -> None:
+        self._queue.append(("job", job_id, run, priority, *([delay_s] if delay_s else [])))
 
     def enqueue_delivery(
         self, delivery_id: int, *, run: int, destination: str, kind: DestinationKind

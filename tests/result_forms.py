@@ -12,6 +12,7 @@ from node.dicom.part10 import source_digest
 from node.dicom.study import read_study
 from node.dicom.template import load_templates
 from node.dicom.waveform import read_ecg
+from node.domain.code import Code
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm, StudyForm
 from node.domain.order import Order
@@ -50,8 +51,8 @@ def _ordered(study: Study) -> Order | None:
     stated = stated_order(study)
     if stated is None:
         return None
-    code = {"procedure_code": "29303009", "procedure_scheme": "SCT"}
-    return replace(stated, **code, procedure_text="Electrocardiographic procedure")
+    code = Code(value="29303009", scheme="SCT", meaning="Electrocardiographic procedure")
+    return replace(stated, procedure=code)
 
 
 def compose(estimate: Prediction, form: ResultForm, source: Dataset) -> tuple[ResultObject, ...]:

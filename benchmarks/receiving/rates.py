@@ -90,7 +90,9 @@ def _drive(receiver: Receiver, associations: int, seconds: float, run: int) -> _
         timeout=seconds + PATIENCE_S,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
-    return _Told(**json.loads(found.stdout), receiver_cpu_s=receiver.cpu_s() - before)
+    told = _Told(**json.loads(found.stdout), receiver_cpu_s=receiver.cpu_s() - before)
+    receiver.forget()
+    return told
 
 
 def _rates(told: dict[tuple[str, int], list[_Told]]) -> Iterator[Rate]:

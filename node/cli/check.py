@@ -54,7 +54,7 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
     yield try_it("model", lambda: _models(settings))
     yield try_it("HL7 profiles", lambda: _profiles(settings))
     if settings.worklist is not None:
-        yield try_it("worklist", lambda: _worklist(settings))
+        yield try_it("worklist", partial(_worklist, settings))
     for name in settings.destinations:
         yield try_it(f"destination {name}", partial(_reach, settings, name))
 
@@ -93,13 +93,10 @@ def _profiles(settings: Settings) -> str:
 
 
 def _worklist(settings: Settings) -> str:
-    from node.configured import build_credentials, build_worklist_scu
-    from node.dicom.worklist import offers_worklist
+    from node.configured import build_credentials, build_worklist
 
-    scu = build_worklist_scu(settings, build_credentials(settings))
-    assert scu is not None
-    offers_worklist(scu)
-    return f"Modality Worklist offered by {scu.where}"
+    worklist = build_worklist(settings, build_credentials(settings))
+    return f"Modality Worklist offered by {worklist.probe()}" if worklist else "nobody is asked"
 
 
 def _reach(settings: Settings, name: str) -> str:

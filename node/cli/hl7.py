@@ -42,7 +42,8 @@ def preview(
 ) -> None:
     """Print the message that a destination would receive for an ECG, a segment a line.
 
-    It names the patient, as the message does. Nothing is kept or sent.
+    It names the patient, as the message does, and the order that the ECG itself states. Nothing is
+    looked up, kept or sent.
     """
     from node.configured import profile_of
 

@@ -9,7 +9,6 @@ import json
 import subprocess
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Mapping
@@ -69,7 +68,7 @@ class Orthanc:
         while time.monotonic() < until and self._process.poll() is None:
             try:
                 self.get("/system")
-            except urllib.error.URLError:
+            except OSError:  # not yet there, or not yet ready
                 time.sleep(0.1)
             else:
                 return DICOM_PORT

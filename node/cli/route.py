@@ -55,7 +55,7 @@ def test(
 ) -> None:
     """Show which rule would decide about an ECG and what would be sent where.
 
-    Nothing is predicted, written or sent. Exit status 0 if somebody would get something.
+    Nothing is predicted, looked up, written or sent. Exit status 0 if somebody would get something.
     """
     from node.configured import build_identity_policy, build_routing
 

@@ -54,7 +54,10 @@ _BEHAVIOUR: Final = {
     Kind.AMBIGUOUS: "sent again as it is",
     Kind.PERMANENT: "stops and waits for a person",
 }
-_UNASKED: Final = "asked again until `patience_s` is over, then done without"
+_UNASKED: Final = {
+    _BEHAVIOUR[Kind.TRANSIENT]: "asked again until `patience_s` is over, then done without",
+    _BEHAVIOUR[Kind.PERMANENT]: "done without",
+}
 _DRAWING: Final = """
                                  +----------------------------------+
   Receive ECGs                   |                                  |   Send results
@@ -437,10 +440,10 @@ def _worklist_rows(subject: Subject) -> Iterator[tuple[str, ...]]:
 
 
 def _worklist_response_rows() -> Iterator[tuple[str, ...]]:
-    """Nothing waits for a person here: whatever goes wrong, it is the same to an ECG."""
+    """Nothing waits for a person here: an ECG goes on without its order."""
     for row in _response_rows(worklist.RESPONSES, "read"):
         status, meaning, code, behaviour = row
-        yield status, meaning, code, behaviour if behaviour == "read" else _UNASKED
+        yield status, meaning, code, _UNASKED.get(behaviour, behaviour)
 
 
 def _proposed(uid: str) -> Iterator[tuple[str, ...]]:

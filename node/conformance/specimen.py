@@ -125,9 +125,7 @@ def _source(dataset: Dataset) -> Source:
     study = read_study(dataset)
     order = stated_order(study)
     if order is not None and order.requested_procedure_id:  # what a worklist would add
-        order = replace(
-            order, procedure_code="1", procedure_scheme="99SPECIMEN", procedure_text="Specimen"
-        )
+        order = replace(order, procedure=Code(value="1", scheme="99SPECIMEN", meaning="Specimen"))
     return Source(dataset=dataset, digest=source_digest(dataset), study=study, order=order)
 
 

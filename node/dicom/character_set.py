@@ -45,6 +45,14 @@ def check_writable(dataset: Dataset) -> None:
         _check_texts(dataset, terms)
 
 
+def can_write(text: str, terms: Sequence[str]) -> bool:
+    """Whether a character set has every letter of a text.
+
+    terms: as `character_set` gives them.
+    """
+    return _writable(text, terms or [""])
+
+
 def _check_texts(dataset: Dataset, terms: Sequence[str]) -> None:
     for element in dataset:
         if element.VR == "SQ":

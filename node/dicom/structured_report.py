@@ -20,6 +20,7 @@ from pydicom.sr.codedict import codes
 
 from node.dicom import dimse
 from node.dicom.attribute import items_of, text_of
+from node.dicom.character_set import can_write
 from node.dicom.composite import derived_object, encode
 from node.dicom.filing import BESIDE_ECG, Filing
 from node.dicom.reference import put_uid, series_reference
@@ -165,7 +166,7 @@ def _encoded(
     report.CurrentRequestedProcedureEvidenceSequence = _evidence(study, cine, filing)
     report.CodingSchemeIdentificationSequence = [_coding_scheme(templates.scheme)]
     if order is not None:
-        report.ReferencedRequestSequence = [_request(study, order, source)]
+        report.ReferencedRequestSequence = [_request(study, order, source, filing)]
     root = container(
         concept_of(templates.report.title),
         [*_context(content.model, templates), *items],
@@ -215,9 +216,16 @@ def _evidence(study: Study, cine: CineReference | None, filing: Filing) -> list[
     return evidence
 
 
-def _request(study: Study, order: Order, source: Dataset) -> Dataset:
-    """The request that the ECG answers. Source: DICOM PS3.3 Table C.17-2."""
+def _request(study: Study, order: Order, source: Dataset, filing: Filing) -> Dataset:
+    """The request that the ECG answers. Source: DICOM PS3.3 Table C.17-2.
+
+    Words of the RIS that the report's character set does not have are left out: its identifiers say
+    the same.
+    """
     stated = next(iter(items_of(source, "RequestAttributesSequence")), Dataset())
+    words = order.procedure_text if can_write(order.procedure_text, filing.character_set) else ""
+    if not words and text_of(stated, "RequestedProcedureID") == order.requested_procedure_id:
+        words = text_of(stated, "RequestedProcedureDescription")
     request = Dataset()
     put_uid(request, "StudyInstanceUID", study.study_instance_uid)
     request.ReferencedStudySequence = []
@@ -225,21 +233,11 @@ def _request(study: Study, order: Order, source: Dataset) -> Dataset:
     request.PlacerOrderNumberImagingServiceRequest = order.placer_order_number
     request.FillerOrderNumberImagingServiceRequest = order.filler_order_number
     request.RequestedProcedureID = order.requested_procedure_id
-    request.RequestedProcedureDescription = order.procedure_text or text_of(
-        stated, "RequestedProcedureDescription"
-    )
-    request.RequestedProcedureCodeSequence = _procedure(order)
+    request.RequestedProcedureDescription = words
+    request.RequestedProcedureCodeSequence = []
+    if order.procedure is not None and can_write(order.procedure.meaning, filing.character_set):
+        request.RequestedProcedureCodeSequence = [concept_of(order.procedure)]
     return request
-
-
-def _procedure(order: Order) -> list[Dataset]:
-    if not (order.procedure_code and order.procedure_scheme and order.procedure_text):
-        return []
-    item = Dataset()
-    item.CodeValue = order.procedure_code
-    item.CodingSchemeDesignator = order.procedure_scheme
-    item.CodeMeaning = order.procedure_text
-    return [item]
 
 
 def _coding_scheme(scheme: CodingScheme) -> Dataset:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.valuerep import MAX_VALUE_LEN, VR
 from pynetdicom.association import Association
 
 from node.dicom import dimse
@@ -17,7 +19,14 @@ from node.dicom.character_set import UNICODE
 from node.dicom.response_status import ResponseStatus, error_of, single
 from node.dicom.scu import PROPOSED, StorageScu
 from node.dicom.study import read_patient
-from node.domain.errors import MalformedInstance, Refused, TemporarilyRefused, Unanswered
+from node.domain.code import Code
+from node.domain.errors import (
+    DeliveryError,
+    MalformedInstance,
+    Refused,
+    TemporarilyRefused,
+    Unanswered,
+)
 from node.domain.order import AskBy, Order, ScheduledOrder
 from node.domain.study import Study
 
@@ -85,25 +94,42 @@ class WorklistScu:
         query = build_query(study, self._ask_by)
         if query is None:
             return ()
-        association = _associate(self._scu)
+        association = self._associate()
         try:
-            return tuple(map(self._read, self._answers(association, query)))
-        finally:
-            if association.is_established:
-                association.release()
+            found = tuple(map(self._read, self._answers(association, query)))
+        except DeliveryError:
+            association.abort()  # what is still to come of the answer is not wanted
+            raise
+        if association.is_established:
+            association.release()
+        return found
+
+    def probe(self) -> str:
+        """Where it is, when it takes an association; it is asked for nothing.
+
+        Raises Unreachable, TemporarilyRefused, Refused.
+        """
+        self._associate().release()
+        return self._scu.where
+
+    def _associate(self) -> Association:
+        return self._scu.associate(dimse.MODALITY_WORKLIST, *PROPOSED[dimse.MODALITY_WORKLIST])
 
     def _answers(self, association: Association, query: Dataset) -> Iterator[Dataset]:
-        answers = association.send_c_find(query, dimse.MODALITY_WORKLIST)
+        unanswered = "the worklist ended the association without answering the C-FIND"
+        try:
+            answers = association.send_c_find(query, dimse.MODALITY_WORKLIST)
+        except RuntimeError as error:  # it has gone already
+            raise Unanswered(unanswered) from error
         for number, (answer, item) in enumerate(answers, start=1):
             if "Status" not in answer:
-                raise Unanswered("the worklist ended the association without answering the C-FIND")
-            error = error_of(int(answer.Status), RESPONSES)
-            if error is not None:
-                raise error
+                raise Unanswered(unanswered)
+            refusal = error_of(int(answer.Status), RESPONSES)
+            if refusal is not None:
+                raise refusal
             if int(answer.Status) not in PENDING:
                 return
             if number > MOST_ITEMS:
-                association.abort()
                 raise Refused(
                     f"{self._scu.where} answers with more than {MOST_ITEMS} items: it may not "
                     "match by what it is asked for; set worklist.ask_by to the other key"
@@ -115,16 +141,16 @@ class WorklistScu:
     def _read(self, item: Dataset) -> ScheduledOrder:
         try:
             codes = items_of(item, "RequestedProcedureCodeSequence")
-            code = codes[0] if codes else Dataset()
+            code = _code(codes[0]) if codes else None
+            words = _value(item, "RequestedProcedureDescription")
             return ScheduledOrder(
                 order=Order(
-                    placer_order_number=text_of(item, "PlacerOrderNumberImagingServiceRequest"),
-                    filler_order_number=text_of(item, "FillerOrderNumberImagingServiceRequest"),
-                    accession_number=text_of(item, "AccessionNumber"),
-                    requested_procedure_id=text_of(item, "RequestedProcedureID"),
-                    procedure_code=text_of(code, "CodeValue"),
-                    procedure_scheme=text_of(code, "CodingSchemeDesignator"),
-                    procedure_text=text_of(code, "CodeMeaning"),
+                    placer_order_number=_value(item, "PlacerOrderNumberImagingServiceRequest"),
+                    filler_order_number=_value(item, "FillerOrderNumberImagingServiceRequest"),
+                    accession_number=_value(item, "AccessionNumber"),
+                    requested_procedure_id=_value(item, "RequestedProcedureID"),
+                    procedure=code,
+                    procedure_text=words or (code.meaning if code else ""),
                 ),
                 patient=read_patient(item),
                 study_instance_uid=text_of(item, "StudyInstanceUID"),
@@ -134,6 +160,23 @@ class WorklistScu:
 
     def _unreadable(self) -> Refused:
         return Refused(f"{self._scu.where} answers with an item that cannot be read; see its log")
+
+
+def _code(item: Dataset) -> Code | None:
+    """None where it is not whole."""
+    value, scheme, meaning = (
+        _value(item, keyword) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
+    )
+    if not (value and scheme and meaning):
+        return None
+    return Code(value=value, scheme=scheme, meaning=meaning)
+
+
+def _value(item: Dataset, keyword: str) -> str:
+    """What may stand in a result; empty where there are several values, or one too long."""
+    text = text_of(item, keyword)
+    longest = MAX_VALUE_LEN[VR(dictionary_VR(tag_for_keyword(keyword) or 0))]
+    return "" if "\\" in text or len(text) > longest else text
 
 
 def build_query(study: Study, ask_by: AskBy) -> Dataset | None:
@@ -162,15 +205,3 @@ def build_query(study: Study, ask_by: AskBy) -> Dataset | None:
         setattr(step, keyword, "")
     query.ScheduledProcedureStepSequence = [step]
     return query
-
-
-def offers_worklist(scu: StorageScu) -> None:
-    """Pass when the peer takes an association for Modality Worklist; it is asked for nothing.
-
-    Raises Unreachable, TemporarilyRefused, Refused.
-    """
-    _associate(scu).release()
-
-
-def _associate(scu: StorageScu) -> Association:
-    return scu.associate(dimse.MODALITY_WORKLIST, *PROPOSED[dimse.MODALITY_WORKLIST])

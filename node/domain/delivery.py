@@ -69,7 +69,7 @@ class JobState(Enum):
     FAILED = "failed"
     """No results can be made of these bytes; waits for a person, who sees the reason."""
     HELD = "held"
-    """Whose ECG it is is in doubt; waits for a person, who releases or rejects it."""
+    """Its patient or its order is in doubt; waits for a person, who releases or rejects it."""
     CONFLICT = "conflict"
     """Same SOP Instance UID as an earlier instance, other content: kept, flagged, not processed."""
     CANCELLED = "cancelled"

@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from node.domain.code import Code
 from node.domain.study import Patient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What links a result to the request: identifiers only, none shown by repr."""
+    """What links a result to the request; none of it is shown by repr."""
 
     placer_order_number: str = field(default="", repr=False)
     filler_order_number: str = field(default="", repr=False)
     accession_number: str = field(default="", repr=False)
     requested_procedure_id: str = field(default="", repr=False)
-    procedure_code: str = ""
-    procedure_scheme: str = ""
-    procedure_text: str = ""
+    procedure: Code | None = field(default=None, repr=False)
+    """Code of what was asked for."""
+    procedure_text: str = field(default="", repr=False)
+    """In the words of who asked for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,9 @@ class EngineTransaction:
         self.messages = Messages(connection)
         self.refused = RefusedCallers(connection)
 
-    def enqueue_job(self, job_id: int, *, run: int, priority: Priority) -> None:
+    def enqueue_job(
+        self, job_id: int, *, run: int, priority: Priority, delay_s: float = 0.0
+    ) -> None:
         options: EnqueueOptions = {
             "queue_name": PROCESS_QUEUE,
             "workflow_name": PROCESS_WORKFLOW,
@@ -80,6 +82,8 @@ class EngineTransaction:
             "app_version": APPLICATION_VERSION,
             "priority": place(priority, job_id),
         }
+        if delay_s > 0:
+            options["delay_seconds"] = delay_s
         self._client.enqueue_in_transaction(self._connection, options, job_id)
 
     def enqueue_delivery(

@@ -170,6 +170,14 @@ def _xpn(name: str) -> str:
     return components(family, given, middle, suffix, prefix) or "^^^^^^U"
 
 
+def _can_write(text: str, profile: Profile) -> bool:
+    try:
+        text.encode(CODECS[profile.charset])
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _placer(study: Study, order: Order | None) -> str:
     return (order.placer_order_number if order else "") or study.placer_order_number
 
@@ -180,10 +188,9 @@ def _obr(study: Study, order: Order | None, profile: Profile, control_id: str) -
     filler = ordered.filler_order_number or study.filler_order_number or accession or control_id
     service = profile.universal_service
     procedure = ""
-    if ordered.procedure_code:
-        procedure = components(
-            ordered.procedure_code, ordered.procedure_text, ordered.procedure_scheme
-        )
+    code = ordered.procedure
+    if code is not None and _can_write(code.meaning, profile):  # else what the profile says
+        procedure = components(code.value, code.meaning, code.scheme)
     performed_at = timestamp(study.performed_at)
     return {
         1: "1",

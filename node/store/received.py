@@ -56,8 +56,8 @@ class Job:
     """Tells the ECGs of one patient. None without a Patient ID, and before it was read."""
     study_instance_uid: str | None
     """None before it was read."""
-    is_released: bool
-    """Whether a person has said that it is to be processed though its patient was in doubt."""
+    released: str | None
+    """Error code of the doubt that a person let it go in spite of, the last one."""
     conflicts_with: int | None
     settled_at: datetime | None
     bundle: str | None
@@ -146,11 +146,11 @@ class Jobs:
         return list(self._connection.scalars(query.order_by(job.c.job_id)))
 
     def release(self, job_id: int) -> int | None:
-        """Have a held job processed whatever its patient; its new run, None if it is not held."""
+        """Have a held job processed in spite of its doubt; its new run, None if it is not held."""
         released = self._connection.execute(
             job.update()
             .where(job.c.job_id == job_id, job.c.state == JobState.HELD.value)
-            .values(is_released=True)
+            .values(released=job.c.error_code)
         )
         return self.start_again(job_id) if released.rowcount == 1 else None
 

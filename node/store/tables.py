@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised with each change of a table; a node refuses a database of another."""
 
 
@@ -54,7 +54,7 @@ job = sa.Table(
     sa.Column("priority", sa.String(8), nullable=False),
     sa.Column("patient_digest", sa.String(64), index=True),
     sa.Column("study_instance_uid", sa.String(64), index=True),
-    sa.Column("is_released", sa.Boolean, nullable=False, default=False),
+    sa.Column("released", sa.String(64)),
     sa.Column("conflicts_with", sa.Integer, sa.ForeignKey("node_job.job_id")),
     sa.Column("settled_at", UtcDateTime),
     sa.Column("bundle", sa.String(128)),

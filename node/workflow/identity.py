@@ -46,7 +46,7 @@ def doubt_about(
     others = transaction.jobs.identify(
         job.job_id, study_instance_uid=study.study_instance_uid, patient_digest=digest
     )
-    if job.is_released:
+    if job.released is not None:  # of its patient, or of its order, which comes after that
         return None
     if others and policy.holds_conflict:
         return (

@@ -91,8 +91,10 @@ class Transaction(Protocol):
     @property
     def refused(self) -> RefusedCallers: ...
 
-    def enqueue_job(self, job_id: int, *, run: int, priority: Priority) -> None:
-        """Have the job processed once this transaction is committed, when it is its turn."""
+    def enqueue_job(
+        self, job_id: int, *, run: int, priority: Priority, delay_s: float = 0.0
+    ) -> None:
+        """Have the job processed when it is its turn, so long after the transaction or later."""
         ...
 
     def enqueue_delivery(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydicom import Dataset
 
@@ -22,7 +22,6 @@ from node.domain.errors import (
     InputError,
     Kind,
     MalformedInstance,
-    TemporarilyRefused,
 )
 from node.domain.form import ResultForm
 from node.domain.prediction import ModelIdentity, Prediction
@@ -33,12 +32,21 @@ from node.workflow.compose import compose_message, compose_no_result, compose_ob
 from node.workflow.identity import UNCERTAIN_PATIENT, IdentityPolicy, doubt_about
 from node.workflow.naming import Source
 from node.workflow.ports import Clock, Level, ObjectStore, Orders, Run, Telemetry, UnitOfWork, here
-from node.workflow.reconcile import UNCERTAIN_ORDER, OrderPolicy, reconcile, stated_order
+from node.workflow.reconcile import (
+    UNCERTAIN_ORDER,
+    OrderPolicy,
+    reconcile,
+    stated_order,
+    unasked,
+)
 from node.workflow.route import Arrival, Destination, Routing
 from pipelines.contract import Pipeline, Watch, unwatched
 
 if TYPE_CHECKING:
     from node.store.received import Job
+
+ASK_AGAIN_S: Final = 10.0
+"""After a RIS has not answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,19 +216,14 @@ class Processing:
         return True
 
     def _with_order(self, job: Job, source: Source) -> Source | None:
-        """The ECG with the order it answers; None where the job is held because that is in doubt.
-
-        Raises TemporarilyRefused: who knows the orders does not answer, and may yet.
-        """
+        """The ECG with the order it answers; None where the job waits, for that or a person."""
         if self.orders is None:
             return source
         try:
-            known = self.orders.find(source.study)
+            found = reconcile(source.study, self.orders.find(source.study))
         except DeliveryError as error:
-            waited_s = (self.clock() - job.received_at).total_seconds()
-            if waited_s < self.order_policy.patience_s:
-                raise TemporarilyRefused(error.message) from error
-            known = ()
+            if error.kind is not Kind.PERMANENT and self._waits(job, error):
+                return None
             self.telemetry.event(
                 "order not looked up",
                 level=Level.WARNING,
@@ -228,15 +231,33 @@ class Processing:
                 error_code=error.code,
                 reason=error.message,
             )
-        found = reconcile(source.study, known)
+            found = unasked(source.study)
         doubt = found.doubt
         if not found.is_scheduled and self.order_policy.holds_unmatched:
-            doubt = "no order is known for this ECG; release or reject the job"
-        if doubt is not None and not job.is_released:
+            doubt = "no order of this ECG was found; release or reject the job"
+        if doubt is not None and job.released != UNCERTAIN_ORDER:
             self._hold(job, UNCERTAIN_ORDER, doubt)
             return None
         # Released against the order: it goes with what it states itself.
         return source if found.doubt is not None else replace(source, order=found.order)
+
+    def _waits(self, job: Job, error: DeliveryError) -> bool:
+        """Have the job taken up again in a while, and others meanwhile; False if it has waited."""
+        left_s = self.order_policy.patience_s - (self.clock() - job.received_at).total_seconds()
+        if left_s <= 0:
+            return False
+        with self.work.begin() as transaction:
+            run = transaction.jobs.take_up(job.job_id, run=job.run)
+            if run is not None:
+                delay_s = min(left_s, ASK_AGAIN_S)
+                transaction.enqueue_job(job.job_id, run=run, priority=job.priority, delay_s=delay_s)
+        self.telemetry.event(
+            "job waits for its order",
+            job_id=job.job_id,
+            error_code=error.code,
+            reason=error.message,
+        )
+        return True
 
     def _hold(self, job: Job, code: str, reason: str) -> None:
         with self.work.begin() as transaction:

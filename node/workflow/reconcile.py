@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from node.domain.order import Order, ScheduledOrder
 from node.domain.study import Patient, Study
+
+Value = TypeVar("Value")
 
 UNCERTAIN_ORDER: Final = "uncertain-order"
 """The error code of a held job."""
@@ -37,12 +39,12 @@ def stated_order(study: Study) -> Order | None:
     """The order the ECG names by accession, placer or filler number; None when it names none."""
     if not (study.accession_number or study.placer_order_number or study.filler_order_number):
         return None
-    return Order(
-        placer_order_number=study.placer_order_number,
-        filler_order_number=study.filler_order_number,
-        accession_number=study.accession_number,
-        requested_procedure_id=study.requested_procedure_id,
-    )
+    return _stated(study)
+
+
+def unasked(study: Study) -> Reconciled:
+    """What stands where nobody has said which orders there are."""
+    return Reconciled(order=stated_order(study), is_scheduled=False)
 
 
 def reconcile(study: Study, known: Sequence[ScheduledOrder]) -> Reconciled:
@@ -51,27 +53,43 @@ def reconcile(study: Study, known: Sequence[ScheduledOrder]) -> Reconciled:
     Of several (procedures of one accession) what they agree in. What the ECG states and the order
     does not stays.
     """
+    accession = study.accession_number
+    named = [each for each in known if accession and each.order.accession_number == accession]
     own = [each for each in known if each.study_instance_uid == study.study_instance_uid]
-    if not own and study.accession_number:
-        own = [each for each in known if each.order.accession_number == study.accession_number]
-    stated = stated_order(study)
+    # Of several orders in one study, those that the ECG names.
+    own = [each for each in own if each in named] or own or named
     if not own:
-        return Reconciled(order=stated, is_scheduled=False)
+        return unasked(study)
     doubts = (_contradiction(study, each) for each in own)
     return Reconciled(
-        order=_agreed([each.order for each in own], stated or Order()),
+        order=_agreed([each.order for each in own], _stated(study)),
         is_scheduled=True,
         doubt=next((doubt for doubt in doubts if doubt), None),
     )
 
 
+def _stated(study: Study) -> Order:
+    return Order(
+        placer_order_number=study.placer_order_number,
+        filler_order_number=study.filler_order_number,
+        accession_number=study.accession_number,
+        requested_procedure_id=study.requested_procedure_id,
+    )
+
+
 def _agreed(orders: Sequence[Order], stated: Order) -> Order:
-    values = {}
-    for each in fields(Order):
-        found = {getattr(order, each.name) for order in orders}
-        one = found.pop() if len(found) == 1 else ""
-        values[each.name] = one or getattr(stated, each.name)
-    return Order(**values)
+    def one(read: Callable[[Order], Value]) -> Value:
+        found = {read(order) for order in orders}
+        return (found.pop() if len(found) == 1 else None) or read(stated)
+
+    return Order(
+        placer_order_number=one(lambda order: order.placer_order_number),
+        filler_order_number=one(lambda order: order.filler_order_number),
+        accession_number=one(lambda order: order.accession_number),
+        requested_procedure_id=one(lambda order: order.requested_procedure_id),
+        procedure=one(lambda order: order.procedure),
+        procedure_text=one(lambda order: order.procedure_text),
+    )
 
 
 def _contradiction(study: Study, known: ScheduledOrder) -> str | None:
@@ -94,8 +112,10 @@ def _difference(ecg: Patient, order: Patient) -> str:
     told: list[tuple[str, object, object]] = [
         ("birth date", ecg.birth_date, order.birth_date),
         ("sex", _sex(ecg), _sex(order)),
-        ("family name", _family_name(ecg), _family_name(order)),
     ]
+    names = _family_name(ecg), _family_name(order)
+    if names[0].isascii() == names[1].isascii():  # one name may be written in two scripts
+        told.append(("family name", *names))
     if len(issuers) < 2:  # two authorities give one person two numbers
         told.insert(0, ("Patient ID", ecg.patient_id, order.patient_id))
     return next((name for name, one, other in told if one and other and one != other), "")
@@ -106,6 +126,10 @@ def _sex(patient: Patient) -> str:
 
 
 def _family_name(patient: Patient) -> str:
-    """Without what is written now so, now so: case, accents, spaces and hyphens."""
-    letters = unicodedata.normalize("NFKD", patient.name.partition("^")[0].casefold())
-    return "".join(letter for letter in letters if letter.isalnum())
+    """Without what is written now so, now so: case, accents, spaces and hyphens.
+
+    Empty where all of a name may stand as the family's.
+    """
+    family, parted, _ = patient.name.partition("^")
+    letters = unicodedata.normalize("NFKD", family.casefold())
+    return "".join(letter for letter in letters if letter.isalnum()) if parted else ""

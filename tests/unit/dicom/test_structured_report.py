@@ -10,8 +10,10 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from node.dicom.filing import BESIDE_ECG, Filing
 from node.dicom.structured_report import CineReference, build_no_result_report, build_report
 from node.dicom.template import load_templates
+from node.domain.code import Code
 from node.domain.errors import BundleError, MalformedInstance, PredictionError
 from node.domain.order import Order
 from node.domain.prediction import Prediction
@@ -40,6 +42,7 @@ def build(
     cine: CineReference | None = CINE,
     uid: str = "2.25.21",
     order: Order | None = None,
+    filing: Filing = BESIDE_ECG,
 ) -> bytes:
     return build_report(
         made or prediction(),
@@ -49,6 +52,7 @@ def build(
         cine_reference=cine,
         templates=TEMPLATES,
         order=order,
+        filing=filing,
     )
 
 
@@ -222,9 +226,14 @@ def test_the_order_is_named_where_there_is_one() -> None:
     (stated,) = read(build(order=order)).ReferencedRequestSequence
     assert (stated.AccessionNumber, stated.RequestedProcedureID) == ("A-1", "RP-1")
     assert stated.RequestedProcedureCodeSequence == []
-    coded = replace(order, procedure_code="1", procedure_scheme="SCT", procedure_text="ECG")
+    code = Code(value="1", scheme="SCT", meaning="Ruhe-EKG für alle")
+    coded = replace(order, procedure=code, procedure_text="Ruhe-EKG für alle")
     (stated,) = read(build(order=coded)).ReferencedRequestSequence
-    assert stated.RequestedProcedureCodeSequence[0].CodeValue == "1"
+    assert stated.RequestedProcedureDescription == "Ruhe-EKG für alle"
+    assert stated.RequestedProcedureCodeSequence[0].CodeMeaning == "Ruhe-EKG für alle"
+    (stated,) = read(build(order=coded, filing=Filing(character_set=()))).ReferencedRequestSequence
+    assert stated.RequestedProcedureDescription == ""
+    assert stated.RequestedProcedureCodeSequence == []
     assert "ReferencedRequestSequence" not in read(build())
 
 

@@ -329,9 +329,7 @@ def test_an_order_is_echoed_exactly() -> None:
         placer_order_number="PL^9",
         filler_order_number="FI&9",
         accession_number="ACC9",
-        procedure_code="ECG12",
-        procedure_scheme="L",
-        procedure_text="12-lead ECG",
+        procedure=Code(value="ECG12", scheme="L", meaning="12-lead ECG"),
     )
     message = oru(order=order)
     obr = types_of(message).PATIENT_RESULT[0].ORDER_OBSERVATION[0].OBR

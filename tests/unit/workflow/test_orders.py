@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from node.domain.delivery import JobState
-from node.domain.errors import Refused, TemporarilyRefused, Unreachable
+from node.domain.delivery import JobState, Priority
+from node.domain.errors import Refused, Unanswered, Unreachable
 from node.domain.order import Order, ScheduledOrder
 from node.domain.study import Patient, Study
 from node.workflow.identity import IdentityPolicy
-from node.workflow.process import Source
+from node.workflow.process import ASK_AGAIN_S, Source
 from node.workflow.reconcile import OrderPolicy
 from pipelines.contract import Pipeline
 from tests.unit.workflow.test_identity import World, pipeline
@@ -87,6 +87,20 @@ def test_an_ecg_whose_order_is_another_patients_is_held_and_released_goes_with_i
     assert world.job(1).state is JobState.COMPLETED and world.owed(1) > 0
 
 
+def test_who_let_a_patient_go_has_not_seen_the_doubt_about_the_order(
+    world: World, ris: Ris
+) -> None:
+    ris.known = [replace(order(""), order=Order(accession_number="ANOTHER"))]
+    assert world.answer(1, patient="").error_code == "uncertain-patient"
+    world.person.release(1)
+    world.processing.process(1)
+    job = world.job(1)
+    assert (job.state, job.error_code) == (JobState.HELD, "uncertain-order")
+    world.person.release(1)
+    world.processing.process(1)
+    assert world.job(1).state is JobState.COMPLETED
+
+
 def test_an_ecg_in_doubt_about_its_patient_is_held_before_anybody_is_asked(
     world: World, ris: Ris
 ) -> None:
@@ -109,20 +123,30 @@ def test_an_ecg_without_an_order_goes_or_is_held_as_configured(
     assert world.job(1).state is JobState.COMPLETED
 
 
-@pytest.mark.parametrize("failure", [Unreachable("nobody"), Refused("never")])
+@pytest.mark.parametrize("failure", [Unreachable("nobody"), Unanswered("gone")])
 def test_a_ris_that_does_not_answer_is_waited_for_then_done_without(
     world: World, ris: Ris, failure: Exception
 ) -> None:
-    with_policy(world, OrderPolicy(patience_s=30.0))
+    """While it is, the job stands in the queue and takes nobody's place."""
+    with_policy(world, OrderPolicy(patience_s=25.0))
     ris.failure = failure
-    with pytest.raises(TemporarilyRefused, match=str(failure)):
-        world.answer(1, patient="A")
-    assert world.job(1).state is JobState.RECEIVED
-    world.clock.move(31.0)
+    job = world.answer(1, patient="A")
+    assert (job.state, job.run) == (JobState.RECEIVED, 2)
+    assert world.work.queue[-1] == ("job", 1, 2, Priority.ROUTINE, ASK_AGAIN_S)
+    world.clock.move(20.0)
+    world.processing.process(1)
+    assert world.work.queue[-1][-1] <= 5.0
+    world.clock.move(10.0)
     world.processing.process(1)
     assert world.job(1).state is JobState.COMPLETED
     (said,) = world.notes.said("order not looked up")
     assert said["reason"] == str(failure)
+
+
+def test_a_ris_that_will_never_answer_is_not_waited_for(world: World, ris: Ris) -> None:
+    ris.failure = Refused("never")
+    assert world.answer(1, patient="A").state is JobState.COMPLETED
+    assert len(world.notes.said("order not looked up")) == 1
 
 
 def test_where_orders_are_insisted_on_a_ris_that_does_not_answer_holds_the_ecg(
@@ -130,8 +154,7 @@ def test_where_orders_are_insisted_on_a_ris_that_does_not_answer_holds_the_ecg(
 ) -> None:
     with_policy(world, OrderPolicy(holds_unmatched=True, patience_s=1.0))
     ris.failure = Unreachable("nobody")
-    with pytest.raises(TemporarilyRefused):
-        world.answer(1, patient="A")
+    world.answer(1, patient="A")
     world.clock.move(2.0)
     world.processing.process(1)
     assert world.job(1).error_code == "uncertain-order"

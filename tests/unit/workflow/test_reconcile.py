@@ -30,14 +30,18 @@ def order_of(number: str) -> Order:
 
 
 def test_the_order_of_the_study_comes_before_that_of_the_accession_number() -> None:
-    study = replace(STUDY, accession_number="")
     others = [
-        replace(KNOWN, order=order_of("A2"), study_instance_uid="1.2.4"),
-        replace(KNOWN, order=order_of("A3")),
+        replace(KNOWN, study_instance_uid="1.2.4"),
+        replace(KNOWN, order=Order(filler_order_number="F9")),
     ]
-    found = reconcile(study, others)
+    found = reconcile(STUDY, others)
     assert found.is_scheduled and found.doubt is None
-    assert found.order == order_of("A3")
+    assert found.order == Order(accession_number="A1", filler_order_number="F9")
+
+
+def test_of_several_orders_in_the_study_the_one_the_ecg_names_is_its() -> None:
+    found = reconcile(STUDY, [replace(KNOWN, order=order_of("A2")), KNOWN])
+    assert found.doubt is None and found.order == ORDER
 
 
 def test_an_order_without_a_study_is_found_by_its_accession_number() -> None:
@@ -99,6 +103,8 @@ def test_another_accession_number_in_the_order_of_the_study_is_a_doubt() -> None
         Patient(),
         replace(JANE, name="DOE^JANE^^Dr", birth_date=None, sex="O"),
         replace(JANE, name="Dö-e^J"),
+        replace(JANE, name="山田^太郎"),
+        replace(JANE, name="Jane Doe"),
         replace(JANE, patient_id="X", issuer_of_patient_id="ELSEWHERE"),
     ],
 )

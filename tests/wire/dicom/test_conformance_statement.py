@@ -24,7 +24,7 @@ from node.dicom.stow_service import StowService
 from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.summary import PDF_STRIP_SIZE, build_pdf
 from node.dicom.template import load_templates
-from node.dicom.worklist import offers_worklist
+from node.dicom.worklist import WorklistScu
 from node.domain.caller import Permission
 from node.domain.errors import (
     CardioNodeError,
@@ -430,7 +430,7 @@ def test_requests_for_commitment_orders_and_verification_propose_what_the_statem
         CommitmentScu(pacs.scu(), service).asked("1.2.3", [(dimse.ENHANCED_SR, "2.25.1")]),
     ):
         pass  # it takes the association, and no N-ACTION
-    offers_worklist(pacs.scu())
+    WorklistScu(pacs.scu()).probe()
     sections = ("4.2.1.3.2.2", "4.2.1.3.3.2", "4.2.1.3.4.2")
     assert dict(pacs.proposed) == stated_contexts(*sections)
 

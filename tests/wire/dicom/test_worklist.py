@@ -14,7 +14,8 @@ from pydicom import Dataset
 
 from node.dicom.scu import StorageScu
 from node.dicom.study import read_study
-from node.dicom.worklist import MOST_ITEMS, WorklistScu, offers_worklist
+from node.dicom.worklist import MOST_ITEMS, WorklistScu
+from node.domain.code import Code
 from node.domain.errors import CardioNodeError, Refused, TemporarilyRefused, Unanswered, Unreachable
 from node.domain.order import AskBy, Order, ScheduledOrder
 from node.domain.study import Patient, Study
@@ -34,6 +35,7 @@ FOUND = ScheduledOrder(
         filler_order_number="FILLER-1",
         accession_number="ACC-1",
         requested_procedure_id="RP-1",
+        procedure_text="Resting ECG",
     ),
     patient=JANE,
     study_instance_uid="1.2.3",
@@ -70,9 +72,7 @@ def test_an_order_is_read_whole() -> None:
     item = worklist_item(RequestedProcedureCodeSequence=[code], IssuerOfPatientID="HERE")
     with ris((0xFF00, item)) as (_, port):
         (found,) = WorklistScu(scu(port)).find(ECG)
-    order = replace(
-        FOUND.order, procedure_code="29303009", procedure_scheme="SCT", procedure_text="ECG"
-    )
+    order = replace(FOUND.order, procedure=Code(value="29303009", scheme="SCT", meaning="ECG"))
     assert found == replace(FOUND, order=order, patient=replace(JANE, issuer_of_patient_id="HERE"))
     for value in ("PID-1", "Doe", "ACC-1", "1970"):
         assert value not in repr(found)
@@ -149,12 +149,24 @@ def test_an_item_that_cannot_be_read_is_refused() -> None:
 
 def test_whether_a_worklist_is_there_can_be_tried() -> None:
     with ris() as (peer, port):
-        offers_worklist(scu(port))
+        assert WorklistScu(scu(port)).probe() == f"RIS at 127.0.0.1:{port}"
     assert not peer.asked
     with ris(offers=False) as (_, port), pytest.raises(Refused, match="enable it there"):
-        offers_worklist(scu(port))
+        WorklistScu(scu(port)).probe()
     with pytest.raises(Unreachable):
-        offers_worklist(scu(port))
+        WorklistScu(scu(port)).probe()
+
+
+def test_what_may_not_stand_in_a_result_is_not_read() -> None:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "", "ECG"
+    long, several = worklist_item(), worklist_item(RequestedProcedureID=["RP-1", "RP-2"])
+    long.PlacerOrderNumberImagingServiceRequest = "P" * 65
+    long.RequestedProcedureCodeSequence = [code]
+    with ris((0xFF00, long), (0xFF00, several)) as (_, port):
+        first, second = WorklistScu(scu(port)).find(ECG)
+    assert first.order.placer_order_number == "" and first.order.procedure is None
+    assert second.order.requested_procedure_id == ""
 
 
 @pytest.mark.parametrize("ask_by", list(AskBy))
@@ -164,6 +176,6 @@ def test_dcmtk_gives_the_order_of_the_ecg_among_others(tmp_path: Path, ask_by: A
         for n in (2, 3, 11)
     ]
     with wlmscpfs(tmp_path, *others, worklist_item()) as port:
-        offers_worklist(scu(port))
+        WorklistScu(scu(port)).probe()
         assert find(port, ask_by=ask_by) == (FOUND,)
         assert find(port, replace(ECG, accession_number="NONE")) == ()
