@@ -44,9 +44,9 @@ class Receiver:
     def forget(self) -> None:
         """Remove what it has kept and reads no more: a minute of all fills 20 GB. Not Orthanc's."""
         for name in ("kept", "spool"):
-            for file in (self.folder / name).rglob("*"):
-                if file.is_file():
-                    file.unlink()
+            for folder, _, files in os.walk(self.folder / name):
+                for file in files:  # one being written may get its name meanwhile
+                    Path(folder, file).unlink(missing_ok=True)
         os.sync()  # none of it is to be written while the next is measured
 
     def cpu_s(self) -> float:
