@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Final
 
-from pydicom.datadict import tag_for_keyword
-from pynetdicom import AE
-
+from node.conformance.configuration import write_configuration
 from node.conformance.manuscript import Manuscript
 from node.conformance.subject import Subject, hexadecimal, name_of
+from node.conformance.wire_tables import (
+    ANSWER,
+    CONTEXT,
+    RESPONSE,
+    accepted,
+    answer_rows,
+    failure_reason_rows,
+    failure_rows,
+    proposed,
+    proposed_storage,
+    response_rows,
+    worklist_response_rows,
+    worklist_rows,
+)
 from node.dicom import (
     commitment,
     commitment_service,
@@ -17,47 +29,15 @@ from node.dicom import (
     service,
     storage_service,
     stow_service,
-    worklist,
 )
 from node.dicom.associate_pdu import APPLICATION_CONTEXT_NAME
 from node.dicom.cine import CINE_CLASSES
-from node.dicom.commitment_report import FAILURE_REASONS
-from node.dicom.iod import modules
-from node.dicom.negotiation import AS_SCU, CONTEXT_REFUSALS, SUPPORTED, Rejection
-from node.dicom.part10 import (
-    EXPLICIT_LITTLE,
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
-)
-from node.dicom.response_status import ResponseStatus
-from node.dicom.scu import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, PROPOSED, storage_syntaxes
+from node.dicom.negotiation import CONTEXT_REFUSALS, Rejection
+from node.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.dicom.structured_report import REPORT_CLASSES
 from node.domain.delivery import ResultKind
-from node.domain.errors import DeliveryError, Kind, Unanswered, Unreachable
-from node.domain.form import Compression
 from node.engine.runner import COMMITMENTS_AT_ONCE, DICOM_DELIVERIES_AT_ONCE
-from node.settings import (
-    DicomDestinationSettings,
-    DicomSettings,
-    DicomWebDestinationSettings,
-    Hl7DestinationSettings,
-)
 
-_CONTEXT: Final = (
-    "Abstract Syntax Name", "Abstract Syntax UID", "Transfer Syntax Name", "Transfer Syntax UID",
-    "Role", "Ext. Neg.",
-)  # fmt: skip
-_RESPONSE: Final = ("Service Status", "Further Meaning", "Error Code", "Behavior")
-_ANSWER: Final = ("Service Status", "Further Meaning", "Error Code", "Reason")
-_BEHAVIOUR: Final = {
-    Kind.TRANSIENT: "tried again later",
-    Kind.AMBIGUOUS: "sent again as it is",
-    Kind.PERMANENT: "stops and waits for a person",
-}
-_UNASKED: Final = {
-    _BEHAVIOUR[Kind.TRANSIENT]: "asked again until `patience_s` is over, then done without",
-    _BEHAVIOUR[Kind.PERMANENT]: "done without",
-}
 _DRAWING: Final = """
                                  +----------------------------------+
   Receive ECGs                   |                                  |   Send results
@@ -84,7 +64,7 @@ def write_networking(manuscript: Manuscript, subject: Subject) -> None:
     _write_application_entity(manuscript, subject)
     _write_web_services(manuscript, subject)
     _write_interfaces(manuscript, subject)
-    _write_configuration(manuscript, subject)
+    write_configuration(manuscript, subject)
 
 
 def services(subject: Subject) -> Iterator[tuple[str, str, str, str, str]]:
@@ -176,39 +156,39 @@ def _write_initiation(manuscript: Manuscript, subject: Subject) -> None:
     manuscript.paragraph(claim["send_description"])
     manuscript.heading(6, "Proposed Presentation Contexts")
     manuscript.paragraph(introduction["context_columns"])
-    manuscript.table((*_CONTEXT, "Proposed where"), _proposed_storage())
+    manuscript.table((*CONTEXT, "Proposed where"), proposed_storage())
     manuscript.paragraph(claim["send_contexts"])
     manuscript.heading(6, "SOP Specific Conformance for SOP Class(es)")
     manuscript.paragraph(claim["send_conformance"])
-    manuscript.table(_RESPONSE, _response_rows(dimse.STORE_RESPONSES, "delivered"))
-    manuscript.table(("Exception", "Behavior"), _failure_rows())
+    manuscript.table(RESPONSE, response_rows(dimse.STORE_RESPONSES, "delivered"))
+    manuscript.table(("Exception", "Behavior"), failure_rows())
     manuscript.paragraph(claim["send_failures"])
 
     manuscript.heading(5, 'Activity "Ask for commitment"')
     manuscript.heading(6, "Description and Sequencing of Activities")
     manuscript.paragraph(claim["commitment_description"])
     manuscript.heading(6, "Proposed Presentation Contexts")
-    manuscript.table(_CONTEXT, _proposed(dimse.STORAGE_COMMITMENT))
+    manuscript.table(CONTEXT, proposed(dimse.STORAGE_COMMITMENT))
     manuscript.heading(6, "SOP Specific Conformance for SOP Class(es)")
-    manuscript.table(_RESPONSE, _response_rows(commitment.RESPONSES, "its report is awaited"))
+    manuscript.table(RESPONSE, response_rows(commitment.RESPONSES, "its report is awaited"))
     manuscript.paragraph(claim["commitment_conformance"])
-    manuscript.table(("Failure Reason", "Meaning", "Behavior"), _failure_reason_rows())
+    manuscript.table(("Failure Reason", "Meaning", "Behavior"), failure_reason_rows())
 
     manuscript.heading(5, 'Activity "Ask for orders"')
     manuscript.heading(6, "Description and Sequencing of Activities")
     manuscript.paragraph(claim["worklist_description"])
     manuscript.heading(6, "Proposed Presentation Contexts")
-    manuscript.table(_CONTEXT, _proposed(dimse.MODALITY_WORKLIST))
+    manuscript.table(CONTEXT, proposed(dimse.MODALITY_WORKLIST))
     manuscript.heading(6, "SOP Specific Conformance for SOP Class(es)")
-    manuscript.table(("Attribute", "Tag", "Matching key", "Used"), _worklist_rows(subject))
-    manuscript.table(_RESPONSE, _worklist_response_rows())
+    manuscript.table(("Attribute", "Tag", "Matching key", "Used"), worklist_rows(subject))
+    manuscript.table(RESPONSE, worklist_response_rows())
     manuscript.paragraph(claim["worklist_conformance"])
 
     manuscript.heading(5, 'Activity "Verify"')
     manuscript.heading(6, "Description and Sequencing of Activities")
     manuscript.paragraph(claim["verify_description"])
     manuscript.heading(6, "Proposed Presentation Contexts")
-    manuscript.table(_CONTEXT, _proposed(dimse.VERIFICATION))
+    manuscript.table(CONTEXT, proposed(dimse.VERIFICATION))
     manuscript.heading(6, "SOP Specific Conformance for SOP Class(es)")
     manuscript.paragraph("Standard conformance: success (0000) verifies, anything else does not.")
 
@@ -240,23 +220,23 @@ def _write_acceptance(manuscript: Manuscript, subject: Subject) -> None:
         manuscript.heading(6, "Description and Sequencing of Activities")
         manuscript.paragraph(claim[described])
         manuscript.heading(6, "Accepted Presentation Contexts")
-        manuscript.table(_CONTEXT, _accepted(classes))
+        manuscript.table(CONTEXT, accepted(classes))
         manuscript.paragraph(claim[contexts])
         manuscript.heading(6, "SOP Specific Conformance for SOP Class(es)")
-        manuscript.table(_ANSWER, _answer_rows(answers))
+        manuscript.table(ANSWER, answer_rows(answers))
         manuscript.paragraph(claim[conforming])
     manuscript.heading(5, 'Activity "Answer verification"')
     manuscript.heading(6, "Description and Sequencing of Activities")
     manuscript.paragraph(claim["verification_description"])
     manuscript.heading(6, "Accepted Presentation Contexts")
-    manuscript.table(_CONTEXT, _accepted((dimse.VERIFICATION,)))
+    manuscript.table(CONTEXT, accepted((dimse.VERIFICATION,)))
     manuscript.heading(6, "SOP Specific Conformance for SOP Class(es)")
     verified = {
         dimse.SUCCESS: "C-ECHO of any other caller",
         service.UNRECOGNIZED_OPERATION: "an operation that the context is not for",
         dimse.NOT_AUTHORISED: "C-ECHO of a caller that no entry of dicom.peers lets echo",
     }
-    manuscript.table(_ANSWER, _answer_rows(verified))
+    manuscript.table(ANSWER, answer_rows(verified))
 
 
 def _write_web_services(manuscript: Manuscript, subject: Subject) -> None:
@@ -298,225 +278,3 @@ def _write_interfaces(manuscript: Manuscript, subject: Subject) -> None:
     manuscript.paragraph(subject.prose.introduction["additional_protocols"])
     manuscript.heading(3, "IPv4 and IPv6 Support")
     manuscript.paragraph(claim["ip_versions"])
-
-
-def _write_configuration(manuscript: Manuscript, subject: Subject) -> None:
-    dicom = subject.settings.dicom
-    manuscript.heading(2, "Configuration")
-    manuscript.heading(3, "AE Title/Presentation Address Mapping")
-    manuscript.paragraph(subject.prose.introduction["address_mapping"])
-    manuscript.heading(4, "Local AE Titles")
-    manuscript.table(
-        ("Application Entity", "AE Title", "TCP/IP Port", "TCP/IP Port with TLS"),
-        (
-            ("CardioNode AE", title, _port(dicom.port), _port(dicom.tls_port))
-            for title in dicom.ae_titles
-        ),
-    )
-    manuscript.heading(4, "Remote AE Title/Presentation Address Mapping")
-    manuscript.paragraph("Who may call:")
-    manuscript.table(
-        ("Calling AE Title", "Called AE Title", "Networks", "Certificate", "May"),
-        (
-            (
-                peer.ae_title,
-                peer.called_ae,
-                ", ".join(map(str, peer.networks)),
-                peer.certificate or "any",
-                ", ".join(each.value for each in peer.may),
-            )
-            for peer in dicom.peers
-        ),
-    )
-    asked = subject.settings.worklist
-    if asked is not None:
-        manuscript.heading(5, "Remote SCP of the worklist")
-        manuscript.table(
-            ("Parameter", "Value"),
-            [
-                ("Address", f"{asked.host}:{asked.port}"),
-                ("Called AE title", asked.ae_title),
-                ("Calling AE title", asked.calling_ae or subject.ae_title),
-                ("TLS", "yes" if asked.tls else "no"),
-                ("Asked by", asked.ask_by.value),
-                ("An ECG without an order", asked.unmatched),
-                ("Waited for, s", f"{asked.patience_s:g}"),
-                ("Time-out for a TCP/IP connection, s", f"{asked.connect_timeout_s:g}"),
-                ("Time-out for a response, s", f"{asked.answer_timeout_s:g}"),
-            ],
-        )
-    if not subject.settings.destinations:
-        manuscript.paragraph("There are no destinations in this configuration.")
-    for name, each in subject.settings.destinations.items():
-        manuscript.heading(5, f'Remote SCP "{name}"')
-        manuscript.table(("Parameter", "Value"), _destination_rows(each, subject))
-    manuscript.heading(3, "Parameters")
-    manuscript.table(
-        ("Parameter", "Configurable", "Default Value", "Here"),
-        _parameter_rows(subject.default.dicom, dicom),
-    )
-
-
-def _port(port: int | None) -> str:
-    return "off" if port is None else str(port)
-
-
-def _destination_rows(
-    destination: DicomDestinationSettings | DicomWebDestinationSettings | Hl7DestinationSettings,
-    subject: Subject,
-) -> Iterator[tuple[str, str]]:
-    """Addresses and choices; no secrets and no paths of files."""
-    yield "Protocol", destination.kind
-    yield "Address", destination.address
-    if isinstance(destination, DicomDestinationSettings):
-        yield "Called AE title", destination.ae_title
-        yield "Calling AE title", destination.calling_ae or subject.ae_title
-        yield "TLS", "yes" if destination.tls else "no"
-        yield "Compression", destination.compression.value
-        yield "Storage Commitment", "yes" if destination.commitment else "no"
-    if isinstance(destination, Hl7DestinationSettings):
-        yield "After committed", destination.after_committed or "no"
-    else:
-        yield "Form of results", str(destination.form)
-    yield "First wait after a failure, s", f"{destination.retry_initial_s:g}"
-    yield "Longest wait, s", f"{destination.retry_maximum_s:g}"
-    yield "Given up after, s", f"{destination.give_up_after_s:g}"
-
-
-def _parameter_rows(
-    default: DicomSettings, here: DicomSettings
-) -> Iterator[tuple[str, str, str, str]]:
-    fixed = (
-        ("Initiator: time-out for a TCP/IP connection, s", f"{CONNECT_TIMEOUT_S:g}"),
-        ("Initiator: time-out for an association, a response, and between PDUs, s",
-         f"{ANSWER_TIMEOUT_S:g}"),
-        ("Initiator: maximum PDU size received", str(AE().maximum_pdu_size)),
-        ("Maximum PDU size sent", "that of the peer"),
-    )  # fmt: skip
-    configurable = {
-        "maximum_associations": "Acceptor: associations at one time",
-        "maximum_pdu_bytes": "Acceptor: maximum PDU size received",
-        "maximum_instance_mb": "Acceptor: largest data set, MB",
-        "acse_timeout_s": "Acceptor: time-out from the connection to the whole request, s",
-        "dimse_timeout_s": "Acceptor: time-out within a message, s",
-        "network_timeout_s": "Acceptor: time-out between messages, s",
-    }
-    for key, words in configurable.items():
-        yield (
-            words, f"Yes: dicom.{key}", f"{getattr(default, key):g}", f"{getattr(here, key):g}"
-        )  # fmt: skip
-    for words, value in fixed:
-        yield words, "No", value, value
-
-
-def _proposed_storage() -> Iterator[tuple[str, ...]]:
-    for uid in dimse.RESULT_STORAGE:
-        is_image = any(module.name == "image-pixel" for module in modules(uid))
-        where: dict[str, list[str]] = {}
-        for compression in Compression:
-            for syntax in storage_syntaxes(EXPLICIT_LITTLE, compression, is_image=is_image):
-                where.setdefault(syntax, []).append(compression.value)
-        # What is always proposed stands last: it is what everything else is preferred to.
-        last = sorted(where.items(), key=lambda each: len(each[1]) == len(Compression))
-        for syntax, choices in last:
-            always = len(choices) == len(Compression)
-            shown = "always" if always else f"compression = {' or '.join(choices)}"
-            yield *_context_row(uid, syntax, "SCU"), shown
-    for uid in dimse.ECG_STORAGE:
-        for syntax in SUPPORTED[uid]:
-            yield *_context_row(uid, syntax, "SCU"), "an ECG came in it and a rule passes it on"
-
-
-def _worklist_rows(subject: Subject) -> Iterator[tuple[str, ...]]:
-    """Keys of the query, and what the answers are read for."""
-    keys = set(worklist.KEYS)
-    for keyword in (*worklist.RETURNED, *worklist.SEQUENCES):
-        tag = tag_for_keyword(keyword) or 0
-        used = subject.prose.worklist.get(keyword, "no")
-        yield (
-            keyword, f"({tag >> 16:04X},{tag & 0xFFFF:04X})",
-            "single value" if keyword in keys else "universal", used,
-        )  # fmt: skip
-
-
-def _worklist_response_rows() -> Iterator[tuple[str, ...]]:
-    """Nothing waits for a person here: an ECG goes on without its order."""
-    for row in _response_rows(worklist.RESPONSES, "read"):
-        status, meaning, code, behaviour = row
-        yield status, meaning, code, _UNASKED.get(behaviour, behaviour)
-
-
-def _proposed(uid: str) -> Iterator[tuple[str, ...]]:
-    return (_context_row(uid, syntax, "SCU") for syntax in PROPOSED[uid])
-
-
-def _accepted(classes: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    return (
-        _context_row(uid, syntax, "SCU" if uid in AS_SCU else "SCP")
-        for uid in classes
-        for syntax in SUPPORTED[uid]
-    )
-
-
-def _context_row(abstract: str, syntax: str, role: str) -> tuple[str, ...]:
-    return name_of(abstract), abstract, name_of(syntax), syntax, role, "None"
-
-
-def _response_rows(table: Sequence[ResponseStatus], done: str) -> Iterator[tuple[str, ...]]:
-    for row in table:
-        codes = hexadecimal(row.first)
-        if row.last != row.first:
-            codes = f"{codes}-{hexadecimal(row.last)}"
-        behaviour = done if row.error is None else _BEHAVIOUR[row.error.kind]
-        kind = _service_status(row.last)
-        yield kind, row.meaning, "any other" if row is table[-1] else codes, behaviour
-
-
-def _answer_rows(answers: Mapping[int, str]) -> Iterator[tuple[str, ...]]:
-    meanings = {
-        dimse.SUCCESS: "Success",
-        dimse.OUT_OF_RESOURCES: "Out of resources",
-        dimse.CANNOT_UNDERSTAND: "Cannot understand",
-        dimse.PROCESSING_FAILURE: "Processing failure",
-        0x0112: "No such SOP Instance",
-        0x0113: "No such event type",
-        0x0115: "Invalid argument value",
-        0x0117: "Invalid SOP Instance",
-        0x0118: "No such SOP Class",
-        0x0122: "SOP Class not supported",
-        0x0124: "Not authorized",
-        0x0211: "Unrecognized operation",
-        0x0213: "Resource limitation",
-    }
-    for status, when in answers.items():
-        yield _service_status(status), meanings[status], hexadecimal(status), when
-
-
-def _service_status(status: int) -> str:
-    """Source: DICOM PS3.7 annex C."""
-    if status == dimse.SUCCESS:
-        return "Success"
-    if status in worklist.PENDING:
-        return "Pending"
-    if status in (0x0001, 0x0107, 0x0116) or 0xB000 <= status <= 0xBFFF:
-        return "Warning"
-    return "Failure"
-
-
-def _failure_rows() -> Iterator[tuple[str, str]]:
-    exceptions: tuple[tuple[str, type[DeliveryError]], ...] = (
-        ("No connection, no TLS, or no association", Unreachable),
-        ("Association ended without a response, or none in time", Unanswered),
-    )
-    for exception, error in exceptions:
-        yield exception, _BEHAVIOUR[error.kind]
-    yield "Association rejected", _BEHAVIOUR[Kind.TRANSIENT]
-    yield "No presentation context accepted", _BEHAVIOUR[Kind.PERMANENT]
-
-
-def _failure_reason_rows() -> Iterator[tuple[str, str, str]]:
-    for reason, (error, words) in FAILURE_REASONS.items():
-        resent = error.kind is Kind.TRANSIENT
-        behaviour = "sent again and asked for anew" if resent else _BEHAVIOUR[error.kind]
-        yield hexadecimal(reason), words, behaviour
-    yield "any other", "the peer does not commit itself", "sent again and asked for anew"
