@@ -95,8 +95,9 @@ class _Page:
         self._pen.text(at, text, colour, _font(size * self.scale), anchor=anchor)
 
     def box(self, left: float, top: float, right: float, bottom: float, colour: _Colour) -> None:
-        corners = [round(each * self.scale) for each in (left, top, right, bottom)]
-        self._pen.rectangle((*corners[:2], corners[2] - 1, corners[3] - 1), fill=colour)
+        """A pixel at the least, each way."""
+        x, y, beyond_x, beyond_y = (round(each * self.scale) for each in (left, top, right, bottom))
+        self._pen.rectangle((x, y, max(x, beyond_x - 1), max(y, beyond_y - 1)), fill=colour)
 
     def dot(self, x: float, y: float, radius: float, colour: _Colour) -> None:
         self._pen.circle((x * self.scale, y * self.scale), radius * self.scale, fill=colour)

@@ -116,6 +116,17 @@ def test_a_number_is_held_against_the_reference_of_its_sex(
     assert has(page, summary_page.OUTSIDE) is outside
 
 
+@pytest.mark.parametrize("by", STRIPS)
+@pytest.mark.parametrize(
+    ("lower", "upper"), [(1.0, 2.0), (97.0, 99.0), (60.0, 60.0), (60.0, 60.01), (0.0, 100.0)]
+)
+def test_an_interval_far_outside_the_track_or_as_narrow_as_can_be_is_drawn(
+    by: Callable[..., bytes], lower: float, upper: float
+) -> None:
+    made = estimate("24103", (lower + upper) / 2, lower, upper, "%")
+    read(build(replace(prediction(), estimates=(made,)), of_sex("F"), by=by))
+
+
 @pytest.mark.parametrize("sex", ["", "O"])
 def test_without_a_sex_nothing_is_called_low_or_high(sex: str) -> None:
     page = pixels(with_ejection_fraction(20.0), of_sex(sex))
