@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -96,9 +98,11 @@ def _command(name: str, folder: Path) -> tuple[list[str], Mapping[str, str], int
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that connections are given: one that has ended would keep it for a minute."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", secrets.randbelow(16384) + 16384))
+            return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
@@ -110,7 +114,7 @@ def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
             time.sleep(0.1)
         else:
             return
-    raise AssertionError("a receiver did not start: install Orthanc and DCMTK (README)")
+    raise AssertionError(f"{process.args} did not start: install Orthanc and DCMTK (README)")
 
 
 def _cpu_s(pid: int) -> float:
