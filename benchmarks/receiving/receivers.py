@@ -114,7 +114,7 @@ def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
             time.sleep(0.1)
         else:
             return
-    raise AssertionError(f"{process.args} did not start: install Orthanc and DCMTK (README)")
+    raise AssertionError(f"{process.args!r} did not start: install Orthanc and DCMTK (README)")
 
 
 def _cpu_s(pid: int) -> float:
