@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +11,10 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pynetdicom import AE, evt
 
-from node.cli.own_network import INSIDE
 from node.dicom import dimse
-from tests.conftest import absent
-from tests.wire.dicom.listening import soon
+from tests.dcmtk import dcmtk_scp
 
 HOST = "127.0.0.1"
-WLMSCPFS = Path("/usr/bin/wlmscpfs")
 Answer = tuple[int, Dataset | None]
 
 
@@ -81,10 +75,6 @@ class RisStandIn:
 @contextmanager
 def wlmscpfs(folder: Path, *items: Dataset, ae_title: str = "RIS") -> Iterator[int]:
     """DCMTK's worklist SCP; it listens on every address."""
-    if not WLMSCPFS.exists():
-        absent("no DCMTK: apt-get install dcmtk")
-    if not os.environ.get(INSIDE):
-        absent("wlmscpfs is only started in a network of its own; run the tests with `make test`")
     area = folder / ae_title
     area.mkdir()
     (area / "lockfile").touch()
@@ -94,21 +84,5 @@ def wlmscpfs(folder: Path, *items: Dataset, ae_title: str = "RIS") -> Iterator[i
         item.file_meta.MediaStorageSOPClassUID = dimse.MODALITY_WORKLIST
         item.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}"
         item.save_as(area / f"{number}.wl", enforce_file_format=True)
-    with socket.create_server((HOST, 0)) as probe:
-        port = int(probe.getsockname()[1])
-    process = subprocess.Popen(
-        [WLMSCPFS, "--data-files-path", folder, str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert soon(lambda: _is_open(port))
+    with dcmtk_scp("wlmscpfs", "--data-files-path", folder) as port:
         yield port
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-
-
-def _is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0

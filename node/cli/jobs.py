@@ -120,7 +120,7 @@ def retry(
 def release(
     job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
 ) -> None:
-    """Have a held job processed: its ECG is that patient's."""
+    """Have a held job processed in spite of the doubt that it shows."""
     with _intervening(config, home, overrides) as person:
         _say(person.release(job_id))
 

@@ -43,7 +43,7 @@ class Job:
     job_id: int
     state: JobState
     run: int
-    """Counts how often a person or the reconciler set it going."""
+    """How often it was put into the queue: at first, by a person, for a RIS that was down."""
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str

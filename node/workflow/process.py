@@ -170,8 +170,8 @@ class Processing:
         """Do the job, once: its results and their deliveries are committed with "job done".
 
         A second call finds the job done and does nothing. What cannot be used ends the job with
-        its reason; where its patient is in doubt it is held. Raises CardioNodeError of kind
-        transient: worth another try.
+        its reason; where its patient or order is in doubt it is held, and where a RIS does not
+        answer, put back. Raises CardioNodeError of kind transient: worth another try.
         """
         with self.work.begin() as transaction:
             job = transaction.jobs.get(job_id)
@@ -261,13 +261,15 @@ class Processing:
 
     def _hold(self, job: Job, code: str, reason: str) -> None:
         with self.work.begin() as transaction:
-            transaction.jobs.settle(
+            held = transaction.jobs.settle(
                 job.job_id,
                 JobState.HELD,
                 at=self.clock(),
                 error_code=code,
                 error_message=reason,
             )
+        if not held:  # a person was faster
+            return
         self.telemetry.event(
             "job held: it waits for a person",
             level=Level.WARNING,

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +10,6 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
-from node.cli.own_network import INSIDE
 from node.dicom import dimse
 from node.dicom.part10 import (
     DEFLATED_LITTLE,
@@ -26,13 +22,10 @@ from node.dicom.scu import StorageScu
 from node.dicom.stand_in import PacsStandIn
 from node.domain.errors import Refused
 from node.domain.form import Compression
-from tests.conftest import absent
+from tests.dcmtk import dcmtk_scp
 from tests.ecg_instances import mortara
-from tests.wire.dicom.listening import soon
 
 HOST = "127.0.0.1"
-STORESCP = Path("/usr/bin/storescp")
-"""DCMTK's own; a virtual environment may shadow its name with another tool."""
 
 
 def kept(dataset: Dataset, syntax: str) -> bytes:
@@ -96,37 +89,10 @@ def test_a_pacs_that_does_not_take_the_transfer_syntax_refuses_and_it_is_named()
         scu(port).send(odd(IMPLICIT_LITTLE))
 
 
-@contextmanager
-def storescp(folder: Path) -> Iterator[int]:
-    """DCMTK's SCP, which writes each data set as it comes; it listens on every address."""
-    if not STORESCP.exists():
-        absent("no DCMTK: apt-get install dcmtk")
-    if not os.environ.get(INSIDE):
-        absent("storescp is only started in a network of its own; run the tests with `make test`")
-    with socket.create_server((HOST, 0)) as probe:
-        port = int(probe.getsockname()[1])
-    process = subprocess.Popen(
-        [STORESCP, "--bit-preserving", "-od", folder, str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert soon(lambda: is_open(port))
-        yield port
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
-
-
 @pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, IMPLICIT_LITTLE])
 def test_dcmtk_gets_the_data_set_as_it_came(tmp_path: Path, syntax: str) -> None:
     content = odd(syntax)
-    with storescp(tmp_path) as port:
+    with dcmtk_scp("storescp", "--bit-preserving", "-od", tmp_path) as port:
         scu(port).send(content)
         (file,) = tmp_path.iterdir()
         assert split_part10(file.read_bytes())[2] == split_part10(content)[2]

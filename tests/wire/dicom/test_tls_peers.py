@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,15 +16,14 @@ from node.dicom.scu import StorageScu
 from node.domain.errors import Unreachable
 from tests.certificates import HOST, Files
 from tests.conftest import absent
+from tests.dcmtk import dcmtk, dcmtk_scp
 from tests.ecg_instances import instances
-from tests.wire.dicom.listening import Listening, soon
+from tests.wire.dicom.listening import Listening
 from tests.wire.dicom.pki import Pki, at_most, credentials, make_pki
 
 V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 both_versions = pytest.mark.parametrize("version", [V1_2, V1_3])
 REFUSED_WITHIN_S = 5
-LOCATION = "/usr/bin"
-"""DCMTK's tools; pynetdicom puts others of the same names into the virtual environment."""
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +42,6 @@ def only(version: ssl.TLSVersion, files: Files, side: str) -> Callable[[], ssl.S
     """Our context, for this version alone."""
     shown = credentials(files, version)
     return at_most(version, getattr(shown, side))
-
-
-def dcmtk(name: str) -> str:
-    program = f"{LOCATION}/{name}"
-    if not shutil.which(program):
-        absent("no DCMTK: apt-get install dcmtk")
-    return program
 
 
 def shows(files: Files) -> list[str | Path]:
@@ -118,38 +107,13 @@ def test_dcmtk_refuses_us_where_it_does_not_trust_us(pki: Pki, who: str) -> None
         assert expected[who] in reason
 
 
-@contextmanager
-def storescp(files: Files, folder: Path) -> Iterator[int]:
-    """DCMTK's SCP, which listens on every address."""
-    if not os.environ.get(INSIDE):
-        absent("storescp is only started in a network of its own; run the tests with `make test`")
-    with socket.create_server((HOST, 0)) as probe:
-        port = int(probe.getsockname()[1])
-    process = subprocess.Popen(
-        [dcmtk("storescp"), *shows(files), "-od", str(folder), str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert soon(lambda: is_open(port))
-        yield port
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
-
-
 def scu(port: int, tls: Callable[[], ssl.SSLContext], called_ae: str = "PACS") -> StorageScu:
     return StorageScu(calling_ae="CARDIONODE", called_ae=called_ae, host=HOST, port=port, tls=tls)
 
 
 @both_versions
 def test_we_store_at_dcmtk(pki: Pki, ecg: Path, tmp_path: Path, version: ssl.TLSVersion) -> None:
-    with storescp(pki.cart, tmp_path) as port:
+    with dcmtk_scp("storescp", *shows(pki.cart), "-od", tmp_path) as port:
         sender = scu(port, only(version, pki.node, "client"))
         sender.echo()
         sender.send(ecg.read_bytes())
@@ -170,7 +134,7 @@ def test_the_sender_says_why_there_is_no_tls_with_dcmtk(
     pki: Pki, tmp_path: Path, theirs: str, ours: str, reason: str
 ) -> None:
     with (
-        storescp(getattr(pki, theirs), tmp_path) as port,
+        dcmtk_scp("storescp", *shows(getattr(pki, theirs)), "-od", tmp_path) as port,
         pytest.raises(Unreachable, match=reason),
     ):
         scu(port, credentials(getattr(pki, ours)).client).echo()
