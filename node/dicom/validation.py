@@ -47,7 +47,8 @@ UNNAMED: Final = ("IMAGE", "WAVEFORM")
 STATED: Final = frozenset(
     tag_for_keyword(keyword) or 0 for keyword in (*REQUIRED, *OPTIONAL, "ReferencedRequestSequence")
 )
-"""Repeated as the ECG states it: the archive filed it so, and it is not ours to judge."""
+"""Repeated as the ECG states it: the archive filed it so, and it is not ours to judge. Of an order
+only what fits was read (node/dicom/worklist.py)."""
 SINGLE_VALUED: Final = ("LT", "ST", "UR", "UT")
 """VRs in which a backslash is a letter."""
 

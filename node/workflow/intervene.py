@@ -68,7 +68,7 @@ class Intervention:
         return ", ".join(did)
 
     def release(self, job_id: int) -> str:
-        """Have a held job processed as its ECG says whose it is. Says so. Raises NotPossible."""
+        """Have a held job processed as its ECG states it. Says so. Raises NotPossible."""
         with self.work.begin() as transaction:
             job = self._held(transaction, job_id)
             run = transaction.jobs.release(job_id)
