@@ -65,6 +65,9 @@ class MemoryTransaction:
         self.refused = RefusedCallers(connection)
         self._queue = queue
 
+    def announce_job(self) -> None:
+        self._queue.append(("new job",))
+
     def enqueue_job(
         self, job_id: int, *, run: int, priority: Priority, delay_s: float = 0.0
     ) -> None:

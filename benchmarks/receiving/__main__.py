@@ -59,8 +59,8 @@ def _render(machine: Machine, rates: Sequence[Rate]) -> str:
             f"UIDs, on loopback, TCP_NODELAY on both sides, PDUs of 128 KiB, receiver and sender "
             f"on the same {machine.cores} cores ({machine.processor}). All receivers run; they are "
             "asked in turns, by a sender whose PDUs are made beforehand. The node's receiving half "
-            "is a process of its own; what it accepts is queued and not worked on. Again: make "
-            "bench-receiving."
+            "is a process of its own; what it accepts is handed to the engine as far as that has "
+            "room, and not worked on. Again: make bench-receiving."
         ),
         page.picture(plot_rates(rates), "rates by receiver"),
         page.table(

@@ -1,9 +1,10 @@
-"""The receiving half of a node in a process of its own: listener, intake, spool, rows, queue.
+"""The receiving half of a node in a process of its own: listener, intake, spool, rows, hand-over.
 
     python -m benchmarks.receiving.node_receiver FOLDER
 
-What is accepted is queued and not worked on: beside an archive, which computes nothing, the cost
-of receiving is what can be compared. Prints its port, ends when its input does.
+What is accepted is handed over as far as the engine has room, and not worked on: beside an archive,
+which computes nothing, the cost of receiving is what can be compared. Prints its port, ends when
+its input does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from node.dicom.commitment_service import CommitmentService
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
 from node.domain.commitment import CommitmentReport
 from node.domain.instance import Origin
+from node.engine.hand_over import HandOver
 from node.engine.unit_of_work import APPLICATION_VERSION, SERIALIZER, EngineUnitOfWork
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
@@ -33,13 +35,15 @@ def main(folder: Path) -> None:
     dicom = settings.dicom
     database = Database(sqlite_url(folder / "node.db"))
     database.prepare()
-    _make_queue(database)
+    make_queue(database)
     journal = Journal(set_up_logging(form="json", level="info"), Metrics())
+    work = EngineUnitOfWork(database)
+    hand_over = HandOver(database, work, journal)
     intake = Intake(
         spool=Spool(
             folder / "spool", minimum_free_bytes=settings.storage.minimum_free_mb * 1_000_000
         ),
-        work=EngineUnitOfWork(database),
+        work=work,
         telemetry=journal,
         clock=lambda: datetime.now(UTC),
     )
@@ -62,18 +66,20 @@ def main(folder: Path) -> None:
         warn=journal.event,
         note=lambda _: None,
     )
+    hand_over.start()
     scp.start()
     sys.stdout.write(f"{scp.port}\n")
     sys.stdout.flush()
     sys.stdin.read()
     scp.stop()
+    hand_over.stop()
 
 
 def _take_nothing(report: CommitmentReport, origin: Origin) -> None:
     raise AssertionError("the benchmark sends no reports of commitment")
 
 
-def _make_queue(database: Database) -> None:
+def make_queue(database: Database) -> None:
     """The engine's tables, as its first start makes them."""
     DBOS(
         config={

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import select
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from node.dicom import tls
 from node.dicom.pdu import HEADER, AbortReason, PduType, ProtocolViolation
 
-_PORTION_BYTES: Final = 65536
+_PORTION_BYTES: Final = 16384
+"""Received ahead: the header of a PDU and the start of its body, or all of it."""
 _NOW_S: Final = 0.001
 """A timeout of 0 would make the socket non-blocking."""
+_READ: Final = select.POLLIN
+_WRITE: Final = select.POLLOUT
 _TLS_HANDSHAKE: Final = b"\x16\x03"
 """Content type and major version, where a PDU has its type. Source: RFC 8446 §5.1."""
 
@@ -32,7 +37,13 @@ class PduStream:
 
     def __init__(self, connection: socket.socket, address: str) -> None:
         """connection: connected, TLS or not; it is closed with the stream."""
+        # Not blocking: a socket with a timeout asks the system thrice for each portion, and Python
+        # changes threads at each.
+        connection.setblocking(False)
         self._connection = connection
+        self._portion = memoryview(bytearray(_PORTION_BYTES))
+        self._ahead = self._portion[:0]
+        """What was received and not read."""
         self._end_reason: str | None = None
         self.address = address
         self.opened_at_s = time.monotonic()
@@ -62,6 +73,7 @@ class PduStream:
             connection.do_handshake()
         except OSError as error:
             raise ConnectionEnded(self._end_reason or tls.explanation(error)) from error
+        connection.setblocking(False)
         return tls.peer_names(connection)
 
     def read(
@@ -85,7 +97,7 @@ class PduStream:
             self.waiting_since_s = time.monotonic()
             if self._end_reason is not None:
                 raise ConnectionEnded(self._end_reason)
-            begun = self._receive(memoryview(header), deadline_s)
+            begun = self._take(memoryview(header), deadline_s)
             self.waiting_since_s = None
             if complete_within_s is not None:
                 deadline_s = time.monotonic() + complete_within_s
@@ -105,9 +117,11 @@ class PduStream:
 
     def send(self, pdu: bytes, *, within_s: float) -> None:
         """Raises TimeoutError, ConnectionEnded."""
+        deadline_s = time.monotonic() + within_s
+        rest = memoryview(pdu)
         try:
-            self._connection.settimeout(within_s)
-            self._connection.sendall(pdu)
+            while rest:
+                rest = rest[self._when_ready(self._connection.send, rest, _WRITE, deadline_s) :]
         except TimeoutError:
             raise TimeoutError("an answer was not taken in time") from None
         except OSError as error:
@@ -120,15 +134,13 @@ class PduStream:
         not reach the peer.
         """
         deadline_s = time.monotonic() + within_s
-        portion = memoryview(bytearray(_PORTION_BYTES))
         with contextlib.suppress(OSError, ConnectionEnded):
             if isinstance(self._connection, ssl.SSLSocket):
-                self._connection.settimeout(0)
                 with contextlib.suppress(OSError):
                     self._connection.unwrap()  # says so to the peer, and waits for nothing
             self._connection.shutdown(socket.SHUT_WR)  # from here on what comes is not decrypted
             while at_most_bytes > 0:
-                at_most_bytes -= self._receive(portion, deadline_s)
+                at_most_bytes -= self._receive(self._portion, deadline_s)
 
     def end(self, reason: str) -> None:
         """Have the reading thread find the connection ended; it can still answer."""
@@ -149,17 +161,48 @@ class PduStream:
 
     def _fill(self, view: memoryview, deadline_s: float) -> None:
         while view:
-            view = view[self._receive(view, deadline_s) :]
+            view = view[self._take(view, deadline_s) :]
+
+    def _take(self, view: memoryview, deadline_s: float) -> int:
+        """Some bytes, at least one: of those received ahead, else of what comes."""
+        if not self._ahead:
+            if len(view) >= _PORTION_BYTES:
+                return self._receive(view, deadline_s)
+            self._ahead = self._portion[: self._receive(self._portion, deadline_s)]
+        count = min(len(view), len(self._ahead))
+        view[:count] = self._ahead[:count]
+        self._ahead = self._ahead[count:]
+        return count
 
     def _receive(self, view: memoryview, deadline_s: float) -> int:
-        remaining_s = deadline_s - time.monotonic()
-        if remaining_s <= 0:
-            raise TimeoutError
-        self._connection.settimeout(remaining_s)
-        count = self._connection.recv_into(view)
+        count = self._when_ready(self._connection.recv_into, view, _READ, deadline_s)
         if not count:
             raise ConnectionEnded(self._end_reason)
         return count
+
+    def _when_ready(
+        self,
+        transfer: Callable[[memoryview], int],
+        view: memoryview,
+        event: int,
+        deadline_s: float,
+    ) -> int:
+        """Bytes that were transferred as soon as some could be. Raises TimeoutError, OSError."""
+        while True:
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0:
+                raise TimeoutError
+            try:
+                return transfer(view)
+            except BlockingIOError:
+                wanted = event
+            except ssl.SSLWantReadError:
+                wanted = _READ
+            except ssl.SSLWantWriteError:
+                wanted = _WRITE
+            waiting = select.poll()
+            waiting.register(self._connection, wanted)
+            waiting.poll(math.ceil(remaining_s * 1000))
 
 
 def _checked(header: bytearray, largest: Mapping[PduType, int]) -> tuple[PduType, int]:

@@ -16,9 +16,12 @@ _LIVE = ["PENDING", "ENQUEUED", "DELAYED"]
 
 
 def redrive(work: EngineUnitOfWork, clock: Clock) -> int:
-    """Enqueue each owed job, delivery and commitment without a live workflow; how many."""
+    """Enqueue each owed job, delivery and commitment without a live workflow; how many.
+
+    Jobs that were never enqueued are the hand-over's.
+    """
     with work.begin() as transaction:
-        jobs = {job_workflow_id(job.job_id, job.run): job for job in transaction.jobs.waiting()}
+        jobs = {job_workflow_id(job.job_id, job.run): job for job in transaction.jobs.queued()}
         deliveries = {
             delivery_workflow_id(delivery.delivery_id, run): (delivery, run)
             for delivery in transaction.outbox.pending()

@@ -13,6 +13,7 @@ from dbos import DBOS, DBOSConfig
 
 from node.domain.delivery import DestinationKind
 from node.domain.errors import CardioNodeError, Interrupted
+from node.engine.hand_over import HandOver
 from node.engine.redrive import redrive
 from node.engine.retention import remove_finished
 from node.engine.unit_of_work import (
@@ -66,6 +67,10 @@ class Runner:
     processing_at_once: int
     finished_days: int
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    _hand_over: HandOver = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._hand_over = HandOver(self.database, self.work, self.telemetry)
 
     def start(self) -> None:
         """Take up what a crash left, then new work. Makes the engine's tables where needed."""
@@ -97,11 +102,13 @@ class Runner:
             COMMIT_QUEUE, partition_concurrency=COMMITMENTS_AT_ONCE, polling_interval_sec=POLL_S
         )
         self._redrive()
+        self._hand_over.start()
         threading.Thread(target=self._tidy_hourly, name="tidy", daemon=True).start()
 
     def stop(self) -> None:
         """Stop claiming work; what is unfinished is taken up at the next start."""
         self._stopping.set()
+        self._hand_over.stop()
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
         # A workflow that waited wakes, finds the engine gone and would tell of it with a traceback;
         # nothing is lost: it goes on at the next start.

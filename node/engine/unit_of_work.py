@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -66,11 +67,15 @@ class EngineTransaction:
     def __init__(self, connection: sa.Connection, client: DBOSClient) -> None:
         self._connection = connection
         self._client = client
+        self.has_new_jobs = False
         self.jobs = Jobs(connection)
         self.outbox = Outbox(connection)
         self.commitments = Commitments(connection)
         self.messages = Messages(connection)
         self.refused = RefusedCallers(connection)
+
+    def announce_job(self) -> None:
+        self.has_new_jobs = True
 
     def enqueue_job(
         self, job_id: int, *, run: int, priority: Priority, delay_s: float = 0.0
@@ -130,6 +135,8 @@ class EngineUnitOfWork:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.announced = threading.Event()
+        """Set when a job was received here."""
         self.client = DBOSClient(
             system_database_engine=database.engine, serializer=SERIALIZER, lazy=True
         )
@@ -138,7 +145,10 @@ class EngineUnitOfWork:
     @contextmanager
     def begin(self) -> Iterator[EngineTransaction]:
         with self._database.write() as connection:
-            yield EngineTransaction(connection, self.client)
+            transaction = EngineTransaction(connection, self.client)
+            yield transaction
+        if transaction.has_new_jobs:
+            self.announced.set()
 
     def together(self, enter: Callable[[EngineTransaction], Made]) -> Made:
         return self._together(enter)

@@ -26,10 +26,20 @@ from node.store.tables import (
     job,
 )
 
-# Built once: building them costs more than they do, and each C-STORE waits for both.
+# Built once: building them costs more than they do, and each C-STORE waits for the first two.
 _ADD = job.insert().returning(job.c.job_id)
 _OF_INSTANCE = (
     job.select().where(job.c.sop_instance_uid == sa.bindparam("uid")).order_by(job.c.job_id)
+)
+_NEW = (
+    sa.select(job.c.job_id)
+    .where(
+        job.c.state == JobState.RECEIVED.value,
+        job.c.run == 0,
+        job.c.priority == sa.bindparam("priority"),
+    )
+    .order_by(job.c.job_id)
+    .limit(sa.bindparam("limit"))
 )
 _FINISHED = (JobState.COMPLETED, JobState.NO_RESULT, JobState.CANCELLED)
 _DOUBTFUL = (JobState.HELD, JobState.CONFLICT, JobState.CANCELLED)
@@ -43,7 +53,8 @@ class Job:
     job_id: int
     state: JobState
     run: int
-    """How often it was put into the queue: at first, by a person, for a RIS that was down."""
+    """How often it was put into the queue: at first, by a person, for a RIS that was down. 0 while
+    it is new."""
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
@@ -106,6 +117,16 @@ class Jobs:
         """All jobs of that SOP instance, the first received first."""
         rows = self._connection.execute(_OF_INSTANCE, {"uid": sop_instance_uid})
         return [_read(row) for row in rows]
+
+    def new(self, *, limit: int) -> list[tuple[int, Priority]]:
+        """Jobs that were never put into the queue, those whose turn is first."""
+        found: list[tuple[int, Priority]] = []
+        for priority in Priority:
+            rows = self._connection.scalars(
+                _NEW, {"priority": priority.value, "limit": limit - len(found)}
+            )
+            found += [(job_id, priority) for job_id in rows]
+        return found
 
     def get(self, job_id: int) -> Job | None:
         row = self._connection.execute(job.select().where(job.c.job_id == job_id)).one_or_none()
@@ -179,9 +200,13 @@ class Jobs:
         rows = self._connection.execute(raised.returning(*job.c)).all()
         return sorted((_read(row) for row in rows), key=lambda each: each.job_id)
 
-    def waiting(self) -> list[Job]:
-        """Every job the model still owes an answer, oldest first."""
-        query = job.select().where(job.c.state == JobState.RECEIVED.value).order_by(job.c.job_id)
+    def queued(self) -> list[Job]:
+        """Every job that was put into the queue and is owed its answer still, oldest first."""
+        query = (
+            job.select()
+            .where(job.c.state == JobState.RECEIVED.value, job.c.run > 0)
+            .order_by(job.c.job_id)
+        )
         return [_read(row) for row in self._connection.execute(query)]
 
     def count_by_state(self) -> dict[JobState, int]:

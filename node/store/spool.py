@@ -31,6 +31,9 @@ class Spool:
         """Size of what was refused last."""
         self._keeping = threading.Lock()
         _make_folder(folder)
+        for first in range(256):
+            (folder / f"{first:02x}").mkdir(mode=0o700, exist_ok=True)
+        _fsync_folder(folder)
 
     def put(self, content: bytes) -> str:
         """Keep the bytes and give their SHA-256. Raises OutOfSpace, StorageError."""
@@ -48,7 +51,6 @@ class Spool:
                 "the disk of the spool is nearly full; free space or move the node's home folder"
             )
         try:
-            _make_folder(path.parent)
             _write_durably(path, content)
         except OSError as error:
             if error.errno in _FULL:

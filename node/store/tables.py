@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised with each change of a table; a node refuses a database of another."""
 
 
@@ -40,8 +40,8 @@ job = sa.Table(
     "node_job",
     metadata,
     sa.Column("job_id", sa.Integer, primary_key=True),
-    sa.Column("state", sa.String(16), nullable=False, index=True),
-    sa.Column("run", sa.Integer, nullable=False, default=1),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("run", sa.Integer, nullable=False, default=0),
     sa.Column("sop_class_uid", sa.String(64), nullable=False),
     sa.Column("sop_instance_uid", sa.String(64), nullable=False),
     sa.Column("transfer_syntax_uid", sa.String(64), nullable=False),
@@ -64,6 +64,7 @@ job = sa.Table(
     sa.UniqueConstraint("sop_instance_uid", "content_digest"),
     sqlite_autoincrement=True,
 )
+sa.Index("node_job_new", job.c.state, job.c.run, job.c.priority, job.c.job_id)
 sa.Index(
     "node_job_one_per_instance",
     job.c.sop_instance_uid,

@@ -158,7 +158,7 @@ class Intake:
         )
         if verdict.patient_digest is not None:
             take_earlier_along(transaction, job_id)
-        transaction.enqueue_job(job_id, run=1, priority=verdict.priority)
+        transaction.announce_job()
         for keeper in verdict.keepers:
             self._pass_on(transaction, job_id, instance, keeper)
         return job_id, ACCEPTED

@@ -91,10 +91,14 @@ class Transaction(Protocol):
     @property
     def refused(self) -> RefusedCallers: ...
 
+    def announce_job(self) -> None:
+        """Have a job that was added processed when it is its turn, once this is committed."""
+        ...
+
     def enqueue_job(
         self, job_id: int, *, run: int, priority: Priority, delay_s: float = 0.0
     ) -> None:
-        """Have the job processed when it is its turn, so long after the transaction or later."""
+        """Have the job processed anew when it is its turn, so long after this or later."""
         ...
 
     def enqueue_delivery(

@@ -14,6 +14,7 @@ from node.domain.delivery import (
     DeliveryState,
     DestinationKind,
     JobState,
+    Priority,
     ResultKind,
 )
 from node.domain.errors import ConfigurationError
@@ -62,7 +63,7 @@ def test_a_job_comes_back_as_it_was_entered(connection: sa.Connection) -> None:
     jobs = Jobs(connection)
     job = jobs.get(jobs.add(INSTANCE))
     assert job is not None
-    assert (job.state, job.run, job.origin) == (JobState.RECEIVED, 1, INSTANCE.origin)
+    assert (job.state, job.run, job.origin) == (JobState.RECEIVED, 0, INSTANCE.origin)
     assert job.received_at == NOW
 
 
@@ -92,11 +93,30 @@ def test_a_settled_job_is_not_settled_again(connection: sa.Connection) -> None:
 def test_a_failed_job_starts_again_as_a_new_run(connection: sa.Connection) -> None:
     jobs = Jobs(connection)
     job_id = jobs.add(INSTANCE)
+    assert jobs.take_up(job_id, run=0) == 1
     jobs.settle(job_id, JobState.FAILED, at=NOW, error_code="x", error_message="why")
     assert jobs.start_again(job_id) == 2
     job = jobs.get(job_id)
     assert job is not None
     assert (job.state, job.error_code) == (JobState.RECEIVED, None)
+
+
+def test_new_jobs_come_by_their_priority_and_age_until_they_are_taken_up(
+    connection: sa.Connection,
+) -> None:
+    jobs = Jobs(connection)
+    ids = [
+        jobs.add(replace(INSTANCE, sop_instance_uid=f"1.2.{number}"), priority=priority)
+        for number, priority in enumerate(
+            (Priority.ROUTINE, Priority.LOW, Priority.STAT, Priority.ROUTINE)
+        )
+    ]
+    assert [job_id for job_id, _ in jobs.new(limit=9)] == [ids[2], ids[0], ids[3], ids[1]]
+    assert jobs.new(limit=2) == [(ids[2], Priority.STAT), (ids[0], Priority.ROUTINE)]
+    jobs.take_up(ids[2], run=0)
+    jobs.settle(ids[0], JobState.CANCELLED, at=NOW)
+    assert [job_id for job_id, _ in jobs.new(limit=9)] == [ids[3], ids[1]]
+    assert [job.job_id for job in jobs.queued()] == [ids[2]]
 
 
 def test_every_attempt_at_a_delivery_is_kept(connection: sa.Connection) -> None:
@@ -154,11 +174,11 @@ def test_what_was_settled_meanwhile_is_not_taken_up(connection: sa.Connection) -
     jobs, outbox = Jobs(connection), Outbox(connection)
     job_id = jobs.add(INSTANCE)
     delivery_id = owe(connection, job_id)
-    assert (jobs.take_up(job_id, run=1), outbox.take_up(delivery_id, run=1)) == (2, 2)
-    assert (jobs.take_up(job_id, run=1), outbox.take_up(delivery_id, run=1)) == (None, None)
+    assert (jobs.take_up(job_id, run=0), outbox.take_up(delivery_id, run=1)) == (1, 2)
+    assert (jobs.take_up(job_id, run=0), outbox.take_up(delivery_id, run=1)) == (None, None)
     jobs.settle(job_id, JobState.COMPLETED, at=NOW)
     outbox.settle(delivery_id, DeliveryOutcome(state=DeliveryState.STORED), started_at=NOW, at=NOW)
-    assert (jobs.take_up(job_id, run=2), outbox.take_up(delivery_id, run=2)) == (None, None)
+    assert (jobs.take_up(job_id, run=1), outbox.take_up(delivery_id, run=2)) == (None, None)
 
 
 @pytest.mark.parametrize("version", [1, 99])

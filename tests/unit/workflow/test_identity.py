@@ -132,7 +132,7 @@ def test_a_released_job_is_processed_and_not_held_again(world: World) -> None:
     world.answer(1, patient="")
     world.person.release(1)
     assert world.job(1).state is JobState.RECEIVED
-    assert world.work.queue[-1] == ("job", 1, 2, Priority.ROUTINE)
+    assert world.work.queue[-1] == ("job", 1, 1, Priority.ROUTINE)
     world.processing.process(1)
     assert world.job(1).state is JobState.COMPLETED
     assert world.owed(1) > 0

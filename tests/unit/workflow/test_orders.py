@@ -131,8 +131,8 @@ def test_a_ris_that_does_not_answer_is_waited_for_then_done_without(
     with_policy(world, OrderPolicy(patience_s=25.0))
     ris.failure = failure
     job = world.answer(1, patient="A")
-    assert (job.state, job.run) == (JobState.RECEIVED, 2)
-    assert world.work.queue[-1] == ("job", 1, 2, Priority.ROUTINE, ASK_AGAIN_S)
+    assert (job.state, job.run) == (JobState.RECEIVED, 1)
+    assert world.work.queue[-1] == ("job", 1, 1, Priority.ROUTINE, ASK_AGAIN_S)
     world.clock.move(20.0)
     world.processing.process(1)
     assert world.work.queue[-1][-1] <= 5.0
