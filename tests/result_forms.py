@@ -8,7 +8,9 @@ from itertools import product
 
 from pydicom.dataset import Dataset
 
+from node.dicom import dimse
 from node.dicom.part10 import source_digest
+from node.dicom.reference import DocumentReference
 from node.dicom.study import read_study
 from node.dicom.template import load_templates
 from node.dicom.waveform import read_ecg
@@ -46,6 +48,17 @@ def source_of(dataset: Dataset) -> Source:
     )
 
 
+def corrected(source: Source) -> Source:
+    """The same ECG, whose results replace earlier ones."""
+    earlier = DocumentReference(
+        study_instance_uid=source.study.study_instance_uid,
+        series_instance_uid="1.2.840.99.1",
+        sop_class_uid=dimse.COMPREHENSIVE_3D_SR,
+        sop_instance_uid="1.2.840.99.2",
+    )
+    return replace(source, revision=2, predecessor=earlier)
+
+
 def _ordered(study: Study) -> Order | None:
     """What the ECG states, with the procedure that a worklist would add."""
     stated = stated_order(study)
@@ -55,10 +68,15 @@ def _ordered(study: Study) -> Order | None:
     return replace(stated, procedure=code)
 
 
-def compose(estimate: Prediction, form: ResultForm, source: Dataset) -> tuple[ResultObject, ...]:
+def compose(
+    estimate: Prediction, form: ResultForm, source: Dataset, *, is_correction: bool = False
+) -> tuple[ResultObject, ...]:
     """The cine and the report; the summary has one form alone."""
     kinds = frozenset({ResultKind.CINE, ResultKind.REPORT})
-    return compose_objects(estimate, read_ecg(mortara()), source_of(source), TEMPLATES, form, kinds)
+    ecg = source_of(source)
+    if is_correction:
+        ecg = corrected(ecg)
+    return compose_objects(estimate, read_ecg(mortara()), ecg, TEMPLATES, form, kinds)
 
 
 def composed(

@@ -23,6 +23,7 @@ from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.settings import Settings, read_settings
 from node.workflow.intervene import Intervention, NotPossible
+from node.workflow.replacement import is_replaced
 
 if TYPE_CHECKING:
     from node.engine.unit_of_work import EngineUnitOfWork
@@ -85,10 +86,13 @@ def show(
         console.out(_json(described))
         return
     console.print(f"job {job.job_id}: {job.state.value}  {job.error_message or ''}", markup=False)
-    console.print(f"  instance {job.sop_instance_uid}  bundle {job.bundle or '-'}", markup=False)
+    console.print(
+        f"  instance {job.sop_instance_uid}  bundle {job.bundle or '-'}",
+        markup=False,
+    )
     table = Table("delivery", "result", "to", "state", "at (UTC)", "took", "reason")
     for each in deliveries:
-        head = [str(each.delivery_id), each.kind.value, each.destination]
+        head = [str(each.delivery_id), _result(each), each.destination]
         if not attempts[each.delivery_id]:
             table.add_row(*head, each.state.value, "", "", each.error_message or "not tried yet")
         for tried in attempts[each.delivery_id]:
@@ -132,6 +136,19 @@ def reject(
     """Stop a held job: no result is made of its ECG."""
     with _intervening(config, home, overrides) as person:
         _say(person.reject(job_id))
+
+
+@app.command("correct")
+def correct(
+    job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
+) -> None:
+    """Have an answered ECG processed again: after an update of the model, or when its order came.
+
+    What is made of it replaces the earlier results: the report names its predecessor, the message
+    to the RIS is a correction. What of the earlier ones has not arrived is not sent any more.
+    """
+    with _intervening(config, home, overrides) as person:
+        _say(person.correct(job_id))
 
 
 @app.command("cancel")
@@ -179,17 +196,23 @@ def _say(sentence: str) -> None:
     Console(highlight=False, soft_wrap=True).print(sentence)
 
 
+def _result(delivery: Delivery) -> str:
+    correction = delivery.revision - 1
+    return delivery.kind.value + (f", correction {correction}" if correction else "")
+
+
 def _row(job: Job, deliveries: list[Delivery]) -> list[str]:
-    delivered = sum(each.state in ARRIVED for each in deliveries)
+    owed = [each for each in deliveries if not is_replaced(each, job)]
+    delivered = sum(each.state in ARRIVED for each in owed)
     wrong = [job.error_message or ""] + [
-        f"{each.destination}: {each.error_message}" for each in deliveries if each.error_message
+        f"{each.destination}: {each.error_message}" for each in owed if each.error_message
     ]
     return [
         str(job.job_id),
         job.state.value,
         f"{job.received_at:%Y-%m-%d %H:%M:%S}",
         f"{job.origin.calling_ae}@{job.origin.peer}",
-        f"{delivered} of {len(deliveries)}",
+        f"{delivered} of {len(owed)}",
         "; ".join(filter(None, wrong)),
     ]
 

@@ -14,6 +14,7 @@ from node.dicom import dimse
 from node.dicom.cine import CINE_CLASSES
 from node.dicom.composite import OPTIONAL, REQUIRED
 from node.dicom.part10 import source_digest
+from node.dicom.reference import DocumentReference
 from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.study import read_study
 from node.dicom.template import HEART_RATE, Templates
@@ -29,7 +30,7 @@ from node.domain.prediction import (
     Prediction,
 )
 from node.workflow.compose import compose_no_result, compose_objects
-from node.workflow.naming import Source
+from node.workflow.naming import FIRST_REVISION, Source
 from node.workflow.reconcile import stated_order
 
 _VALUES: Final = {
@@ -45,6 +46,12 @@ _VALUES: Final = {
 _FREQUENCY_HZ: Final = 500
 _SECONDS: Final = 10
 _SITES_SHOWN: Final = 3
+_REPLACED: Final = DocumentReference(
+    study_instance_uid="2.25.2",
+    series_instance_uid="2.25.4",
+    sop_class_uid=dimse.COMPREHENSIVE_3D_SR,
+    sop_instance_uid="2.25.5",
+)
 
 
 def specimens(templates: Templates) -> Iterator[ResultObject]:
@@ -122,11 +129,15 @@ def _state(dataset: Dataset, keyword: str) -> None:
 
 
 def _source(dataset: Dataset) -> Source:
+    """Of the ECG that says much the results are a correction."""
     study = read_study(dataset)
     order = stated_order(study)
     if order is not None and order.requested_procedure_id:  # what a worklist would add
         order = replace(order, procedure=Code(value="1", scheme="99SPECIMEN", meaning="Specimen"))
-    return Source(dataset=dataset, digest=source_digest(dataset), study=study, order=order)
+    source = Source(dataset=dataset, digest=source_digest(dataset), study=study, order=order)
+    if "SeriesInstanceUID" not in dataset:
+        return source
+    return replace(source, revision=FIRST_REVISION + 1, predecessor=_REPLACED)
 
 
 def _record() -> ECGRecord:

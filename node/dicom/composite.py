@@ -98,7 +98,7 @@ def derived_object(
     filing.put_study(result, study, templates)
     result.SeriesInstanceUID = series_instance_uid
     result.Modality = modality
-    result.SeriesDescription = series_description
+    result.SeriesDescription = filing.titled(series_description, templates)
     result.SeriesNumber = series_number
     result.InstanceNumber = instance_number
     moment = local_time(source, study)

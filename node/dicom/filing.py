@@ -15,12 +15,20 @@ from node.domain.study import Study
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filing:
-    """Beside the ECG, or in a study of its own."""
+    """Beside the ECG, or in a study of its own; as the first results, or as their correction."""
 
     new_study_uid: str | None = None
     """None: in the study of the ECG."""
     character_set: tuple[str, ...] = UNICODE
     """Values of Specific Character Set; none: the default repertoire."""
+    revision: int = 1
+    """1 for the first results; those that replace others count on."""
+
+    def titled(self, title: str, templates: Templates) -> str:
+        """A title that tells a correction from what it replaces."""
+        if self.revision == 1:
+            return title
+        return title + templates.report.correction.format(number=self.revision - 1)
 
     def study_uid(self, study: Study) -> str:
         """The study the result is in. study: the ECG's."""

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydicom import config
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentReference:
+    """One document, by where it is filed."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
 
 
 def put_uid(dataset: Dataset, keyword: str, uid: str) -> None:
@@ -33,3 +44,19 @@ def series_reference(
         instance_reference(sop_class_uid, uid) for uid in sop_instance_uids
     ]
     return series
+
+
+def study_reference(study_instance_uid: str, series: Sequence[Dataset]) -> Dataset:
+    """An item that names instances of one study. Source: DICOM PS3.3 Table C.17-3."""
+    item = Dataset()
+    put_uid(item, "StudyInstanceUID", study_instance_uid)
+    item.ReferencedSeriesSequence = list(series)
+    return item
+
+
+def document_reference(document: DocumentReference) -> Dataset:
+    """An item that names one document. Source: DICOM PS3.3 Table C.17-3."""
+    series = series_reference(
+        document.series_instance_uid, document.sop_class_uid, [document.sop_instance_uid]
+    )
+    return study_reference(document.study_instance_uid, [series])

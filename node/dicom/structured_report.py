@@ -23,7 +23,13 @@ from node.dicom.attribute import items_of, text_of
 from node.dicom.character_set import can_write
 from node.dicom.composite import derived_object, encode
 from node.dicom.filing import BESIDE_ECG, Filing
-from node.dicom.reference import put_uid, series_reference
+from node.dicom.reference import (
+    DocumentReference,
+    document_reference,
+    put_uid,
+    series_reference,
+    study_reference,
+)
 from node.dicom.report_content import ReportContent, concept_of, container
 from node.dicom.study import read_study
 from node.dicom.template import CodingScheme, Templates
@@ -64,6 +70,7 @@ def build_report(
     form: ReportForm = ReportForm.COMPREHENSIVE_3D,
     filing: Filing = BESIDE_ECG,
     order: Order | None = None,
+    predecessor: DocumentReference | None = None,
 ) -> bytes:
     """The estimates as a PS3.10 file: TID 1500; what is not offered is absent.
 
@@ -96,6 +103,7 @@ def build_report(
         cine=cine_reference,
         filing=filing,
         order=order,
+        predecessor=predecessor,
     )
 
 
@@ -110,6 +118,7 @@ def build_no_result_report(
     form: ReportForm = ReportForm.COMPREHENSIVE_3D,
     filing: Filing = BESIDE_ECG,
     order: Order | None = None,
+    predecessor: DocumentReference | None = None,
 ) -> bytes:
     """A report of the same title and series that gives no number and says why, as a PS3.10 file.
 
@@ -129,6 +138,7 @@ def build_no_result_report(
         cine=None,
         filing=filing,
         order=order,
+        predecessor=predecessor,
     )
 
 
@@ -142,8 +152,12 @@ def _encoded(
     cine: CineReference | None,
     filing: Filing,
     order: Order | None,
+    predecessor: DocumentReference | None,
 ) -> bytes:
-    """The document around the content items: head, flags, evidence, request, root of TID 1500."""
+    """The document around the content items: head, flags, evidence, request, root of TID 1500.
+
+    predecessor: the report that it replaces.
+    """
     templates, study = content.templates, content.study
     report = derived_object(
         source,
@@ -167,6 +181,8 @@ def _encoded(
     report.CodingSchemeIdentificationSequence = [_coding_scheme(templates.scheme)]
     if order is not None:
         report.ReferencedRequestSequence = [_request(study, order, source, filing)]
+    if predecessor is not None:
+        report.PredecessorDocumentsSequence = [document_reference(predecessor)]
     root = container(
         concept_of(templates.report.title),
         [*_context(content.model, templates), *items],
@@ -207,13 +223,7 @@ def _evidence(study: Study, cine: CineReference | None, filing: Filing) -> list[
         series.setdefault(filing.study_uid(study), []).append(
             series_reference(cine.series_instance_uid, cine.sop_class_uid, cine.sop_instance_uids)
         )
-    evidence = []
-    for uid, found in series.items():
-        item = Dataset()
-        put_uid(item, "StudyInstanceUID", uid)
-        item.ReferencedSeriesSequence = found
-        evidence.append(item)
-    return evidence
+    return [study_reference(uid, found) for uid, found in series.items()]
 
 
 def _request(study: Study, order: Order, source: Dataset, filing: Filing) -> Dataset:

@@ -60,7 +60,7 @@ def build_summary(
     image.ImageType = ["DERIVED", "SECONDARY"]
     image.PatientOrientation = None
     image.DerivationDescription = templates.summary.derivation
-    page = _page(prediction, source, rhythm_strip, templates)
+    page = _page(prediction, source, rhythm_strip, templates, filing)
     image.SamplesPerPixel = 3
     image.PhotometricInterpretation = "RGB"
     image.PlanarConfiguration = 0
@@ -104,11 +104,12 @@ def build_pdf(
     study = read_study(source)
     ecg = instance_reference(study.sop_class_uid, study.sop_instance_uid)
     document.SourceInstanceSequence = [ecg]
-    document.DocumentTitle = templates.summary.document_title
+    title = filing.titled(templates.summary.document_title, templates)
+    document.DocumentTitle = title
     document.ConceptNameCodeSequence = []
     document.MIMETypeOfEncapsulatedDocument = "application/pdf"
     moment = local_time(source, study).timetuple()
-    page = _page(prediction, source, rhythm_strip, templates, PDF_SCALE)
+    page = _page(prediction, source, rhythm_strip, templates, filing, PDF_SCALE)
     file = io.BytesIO()
     page.save(
         file,
@@ -116,7 +117,7 @@ def build_pdf(
         resolution=PDF_DOTS_PER_INCH,
         quality=PDF_JPEG_QUALITY,
         subsampling=0,
-        title=templates.summary.document_title,
+        title=title,
         producer=templates.equipment.model_name,
         creationDate=moment,
         modDate=moment,
@@ -165,9 +166,14 @@ def _page(
     source: Dataset,
     rhythm_strip: NDArray[np.uint8],
     templates: Templates,
+    filing: Filing,
     scale: int = 1,
 ) -> Image.Image:
-    sex = read_study(source).patient.sex
     return draw_summary(
-        prediction, sex=sex, rhythm_strip=rhythm_strip, templates=templates, scale=scale
+        prediction,
+        sex=read_study(source).patient.sex,
+        rhythm_strip=rhythm_strip,
+        title=filing.titled(templates.summary.text.title, templates),
+        templates=templates,
+        scale=scale,
     )

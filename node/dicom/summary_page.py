@@ -50,6 +50,7 @@ def draw_summary(
     *,
     sex: str,
     rhythm_strip: NDArray[np.uint8],
+    title: str,
     templates: Templates,
     scale: int = 1,
 ) -> Image.Image:
@@ -63,7 +64,7 @@ def draw_summary(
     text = templates.summary.text
     page.banner(0, text.banner, WHITE, BLACK)
     # To the right: on the left viewers lay their own words over the picture, in the middle tools.
-    page.text(WIDTH - MARGIN, TITLE, text.title, size=LARGE, anchor="rs")
+    page.text(WIDTH - MARGIN, TITLE, title, size=LARGE, anchor="rs")
     rate = text.heart_rate.format(rate=f"{prediction.heart_rate_bpm:.0f}")
     page.text(WIDTH - MARGIN, TITLE + 22, rate, anchor="rs")
     page.text(MARGIN, STATEMENT, text.statement, QUIET, SMALL)

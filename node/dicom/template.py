@@ -19,6 +19,8 @@ SYNTHETIC = "SYNTHETIC"
 
 SHORT_STRING, LONG_STRING, SHORT_TEXT = 16, 64, 1024
 """Characters of SH, LO and ST (DICOM PS3.5 Table 6.2-1)."""
+CORRECTION = 24
+"""Kept free after each title for what tells a correction from what it replaces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,8 @@ class ReportTemplate:
     series_description: str
     series_number: int
     instance_number: int
+    correction: str
+    """With the placeholder {number}; after the title of what replaces earlier results."""
     title: Code
     procedure_reported: Code
     algorithm_family: Code
@@ -399,9 +403,10 @@ def _report(table: _Table) -> ReportTemplate:
     texts = table.table("text")
     return ReportTemplate(
         study_description=table.label("study_description", LONG_STRING),
-        series_description=table.label("series_description", LONG_STRING),
+        series_description=table.label("series_description", LONG_STRING - CORRECTION),
         series_number=table.number("series_number"),
         instance_number=table.number("instance_number"),
+        correction=table.text("correction", CORRECTION, "number"),
         title=table.code("title"),
         procedure_reported=table.code("procedure_reported"),
         algorithm_family=table.code("algorithm_family"),
@@ -420,7 +425,7 @@ def _report(table: _Table) -> ReportTemplate:
 
 def _cine(table: _Table) -> CineTemplate:
     return CineTemplate(
-        series_description=table.label("series_description", LONG_STRING),
+        series_description=table.label("series_description", LONG_STRING - CORRECTION),
         series_number=table.number("series_number"),
         instance_number=table.number("instance_number"),
         body_part_examined=table.text("body_part_examined", SHORT_STRING),
@@ -447,7 +452,7 @@ def _summary(table: _Table, coded: Mapping[str, ConceptCode]) -> SummaryTemplate
         for field in fields(SummaryTexts)
     }
     return SummaryTemplate(
-        series_description=table.label("series_description", LONG_STRING),
+        series_description=table.label("series_description", LONG_STRING - CORRECTION),
         series_number=table.number("series_number"),
         pdf_series_number=table.number("pdf_series_number"),
         instance_number=table.number("instance_number"),

@@ -90,8 +90,8 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset({JobState.RECEIVED, JobState.CANCELLED}),
     JobState.CONFLICT: frozenset({JobState.CANCELLED}),
     JobState.CANCELLED: frozenset({JobState.RECEIVED}),
-    JobState.COMPLETED: frozenset(),
-    JobState.NO_RESULT: frozenset(),
+    JobState.COMPLETED: frozenset({JobState.RECEIVED}),  # a person has it corrected
+    JobState.NO_RESULT: frozenset({JobState.RECEIVED}),
 }
 
 
@@ -176,6 +176,8 @@ class Delivery:
     destination: str
     destination_kind: DestinationKind
     content_digest: str
+    revision: int
+    """Of the job, when the result was made."""
     state: DeliveryState
     attempts: int
     owed_since: datetime

@@ -19,6 +19,7 @@ from node.domain.study import Study
 from node.hl7.message import escape
 
 SYNTHETIC = "AI ESTIMATE FROM ECG - SYNTHETIC - NOT VERIFIED BY A PHYSICIAN"
+CORRECTED = "CORRECTED RESULT: replaces the one that was sent before"
 SIMULATED = "Model trained on SIMULATED data: not for clinical use"
 PRIVATE_SCHEME = "99CARDIONODE"
 
@@ -80,6 +81,7 @@ def observations(
     references: StudyReferences,
     *,
     text_report: bool,
+    is_correction: bool = False,
 ) -> list[Observation]:
     """All observations in the order of their OBX-1.
 
@@ -92,7 +94,7 @@ def observations(
         *([reference] for reference in _of_study(references)),
     ]
     if text_report:
-        groups.append([_line(line) for line in report_lines(prediction)])
+        groups.append([_line(line) for line in report_lines(prediction, is_correction)])
     return [
         replace(observation, sub_id=f"{group}.{member}")
         for group, members in enumerate(groups, start=1)
@@ -105,10 +107,12 @@ def heart_rate_text(prediction: Prediction) -> str:
     return f"{prediction.heart_rate_bpm:.0f}"
 
 
-def report_lines(prediction: Prediction) -> Iterator[str]:
+def report_lines(prediction: Prediction, is_correction: bool = False) -> Iterator[str]:
     """The report as a person reads it, what it is not first."""
     model = prediction.model
     yield SYNTHETIC
+    if is_correction:
+        yield CORRECTED
     if model.simulated:
         yield SIMULATED
     for estimate in prediction.estimates:

@@ -34,6 +34,8 @@ __all__ = ["StudyReferences", "build_oru"]
 
 _VALUE: Final = re.compile(r"[^|^~&]+")
 """Whatever stands between two separators."""
+_CORRECTION: Final = "C"
+"""Tables 0123 and 0085."""
 
 
 def build_oru(
@@ -43,13 +45,15 @@ def build_oru(
     profile: Profile,
     *,
     control_id: str,
+    filler_number: str,
     codes: Mapping[str, ConceptCode],
     references: StudyReferences,
+    is_correction: bool = False,
 ) -> bytes:
     """The message in the profile's version and character set, segments ending with CR.
 
-    All times in it are the ECG's. control_id becomes MSH-10, and the filler order number when
-    neither order nor study has one.
+    All times in it are the ECG's. control_id becomes MSH-10. filler_number: for OBR-3 where neither
+    order nor study has one. is_correction: it replaces one that was sent under the same number.
     Raises UnsupportedInstance (the ECG has no Patient ID), BundleError (a field without a code, or
     in another unit), ConfigurationError (the character set cannot write the message; the version's
     structure does not allow it).
@@ -59,17 +63,21 @@ def build_oru(
             "the ECG has no Patient ID, which PID-3 requires; reconcile the patient and try again"
         )
     model = prediction.model
-    found = observations(prediction, study, codes, references, text_report=profile.text_report)
+    status = _CORRECTION if is_correction else profile.result_status
+    found = observations(
+        prediction, study, codes, references,
+        text_report=profile.text_report, is_correction=is_correction,
+    )  # fmt: skip
     head = [
         _msh(study, profile, control_id),
         _segment("PID", _pid(study.patient)),
         # Table 0004: U, unknown; an ECG does not say whether its patient was admitted.
         _segment("PV1", {2: "U"}),
         _segment("ORC", {1: "RE", 2: components(_placer(study, order))}),
-        _segment("OBR", _obr(study, order, profile, control_id)),
+        _segment("OBR", _obr(study, order, profile, filler_number, status)),
     ]
     results = [
-        _segment("OBX", _obx(number, observation, study, profile, model))
+        _segment("OBX", _obx(number, observation, study, profile, model, status))
         for number, observation in enumerate(found, start=1)
     ]
     _check_structure(head, results, profile)
@@ -182,10 +190,12 @@ def _placer(study: Study, order: Order | None) -> str:
     return (order.placer_order_number if order else "") or study.placer_order_number
 
 
-def _obr(study: Study, order: Order | None, profile: Profile, control_id: str) -> dict[int, str]:
+def _obr(
+    study: Study, order: Order | None, profile: Profile, filler_number: str, status: str
+) -> dict[int, str]:
     ordered = order or Order()
     accession = ordered.accession_number or study.accession_number
-    filler = ordered.filler_order_number or study.filler_order_number or accession or control_id
+    filler = ordered.filler_order_number or study.filler_order_number or accession or filler_number
     service = profile.universal_service
     procedure = ""
     code = ordered.procedure
@@ -201,14 +211,19 @@ def _obr(study: Study, order: Order | None, profile: Profile, control_id: str) -
         18: components(accession),
         22: performed_at,
         24: profile.diagnostic_section,
-        25: profile.result_status,
+        25: status,
         # OBR-32 stays empty: a name there reads as a physician's interpretation.
         44: procedure,
     }
 
 
 def _obx(
-    number: int, observation: Observation, study: Study, profile: Profile, model: ModelIdentity
+    number: int,
+    observation: Observation,
+    study: Study,
+    profile: Profile,
+    model: ModelIdentity,
+    status: str,
 ) -> dict[int, str]:
     fields = {
         1: str(number),
@@ -217,7 +232,7 @@ def _obx(
         4: observation.sub_id,
         5: observation.value,
         6: observation.unit,
-        11: observation.status or profile.result_status,
+        11: observation.status or status,
         14: timestamp(study.performed_at),
     }
     if observation.by_model:

@@ -37,6 +37,7 @@ class Outbox:
         destination: str,
         destination_kind: DestinationKind,
         content_digest: str,
+        revision: int,
         at: datetime,
         waits: bool = False,
     ) -> int:
@@ -52,6 +53,7 @@ class Outbox:
                 destination=destination,
                 destination_kind=destination_kind.value,
                 content_digest=content_digest,
+                revision=revision,
                 state=state.value,
                 owed_since=at,
                 due_at=None if waits else at,

@@ -41,7 +41,8 @@ _NEW = (
     .order_by(job.c.job_id)
     .limit(sa.bindparam("limit"))
 )
-_FINISHED = (JobState.COMPLETED, JobState.NO_RESULT, JobState.CANCELLED)
+_ANSWERED = (JobState.COMPLETED, JobState.NO_RESULT)
+_FINISHED = (*_ANSWERED, JobState.CANCELLED)
 _DOUBTFUL = (JobState.HELD, JobState.CONFLICT, JobState.CANCELLED)
 _SETTLED_DELIVERIES = [state.value for state in (*ARRIVED, DeliveryState.CANCELLED)]
 
@@ -55,6 +56,8 @@ class Job:
     run: int
     """How often it was put into the queue: at first, by a person, for a RIS that was down. 0 while
     it is new."""
+    revision: int
+    """How often results were to be made of it that replace others: 1 is the first."""
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
@@ -308,7 +311,20 @@ class Jobs:
 
         None when its state does not allow it.
         """
-        allowed = _states_before(JobState.RECEIVED)
+        answered = {state.value for state in _ANSWERED}
+        stopped = [each for each in _states_before(JobState.RECEIVED) if each not in answered]
+        return self._start_again(job_id, stopped)
+
+    def revise(self, job_id: int) -> int | None:
+        """Put an answered job back to `received` in its next revision; the number of its new run.
+
+        None when it is not answered.
+        """
+        return self._start_again(
+            job_id, [state.value for state in _ANSWERED], revision=job.c.revision + 1
+        )
+
+    def _start_again(self, job_id: int, allowed: list[str], **values: object) -> int | None:
         changed = self._connection.execute(
             job.update()
             .where(job.c.job_id == job_id, job.c.state.in_(allowed))
@@ -318,6 +334,7 @@ class Jobs:
                 settled_at=None,
                 error_code=None,
                 error_message=None,
+                **values,
             )
         )
         if changed.rowcount != 1:

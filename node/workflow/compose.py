@@ -19,7 +19,7 @@ from node.domain.prediction import ModelIdentity, Prediction
 from node.ecg.drawing import draw_rhythm_strip
 from node.hl7.oru import StudyReferences, build_oru
 from node.hl7.profile import Profile
-from node.workflow.naming import FIRST_REVISION, Naming, Source
+from node.workflow.naming import Naming, Source
 
 
 def compose_objects(
@@ -57,7 +57,7 @@ def compose_no_result(
     if form.report is ReportForm.NONE:
         return ()
     naming = Naming(source, model, templates, form)
-    uid, series_uid = naming.uids("no-result", "report")
+    uid, series_uid = naming.no_result_uids()
     content = build_no_result_report(
         findings,
         source.dataset,
@@ -68,6 +68,7 @@ def compose_no_result(
         form=form.report,
         filing=naming.filing,
         order=source.order,
+        predecessor=source.predecessor,
     )
     objects = (_object(ResultKind.REPORT, REPORT_CLASSES[form.report], uid, content),)
     check_results(objects, source.dataset, source.study, naming.filing)
@@ -82,9 +83,11 @@ def compose_message(
     destination: str,
     profile: Profile,
     templates: Templates,
+    is_correction: bool = False,
 ) -> ResultObject:
     """The ORU^R01 for one HL7 destination, with the numbers and codes of the report.
 
+    is_correction: the destination was sent an earlier one of this ECG.
     form: of the DICOM results it refers to; of a series of single frames it names the first.
     """
     naming = Naming(source, prediction.model, templates, form)
@@ -96,7 +99,7 @@ def compose_message(
         cine_uid=None if cine is None else cine.sop_instance_uids[0],
     )
     # The report's UID stands for all that both tell, also where no report is sent.
-    control_id = derived_control_id(report_uid, destination, str(FIRST_REVISION))
+    control_id = derived_control_id(report_uid, destination, str(source.revision))
     field_ids = [
         *(estimate.field_id for estimate in prediction.estimates),
         *(disease.field_id for disease in prediction.diseases),
@@ -107,6 +110,8 @@ def compose_message(
         source.order,
         profile,
         control_id=control_id,
+        filler_number=derived_control_id(source.digest, destination),
+        is_correction=is_correction,
         codes=templates.codes(field_ids),
         references=references,
     )
@@ -199,6 +204,7 @@ def _report(
         form=form.report,
         filing=naming.filing,
         order=source.order,
+        predecessor=source.predecessor,
     )
     return (_object(ResultKind.REPORT, REPORT_CLASSES[form.report], uid, content),)
 

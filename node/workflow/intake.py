@@ -25,6 +25,7 @@ from node.hl7.listener import acknowledge
 from node.hl7.message import Header
 from node.store.received import Job
 from node.workflow.identity import patient_digest
+from node.workflow.naming import FIRST_REVISION
 from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, Transaction, UnitOfWork
 from node.workflow.precedence import take_earlier_along
 from node.workflow.route import Arrival, Destination, Routing
@@ -179,6 +180,7 @@ class Intake:
             destination=keeper.name,
             destination_kind=keeper.kind,
             content_digest=instance.content_digest,
+            revision=FIRST_REVISION,
             at=instance.received_at,
         )
         transaction.enqueue_delivery(delivery_id, run=1, destination=keeper.name, kind=keeper.kind)

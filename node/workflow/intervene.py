@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from node.domain.commitment import CommitmentState
-from node.domain.delivery import ARRIVED, Delivery, DeliveryState, JobState
+from node.domain.delivery import ARRIVED, Delivery, DeliveryState, JobState, ResultKind
 from node.domain.errors import CardioNodeError
 from node.workflow.ports import Clock, Telemetry, Transaction, UnitOfWork
+from node.workflow.replacement import is_replaced
 from node.workflow.waiting import release_waiting
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _STOPPED = (JobState.FAILED, JobState.CANCELLED)
+_THERE = (*ARRIVED, DeliveryState.STORED)
 
 
 class NotPossible(CardioNodeError):
@@ -55,6 +58,7 @@ class Intervention:
                 delivery
                 for delivery in transaction.outbox.of_job(job_id)
                 if delivery.state not in (*ARRIVED, DeliveryState.WAITING)
+                and not is_replaced(delivery, job)
             ]
             for delivery in stopped:
                 self._deliver_now(transaction, delivery)
@@ -91,6 +95,24 @@ class Intervention:
         self.telemetry.event("job rejected by a person", job_id=job_id)
         return "the job is rejected: no result is made"
 
+    def correct(self, job_id: int) -> str:
+        """Have an answered ECG processed again, in results that replace the earlier ones.
+
+        What of those has not arrived is not sent any more. Says what it did. Raises NotPossible.
+        """
+        at = self.clock()
+        with self.work.begin() as transaction:
+            job = self._job(transaction, job_id)
+            run = transaction.jobs.revise(job_id)
+            if run is None:
+                raise NotPossible(f"job {job_id} has no results to correct: {job.state.value}")
+            for delivery in transaction.outbox.of_job(job_id):
+                if delivery.kind is not ResultKind.ECG and delivery.state not in _THERE:
+                    self._cancel(transaction, delivery, at)
+            transaction.enqueue_job(job_id, run=run, priority=job.priority)
+        self.telemetry.event("job corrected by a person", job_id=job_id)
+        return "the ECG is processed again; its results replace the earlier ones"
+
     def _job(self, transaction: Transaction, job_id: int) -> Job:
         job = transaction.jobs.get(job_id)
         if job is None:
@@ -111,15 +133,19 @@ class Intervention:
             stopped = transaction.jobs.settle(job_id, JobState.CANCELLED, at=at)
             cancelled = 0
             for delivery in transaction.outbox.of_job(job_id):
-                if transaction.outbox.cancel(delivery.delivery_id, at=at):
-                    cancelled += 1
-                    if delivery.state is DeliveryState.PENDING:
-                        self._wake(transaction, delivery)
+                cancelled += self._cancel(transaction, delivery, at)
             self._wake_commitments(transaction, job_id)
             if not stopped and not cancelled:
                 raise NotPossible(f"nothing of job {job_id} is open any more")
         self.telemetry.event("job cancelled by a person", job_id=job_id)
         return f"{cancelled} deliveries cancelled" if cancelled else "the job is cancelled"
+
+    def _cancel(self, transaction: Transaction, delivery: Delivery, at: datetime) -> bool:
+        """Stop one delivery; False when its state does not allow that."""
+        cancelled = transaction.outbox.cancel(delivery.delivery_id, at=at)
+        if cancelled and delivery.state is DeliveryState.PENDING:
+            self._wake(transaction, delivery)
+        return cancelled
 
     def _deliver_now(self, transaction: Transaction, delivery: Delivery) -> None:
         if delivery.state is DeliveryState.PENDING:

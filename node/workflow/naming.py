@@ -14,6 +14,7 @@ from pydicom import Dataset
 from node.dicom.character_set import UNICODE, character_set
 from node.dicom.cine import CINE_CLASSES
 from node.dicom.filing import Filing
+from node.dicom.reference import DocumentReference
 from node.dicom.structured_report import CineReference
 from node.dicom.template import Templates
 from node.domain.delivery import ResultKind
@@ -35,6 +36,10 @@ class Source:
     """Of the decoded data set: the same for a re-encoded resend."""
     study: Study
     order: Order | None
+    revision: int = FIRST_REVISION
+    """How often results were to be made of it that replace others."""
+    predecessor: DocumentReference | None = None
+    """The report that the next one replaces."""
 
 
 class Naming:
@@ -55,6 +60,7 @@ class Naming:
         return Filing(
             new_study_uid=derived_uid("study", *self.names("study")) if own else None,
             character_set=character_set(self._form.character_set, self._source.dataset),
+            revision=self._source.revision,
         )
 
     def uids(self, name: str, *choices: str) -> tuple[str, str]:
@@ -67,7 +73,18 @@ class Naming:
 
     def report_uids(self, cine: Cine | None) -> tuple[str, str]:
         """Of the report. cine: the prediction's, which the report names where it is sent too."""
-        return self.uids(ResultKind.REPORT.value, "report", *(["cine"] if cine else []))
+        return self.uids(
+            self._report(ResultKind.REPORT.value), "report", *(["cine"] if cine else [])
+        )
+
+    def no_result_uids(self) -> tuple[str, str]:
+        """Of the report that gives no number."""
+        return self.uids(self._report("no-result"), "report")
+
+    def _report(self, name: str) -> str:
+        """Two reports that replace different ones are two."""
+        replaced = self._source.predecessor
+        return name if replaced is None else f"{name} after {replaced.sop_instance_uid}"
 
     def cine(self, cine: Cine | None) -> CineReference | None:
         """Of the cine: one instance, or one a frame; None where there is none or none is sent."""
@@ -95,7 +112,7 @@ class Naming:
             self._templates.version,
             digest_of(*map(str, astuple(source.study.patient)), *map(str, order)),
             name,
-            str(FIRST_REVISION),
+            str(source.revision),
             *variant,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 from pydicom import Dataset
@@ -39,6 +39,7 @@ from node.workflow.reconcile import (
     stated_order,
     unasked,
 )
+from node.workflow.replacement import Replaced, replaced_by
 from node.workflow.route import Arrival, Destination, Routing
 from pipelines.contract import Pipeline, Watch, unwatched
 
@@ -175,8 +176,9 @@ class Processing:
         """
         with self.work.begin() as transaction:
             job = transaction.jobs.get(job_id)
-        if job is None or job.state is not JobState.RECEIVED:
-            return
+            if job is None or job.state is not JobState.RECEIVED:
+                return
+            replaced = replaced_by(job, transaction, self.spool)
         started_at = self.clock()
         try:
             content = self.spool.get(job.content_digest)
@@ -186,10 +188,10 @@ class Processing:
             ordered = self._with_order(job, source)
             if ordered is None:
                 return
-            source = ordered
+            source = replace(ordered, revision=job.revision)
             pipeline = self.pipeline_for(job.origin.called_ae)
             found = predict(source, pipeline=pipeline, watch=watch)
-            owed = self._owed(job, found)
+            owed = self._owed(job, found, replaced)
         except CardioNodeError as error:
             if error.kind is Kind.TRANSIENT:
                 raise
@@ -278,7 +280,9 @@ class Processing:
             reason=reason,
         )
 
-    def _owed(self, job: Job, found: Answer) -> list[tuple[Destination, ResultObject]]:
+    def _owed(
+        self, job: Job, found: Answer, replaced: Replaced
+    ) -> list[tuple[Destination, ResultObject]]:
         """Each result object with the destination it is owed to; each form is composed once."""
         decided = self.routing.decide(
             Arrival(
@@ -287,21 +291,36 @@ class Processing:
                 dataset=lambda: found.source.dataset,
             )
         )
-        made: dict[ResultForm, tuple[ResultObject, ...]] = {}
-        owed: list[tuple[Destination, ResultObject]] = []
         receivers = decided.receivers(found.kinds)
         wanted = frozenset(kind for _, kind in receivers)
+        archives: dict[ResultForm, set[str]] = {}
+        for receiver, kind in receivers:
+            if kind is not ResultKind.ORU:
+                archives.setdefault(decided.form_for(receiver), set()).add(receiver.name)
+
+        @cache
+        def in_form(form: ResultForm) -> Answer:
+            predecessor = replaced.report_of(archives.get(form, ()))
+            return replace(found, source=replace(found.source, predecessor=predecessor))
+
+        @cache
+        def made(form: ResultForm) -> tuple[ResultObject, ...]:
+            return compose(in_form(form), self.templates, form, self.run, wanted)
+
+        owed: list[tuple[Destination, ResultObject]] = []
         for receiver, kind in receivers:
             form = decided.form_for(receiver)
             if kind is ResultKind.ORU:
-                owed.append((receiver, self._message(found, form, receiver)))
-                continue
-            if form not in made:
-                made[form] = compose(found, self.templates, form, self.run, wanted)
-            owed += [(receiver, each) for each in made[form] if each.kind is kind]
+                is_correction = replaced.has_message_of(receiver.name)
+                message = self._message(in_form(form), form, receiver, is_correction)
+                owed.append((receiver, message))
+            else:
+                owed += [(receiver, each) for each in made(form) if each.kind is kind]
         return owed
 
-    def _message(self, found: Answer, form: ResultForm, receiver: Destination) -> ResultObject:
+    def _message(
+        self, found: Answer, form: ResultForm, receiver: Destination, is_correction: bool
+    ) -> ResultObject:
         if found.prediction is None or receiver.profile is None:
             raise AssertionError("only a prediction is sent to an HL7 destination with a profile")
         compose = partial(
@@ -309,6 +328,7 @@ class Processing:
             destination=receiver.name,
             profile=receiver.profile,
             templates=self.templates,
+            is_correction=is_correction,
         )
         return self.run(compose, found.prediction, found.source, form)
 
@@ -341,6 +361,7 @@ class Processing:
                     destination=receiver.name,
                     destination_kind=receiver.kind,
                     content_digest=digests[result.identifier],
+                    revision=job.revision,
                     at=at,
                     waits=waits,
                 )

@@ -29,7 +29,8 @@ def release_waiting(
         there = [
             delivery
             for delivery in deliveries
-            if delivery.destination == first and delivery.kind is not ResultKind.ECG
+            if (delivery.destination, delivery.revision) == (first, waiting.revision)
+            and delivery.kind is not ResultKind.ECG
         ]
         if all(delivery.state in ARRIVED for delivery in there):
             transaction.enqueue_delivery(

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from node.dicom.part10 import read_part10
 from node.dicom.scu import StorageScu
 from node.dicom.stand_in import PacsStandIn
 from node.domain.errors import CardioNodeError
+from node.hl7.stand_in import RisStandIn
 from tests.ecg_instances import instances
 from tests.end_to_end.node_process import BUNDLES, NodeProcess, destinations, free_port, settled
+from tests.judges import complaints
 
 WITHOUT_SUMMARY = """
 [[rules]]
@@ -77,6 +80,40 @@ def test_a_wrong_file_is_refused_with_every_problem_at_once(tmp_path: Path) -> N
     for key in ("dicom.port", "hl7.prot", "log.form"):
         assert key in checked.stderr
     assert "3 problems" in checked.stderr
+
+
+def test_a_corrected_result_reaches_the_pacs_and_names_what_it_replaces(tmp_path: Path) -> None:
+    pacs, ris = PacsStandIn(ae_title="PACS"), RisStandIn()
+    node = NodeProcess(tmp_path, extra=destinations(pacs.start(), ris.start()))
+    try:
+        node.start()
+        scu = StorageScu(
+            calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=node.dicom_port
+        )
+        scu.send(next(instances(1))[1])
+        (job,) = node.wait_for_jobs(settled(1))
+        owed, first = len(job["deliveries"]), len(pacs.received)
+        corrected = node.run("jobs", "correct", "1")
+        assert (corrected.returncode, corrected.stderr) == (0, "")
+        node.wait_for_jobs(lambda jobs: settled(1)(jobs) and len(jobs[0]["deliveries"]) == 2 * owed)
+        shown = node.run("jobs", "show", "1")
+        assert "correction 1" in shown.stdout
+        assert f"{owed} of {owed}" in node.run("jobs", "list").stdout
+    finally:
+        node.close()
+        pacs.stop()
+        ris.stop()
+    contents = list(pacs.instances().values())
+    assert len(contents) == 2 * first
+    reports = [each for each in map(read_part10, contents) if each.Modality == "SR"]
+    (study,) = reports[1].PredecessorDocumentsSequence
+    (series,) = study.ReferencedSeriesSequence
+    (replaced,) = series.ReferencedSOPSequence
+    assert replaced.ReferencedSOPInstanceUID == reports[0].SOPInstanceUID
+    for number, content in enumerate(contents[first:]):
+        file = tmp_path / f"{number}.dcm"
+        file.write_bytes(content)
+        assert complaints(file) == []
 
 
 def test_a_person_sees_retries_and_cancels_a_job(tmp_path: Path) -> None:

@@ -29,6 +29,13 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "unit/dicom/test_structured_report.py": (
             "test_a_report_without_result_gives_reasons_and_no_number",
         ),
+        "unit/workflow/test_correct.py": (
+            "test_each_report_names_the_one_of_its_form_that_it_replaces",
+            "test_nothing_of_a_correction_has_an_identifier_of_what_it_replaces",
+        ),
+        "end_to_end/test_commands.py": (
+            "test_a_corrected_result_reaches_the_pacs_and_names_what_it_replaces",
+        ),
     },
     "sequencing": {
         "end_to_end/test_outage.py": (

@@ -36,7 +36,7 @@ from node.domain.errors import InputError
 from node.domain.form import ResultForm, StudyForm
 from node.workflow.compose import compose_no_result, compose_objects
 from tests.ecg_instances import mortara
-from tests.result_forms import source_of
+from tests.result_forms import corrected, source_of
 from tests.result_phantom import NOTE, REFUSAL, ecg_head, model, prediction
 from tests.statement_tables import Table, default_statement, headings, section, tables
 from tests.unit.dicom.ecg_phantom import channel, group, instance, twelve_leads
@@ -240,7 +240,7 @@ def phantom_objects() -> Iterator[ResultObject]:
     """Of an ECG and a model that the statement knows nothing of."""
     record = read_ecg(mortara())
     kinds = frozenset(ResultKind) - {ResultKind.ORU, ResultKind.ECG}
-    for source in (source_of(ecg_head()), source_of(mortara())):
+    for source in (source_of(ecg_head()), corrected(source_of(mortara()))):
         for cine, report in zip(CINE_CLASSES, REPORT_CLASSES, strict=True):
             for study in StudyForm:
                 form = ResultForm(cine=cine, report=report, study=study)

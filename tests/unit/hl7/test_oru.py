@@ -22,6 +22,7 @@ from node.domain.order import Order
 from node.domain.prediction import Prediction
 from node.domain.study import Patient, Study
 from node.hl7.message import Header, read_header
+from node.hl7.observation import CORRECTED, SYNTHETIC
 from node.hl7.oru import StudyReferences, build_oru
 from node.hl7.profile import Party, Profile
 from tests.result_phantom import DISEASES, ESTIMATES, NOTE, model, prediction
@@ -83,6 +84,7 @@ def oru(
     subject: Study | None = None,
     order: Order | None = None,
     profile: Profile | None = None,
+    is_correction: bool = False,
 ) -> bytes:
     return build_oru(
         answer or prediction(),
@@ -90,8 +92,10 @@ def oru(
         order,
         profile or Profile(),
         control_id="CN0123456789ABCDEF01",
+        filler_number="CN0123456789ABCDEF00",
         codes=CODES,
         references=REFERENCES,
+        is_correction=is_correction,
     )
 
 
@@ -190,6 +194,7 @@ def test_without_a_cine_none_is_referred_to() -> None:
         None,
         Profile(),
         control_id="1",
+        filler_number="2",
         codes=CODES,
         references=replace(REFERENCES, cine_uid=None),
     )
@@ -340,14 +345,24 @@ def test_an_order_is_echoed_exactly() -> None:
     assert obr.obr_44.ce_1 == "ECG12"
 
 
-def test_without_an_order_the_filler_is_the_accession_number_else_the_control_id() -> None:
+def test_without_an_order_the_filler_is_the_accession_number_else_of_the_ecg() -> None:
     assert fields(oru(), "OBR")[2:5] == [
         "",
         "A-1",
         "ECG2CMR^AI estimate of cardiac MR from ECG^99CARDIONODE",
     ]
     bare = replace(study(), accession_number="")
-    assert fields(oru(subject=bare), "OBR")[3] == "CN0123456789ABCDEF01"
+    assert fields(oru(subject=bare), "OBR")[3] == "CN0123456789ABCDEF00"
+
+
+def test_a_correction_says_so_in_every_result_and_to_the_reader() -> None:
+    """Tables 0123 and 0085: C. What only describes the order stays so."""
+    first, again = oru(), oru(is_correction=True)
+    assert (fields(first, "OBR")[25], fields(again, "OBR")[25]) == ("R", "C")
+    statuses = {str(obx[11]) for obx in observed(again)}
+    assert statuses == {str(obx[11]) for obx in observed(first)} - {"R"} | {"C"}
+    lines = [str(obx[5]) for obx in observed(again) if str(obx[2]) == "TX"]
+    assert lines[:2] == [SYNTHETIC, CORRECTED]
 
 
 def test_the_patient_is_identified_within_the_authority() -> None:

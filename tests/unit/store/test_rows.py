@@ -55,6 +55,7 @@ def owe(connection: sa.Connection, job_id: int) -> int:
         destination="PACS",
         destination_kind=DestinationKind.DICOM,
         content_digest="b" * 64,
+        revision=1,
         at=NOW,
     )
 

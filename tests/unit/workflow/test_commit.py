@@ -87,7 +87,7 @@ class World:
                 kind: transaction.outbox.add(
                     job_id=self.job_id, kind=kind, identifier=identifier, sop_class_uid="1.2",
                     destination=name, destination_kind=protocol,
-                    content_digest=self.spool.put(kind.value.encode()), at=self.clock(),
+                    content_digest=self.spool.put(kind.value.encode()), revision=1, at=self.clock(),
                     waits=kind is ResultKind.ORU,
                 )
                 for kind, identifier, name, protocol in (
@@ -424,7 +424,7 @@ def ecg_of(world: World) -> int:
         return transaction.outbox.add(
             job_id=world.job_id, kind=ResultKind.ECG, identifier="2.25.9", sop_class_uid="1.2",
             destination="PACS", destination_kind=DestinationKind.DICOM,
-            content_digest=world.spool.put(b"ecg"), at=world.clock(),
+            content_digest=world.spool.put(b"ecg"), revision=1, at=world.clock(),
         )  # fmt: skip
 
 

@@ -63,6 +63,7 @@ class World:
                 destination="PACS",
                 destination_kind=DestinationKind.DICOM,
                 content_digest=self.spool.put(b"a report"),
+                revision=1,
                 at=self.clock(),
             )
 

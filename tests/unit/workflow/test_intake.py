@@ -242,6 +242,7 @@ def test_a_message_of_the_patient_that_waits_is_taken_along(world: World) -> Non
                 destination=destination.name,
                 destination_kind=destination.kind,
                 content_digest="0" * 64,
+                revision=1,
                 at=Clock()(),
             )
     world.ecg(2, patient="P1", department="ED")

@@ -66,7 +66,9 @@ def test_results_are_made_for_the_order(
     monkeypatch.setattr(
         type(world.processing),
         "_owed",
-        lambda self, job, found: seen.append(found.source) or real(self, job, found),
+        lambda self, job, found, replaced: (
+            seen.append(found.source) or real(self, job, found, replaced)
+        ),
     )
     ris.known = [order("A")]
     assert world.answer(1, patient="A").state is JobState.COMPLETED

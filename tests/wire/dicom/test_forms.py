@@ -52,13 +52,19 @@ def test_results_in_other_forms_pass_the_judges(
     assert complaints(path) == []
 
 
-@pytest.mark.parametrize("report", [ReportForm.COMPREHENSIVE_3D, ReportForm.ENHANCED])
-def test_reports_follow_their_template(report: ReportForm, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("report", "is_correction"),
+    [(ReportForm.COMPREHENSIVE_3D, False), (ReportForm.ENHANCED, True)],
+)
+def test_reports_follow_their_template(
+    report: ReportForm, is_correction: bool, tmp_path: Path
+) -> None:
     form = ResultForm(cine=CineForm.SINGLE_FRAMES, report=report)
-    *_, made = compose(brief(), form, ecg_head())
+    *_, made = compose(brief(), form, ecg_head(), is_correction=is_correction)
     path = tmp_path / "report.dcm"
     path.write_bytes(made.content)
     assert complaints_of_pixelmed(path) == []
+    assert complaints(path) == []
 
 
 @pytest.mark.parametrize("compression", Compression)

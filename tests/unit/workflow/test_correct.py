@@ -1,0 +1,234 @@
+"""A correction: new instances that name what they replace, and a message that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from pydicom import Dataset
+
+from node.dicom.part10 import read_part10
+from node.domain.delivery import (
+    Delivery,
+    DeliveryOutcome,
+    DeliveryState,
+    DestinationKind,
+    JobState,
+    Priority,
+    ResultKind,
+)
+from node.domain.form import ReportForm, ResultForm
+from node.domain.order import Order, ScheduledOrder
+from node.domain.study import Patient
+from node.hl7.profile import Profile
+from node.workflow.identity import IdentityPolicy
+from node.workflow.intervene import NotPossible
+from node.workflow.process import Processing
+from node.workflow.route import Destination, Routing, RoutingRule
+from pipelines.contract import Pipeline
+from tests.unit.workflow.test_identity import World, pipeline
+from tests.unit.workflow.test_orders import Ris
+
+__all__ = ["pipeline"]
+
+PACS = Destination(name="PACS", kind=DestinationKind.DICOM)
+OTHER = Destination(
+    name="OTHER", kind=DestinationKind.DICOM, form=ResultForm(report=ReportForm.ENHANCED)
+)
+RIS = Destination(name="RIS", kind=DestinationKind.HL7, profile=Profile())
+ALL = {each.name: each for each in (PACS, OTHER, RIS)}
+
+
+class Site(World):
+    """A world with two archives of different forms and a RIS."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__(pipeline, IdentityPolicy())
+        self.goes_to(*ALL)
+
+    def goes_to(self, *names: str) -> None:
+        rules = [RoutingRule(name="all", destinations=names)]
+        self.processing: Processing = replace(
+            self.processing, routing=Routing(rules=rules, destinations=ALL)
+        )
+
+    def made(self, revision: int) -> dict[tuple[ResultKind, str], Delivery]:
+        with self.work.begin() as transaction:
+            deliveries = transaction.outbox.of_job(1)
+        return {
+            (each.kind, each.destination): each for each in deliveries if each.revision == revision
+        }
+
+    def report(self, revision: int, destination: str) -> Dataset:
+        delivery = self.made(revision)[ResultKind.REPORT, destination]
+        return read_part10(self.processing.spool.get(delivery.content_digest))
+
+    def message(self, revision: int) -> list[list[str]]:
+        delivery = self.made(revision)[ResultKind.ORU, "RIS"]
+        text = self.processing.spool.get(delivery.content_digest).decode()
+        return [segment.split("|") for segment in text.split("\r") if segment]
+
+    def arrive(
+        self,
+        revision: int,
+        state: DeliveryState = DeliveryState.DELIVERED,
+        error_code: str | None = None,
+    ) -> None:
+        """All results of that revision come to this at their destinations."""
+        at, made = self.clock(), self.made(revision)
+        outcome = DeliveryOutcome(state=state, error_code=error_code)
+        with self.work.begin() as transaction:
+            for each in made.values():
+                transaction.outbox.settle(each.delivery_id, outcome, started_at=at, at=at)
+
+    def correct(self) -> None:
+        self.person.correct(1)
+        self.processing.process(1)
+        assert self.job(1).state is JobState.COMPLETED
+
+
+@pytest.fixture
+def site(pipeline: Pipeline) -> Iterator[Site]:
+    made = Site(pipeline)
+    made.answer(1, patient="A")
+    yield made
+    made.work.close()
+
+
+def predecessors(report: Dataset) -> list[tuple[str, str, str, str]]:
+    return [
+        (
+            study.StudyInstanceUID,
+            series.SeriesInstanceUID,
+            document.ReferencedSOPClassUID,
+            document.ReferencedSOPInstanceUID,
+        )
+        for study in report.get("PredecessorDocumentsSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for document in series.ReferencedSOPSequence
+    ]
+
+
+def instance(report: Dataset) -> tuple[str, str, str, str]:
+    return (
+        report.StudyInstanceUID,
+        report.SeriesInstanceUID,
+        report.SOPClassUID,
+        report.SOPInstanceUID,
+    )
+
+
+def test_each_report_names_the_one_of_its_form_that_it_replaces(site: Site) -> None:
+    site.arrive(1)
+    site.correct()
+    assert site.made(1).keys() == site.made(2).keys()
+    for name in ("PACS", "OTHER"):
+        assert predecessors(site.report(1, name)) == []
+        assert predecessors(site.report(2, name)) == [instance(site.report(1, name))]
+    assert site.report(2, "PACS").SOPClassUID != site.report(2, "OTHER").SOPClassUID
+    assert site.report(2, "PACS").SeriesDescription.endswith(", CORRECTION 1")
+
+
+def test_nothing_of_a_correction_has_an_identifier_of_what_it_replaces(site: Site) -> None:
+    site.arrive(1)
+    site.correct()
+    site.arrive(2)
+    site.correct()
+    identifiers = [
+        {each.identifier for each in site.made(revision).values()} for revision in (1, 2, 3)
+    ]
+    assert not identifiers[0] & identifiers[1]
+    assert not (identifiers[0] | identifiers[1]) & identifiers[2]
+    assert predecessors(site.report(3, "PACS")) == [instance(site.report(2, "PACS"))]
+    assert site.report(3, "PACS").SeriesDescription.endswith(", CORRECTION 2")
+
+
+def test_the_ris_is_told_of_a_correction_under_the_same_filler_number(site: Site) -> None:
+    site.arrive(1)
+    site.correct()
+    first, again = site.message(1), site.message(2)
+    (obr,), (obr_again,) = ([s for s in each if s[0] == "OBR"] for each in (first, again))
+    assert (obr[25], obr_again[25]) == ("R", "C")
+    assert obr[3] == obr_again[3]
+    assert first[0][9] != again[0][9]
+
+
+def test_what_never_arrived_is_not_replaced_and_not_sent_any_more(site: Site) -> None:
+    site.correct()
+    assert {each.state for each in site.made(1).values()} == {DeliveryState.CANCELLED}
+    assert predecessors(site.report(2, "PACS")) == []
+    assert [s[25] for s in site.message(2) if s[0] == "OBR"] == ["R"]
+    site.person.retry(1)
+    assert {each.state for each in site.made(1).values()} == {DeliveryState.CANCELLED}
+
+
+@pytest.mark.parametrize(
+    ("state", "error_code", "is_there"),
+    [
+        (DeliveryState.STORED, None, True),
+        (DeliveryState.EXHAUSTED, "unanswered", True),
+        (DeliveryState.PENDING, "unanswered", True),
+        (DeliveryState.EXHAUSTED, "unreachable", False),
+        (DeliveryState.REFUSED, "refused", False),
+    ],
+)
+def test_what_may_have_arrived_is_replaced(
+    site: Site, state: DeliveryState, error_code: str | None, is_there: bool
+) -> None:
+    site.arrive(1, state, error_code)
+    site.correct()
+    expected = [instance(site.report(1, "PACS"))] if is_there else []
+    assert predecessors(site.report(2, "PACS")) == expected
+    assert [s[25] for s in site.message(2) if s[0] == "OBR"] == ["C" if is_there else "R"]
+
+
+def test_a_destination_that_is_new_gets_a_first_report(site: Site) -> None:
+    site.arrive(1)
+    site.goes_to("PACS")
+    site.correct()
+    site.arrive(2)
+    site.goes_to(*ALL)
+    site.correct()
+    assert predecessors(site.report(3, "PACS")) == [instance(site.report(2, "PACS"))]
+    # Its last one was the first: the second never went there.
+    assert predecessors(site.report(3, "OTHER")) == [instance(site.report(1, "OTHER"))]
+
+
+def test_the_order_that_came_after_the_answer_is_in_the_correction(site: Site) -> None:
+    site.arrive(1)
+    ris = Ris()
+    ris.known = [
+        ScheduledOrder(
+            order=Order(filler_order_number="F9"),
+            patient=Patient(patient_id="A"),
+            study_instance_uid="1.2.3",
+        )
+    ]
+    site.processing = replace(site.processing, orders=ris)
+    site.correct()
+    (request,) = site.report(2, "PACS").ReferencedRequestSequence
+    assert request.FillerOrderNumberImagingServiceRequest == "F9"
+
+
+def test_what_is_being_answered_or_was_stopped_cannot_be_corrected(site: Site) -> None:
+    site.arrive(1)
+    site.person.correct(1)
+    assert site.work.queue[-1] == ("job", 1, 1, Priority.ROUTINE)
+    with pytest.raises(NotPossible, match="no results to correct: received"):
+        site.person.correct(1)
+    site.person.cancel(1)
+    with pytest.raises(NotPossible, match="cancelled"):
+        site.person.correct(1)
+    with pytest.raises(NotPossible, match="no job 7"):
+        site.person.correct(7)
+
+
+def test_a_correction_that_was_cancelled_can_be_taken_up_again(site: Site) -> None:
+    site.arrive(1)
+    site.person.correct(1)
+    site.person.cancel(1)
+    site.person.retry(1)
+    site.processing.process(1)
+    assert site.job(1).state is JobState.COMPLETED
+    assert predecessors(site.report(2, "PACS")) == [instance(site.report(1, "PACS"))]
