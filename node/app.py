@@ -20,6 +20,7 @@ from node.configured import (
     build_sender,
     build_worklist,
     open_database,
+    open_spool,
 )
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
@@ -43,7 +44,6 @@ from node.settings import (
 from node.side_processes import SideProcesses
 from node.store.outbox import Outbox
 from node.store.received import Jobs
-from node.store.spool import Spool
 from node.web.bearer import BearerTokens
 from node.web.server import WebServer
 from node.web.stow import StowEndpoint, StowLimits
@@ -79,9 +79,7 @@ class Node:
         self._models = load_models(settings.model, self._templates, self._report_runtime)
         for served in self._models.served.values():
             self._report_choice(served)
-        self._spool = Spool(
-            home / "spool", minimum_free_bytes=settings.storage.minimum_free_mb * 1_000_000
-        )
+        self._spool = open_spool(settings, home)
         self._database = open_database(settings, home)
         self._database.prepare()
         self._work = EngineUnitOfWork(self._database)

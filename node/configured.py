@@ -27,6 +27,7 @@ from node.settings import (
     Settings,
 )
 from node.store.database import Database, sqlite_url
+from node.store.spool import Spool
 from node.workflow.identity import IdentityPolicy
 from node.workflow.reconcile import OrderPolicy
 from node.workflow.route import Destination, Routing, RoutingRule
@@ -35,6 +36,12 @@ from node.workflow.route import Destination, Routing, RoutingRule
 def open_database(settings: Settings, home: Path) -> Database:
     """The database the settings name; by default SQLite in the home folder."""
     return Database(settings.storage.database_url or sqlite_url(home / "node.db"))
+
+
+def open_spool(settings: Settings, home: Path) -> Spool:
+    """The spool in the home folder."""
+    free_bytes = settings.storage.minimum_free_mb * 1_000_000
+    return Spool(home / "spool", minimum_free_bytes=free_bytes)
 
 
 def profile_of(destination: Hl7DestinationSettings) -> Profile:

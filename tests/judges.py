@@ -27,6 +27,7 @@ STANDING = (
     r" - Attribute is not present in standard DICOM IOD",
 )
 """What dciodvfy says of objects that are as they should be."""
+IOD = r"\w*(SR|SCImage|EncapsulatedPDF|KeyObjectSelectionDocument)"
 STANDING_SR = (
     # CID 100 is extensible; its imaging procedures were not performed, an ECG was.
     r'Error: .*\(121058,DCM,"Procedure reported"\): Code \(268400002,SCT,"12-Lead ECG"\) not found',
@@ -62,7 +63,7 @@ def complaints(path: Path) -> list[str]:
     said = (verdict.stdout + verdict.stderr).splitlines()
     judged = [line for line in said if line.startswith(("Error", "Warning"))]
     # Beside its judgement it names the IOD that it judged by.
-    assert any(re.fullmatch(r"\w*(SR|SCImage|EncapsulatedPDF)", line) for line in said), said
+    assert any(re.fullmatch(IOD, line) for line in said), said
     return [line for line in judged if not any(re.match(known, line) for known in STANDING)]
 
 

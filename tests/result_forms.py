@@ -9,8 +9,10 @@ from itertools import product
 from pydicom.dataset import Dataset
 
 from node.dicom import dimse
+from node.dicom.filing import BESIDE_ECG
 from node.dicom.part10 import source_digest
 from node.dicom.reference import DocumentReference
+from node.dicom.rejection_note import build_rejection_note
 from node.dicom.study import read_study
 from node.dicom.template import load_templates
 from node.dicom.waveform import read_ecg
@@ -57,6 +59,34 @@ def corrected(source: Source) -> Source:
         sop_instance_uid="1.2.840.99.2",
     )
     return replace(source, revision=2, predecessor=earlier)
+
+
+def rejection_note(source: Source) -> ResultObject:
+    """A note that rejects a report and a picture made of that ECG."""
+    uids = ("1.2.840.99.2", dimse.COMPREHENSIVE_3D_SR), ("1.2.840.99.3", dimse.SECONDARY_CAPTURE)
+    rejected = [
+        DocumentReference(
+            study_instance_uid=source.study.study_instance_uid,
+            series_instance_uid="1.2.840.99.1",
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=uid,
+        )
+        for uid, sop_class_uid in uids
+    ]
+    content = build_rejection_note(
+        rejected,
+        source.dataset,
+        sop_instance_uid="1.2.840.99.4",
+        series_instance_uid="1.2.840.99.5",
+        templates=TEMPLATES,
+        filing=BESIDE_ECG,
+    )
+    return ResultObject(
+        kind=ResultKind.REJECTION,
+        identifier="1.2.840.99.4",
+        sop_class_uid=dimse.KEY_OBJECT_SELECTION,
+        content=content,
+    )
 
 
 def _ordered(study: Study) -> Order | None:

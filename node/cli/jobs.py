@@ -18,11 +18,11 @@ from rich.table import Table
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
 from node.domain.commitment import Commitment
 from node.domain.delivery import ARRIVED, Delivery, JobState
-from node.domain.errors import ConfigurationError
+from node.domain.errors import ConfigurationError, NotPossible
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.settings import Settings, read_settings
-from node.workflow.intervene import Intervention, NotPossible
+from node.workflow.intervene import Intervention
 from node.workflow.replacement import is_replaced
 
 if TYPE_CHECKING:
@@ -151,6 +151,31 @@ def correct(
         _say(person.correct(job_id))
 
 
+@app.command("withdraw")
+def withdraw(
+    job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
+) -> None:
+    """Take back what was sent of an ECG, for good: it was another patient's, or must not be used.
+
+    Each archive gets a note that rejects the instances it has, for patient safety; each RIS its
+    last message again, every result marked as wrong. What has not left is not sent any more.
+    """
+    from node.configured import open_spool
+    from node.dicom.template import load_templates
+    from node.workflow.withdraw import Withdrawal
+
+    settings = read_settings(config, overrides or ())
+    with open_work(settings, home) as work:
+        withdrawal = Withdrawal(
+            work=work,
+            spool=open_spool(settings, home),
+            templates=load_templates(),
+            telemetry=_journal(),
+            clock=_now,
+        )
+        _say(withdrawal.withdraw(job_id))
+
+
 @app.command("cancel")
 def cancel(
     job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
@@ -182,14 +207,18 @@ def _intervening(
     config: Path | None, home: Path, overrides: list[str] | None
 ) -> Iterator[Intervention]:
     settings = read_settings(config, overrides or ())
-    journal = Journal(set_up_logging(form="text", level="warning"), Metrics())
     with open_work(settings, home) as work:
         yield Intervention(
-            work=work,
-            telemetry=journal,
-            clock=lambda: datetime.now(UTC),
-            after=settings.after_committed,
+            work=work, telemetry=_journal(), clock=_now, after=settings.after_committed
         )
+
+
+def _journal() -> Journal:
+    return Journal(set_up_logging(form="text", level="warning"), Metrics())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _say(sentence: str) -> None:

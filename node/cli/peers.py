@@ -17,9 +17,9 @@ from rich.table import Table
 from node.cli.jobs import open_work
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
 from node.domain.caller import Permission, Refusal, RefusedCaller
+from node.domain.errors import NotPossible
 from node.domain.instance import Origin
 from node.settings import AETitle, Settings, read_settings
-from node.workflow.intervene import NotPossible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -29,6 +29,7 @@ _KINDS: Final = {
     ResultKind.SUMMARY: "Summary page",
     ResultKind.PDF: "Summary page as a document",
     ResultKind.REPORT: "Structured report",
+    ResultKind.REJECTION: "Rejection note",
 }
 
 
@@ -99,19 +100,23 @@ def _write_created(manuscript: Manuscript, subject: Subject) -> None:
             ("Attribute Name", "Tag", "VR", "Type", "Module", "Presence", "Value"),
             (_attribute_cells(row, alike) for row in rows),
         )
-    manuscript.heading(4, "Content items of the reports")
-    manuscript.paragraph(introduction["content_legend"])
-    reports = [each for each in made if each.kind is ResultKind.REPORT]
-    manuscript.table(
-        ("Relationship", "Value Type", "Concept Name", "Presence", "Value"),
-        (
+    for kind, heading, legend in (
+        (ResultKind.REPORT, "Content items of the reports", introduction["content_legend"]),
+        (ResultKind.REJECTION, "Content items of the rejection note", claim["rejection_note"]),
+    ):
+        manuscript.heading(4, heading)
+        manuscript.paragraph(legend)
+        documents = [each for each in made if each.kind is kind]
+        manuscript.table(
+            ("Relationship", "Value Type", "Concept Name", "Presence", "Value"),
             (
-                f"{'>' * (row.depth - 1)} {row.relationship}".strip(),
-                row.value_type, row.concept, row.presence, row.value,
-            )
-            for row in content_rows(reports, subject.templates)
-        ),
-    )  # fmt: skip
+                (
+                    f"{'>' * (row.depth - 1)} {row.relationship}".strip(),
+                    row.value_type, row.concept, row.presence, row.value,
+                )
+                for row in content_rows(documents, subject.templates)
+            ),
+        )  # fmt: skip
 
 
 def _alike(

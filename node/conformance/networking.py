@@ -74,6 +74,7 @@ def services(subject: Subject) -> Iterator[tuple[str, str, str, str, str]]:
         (dimse.SECONDARY_CAPTURE, subject.sends(ResultKind.SUMMARY)),
         *((uid, subject.sends(ResultKind.REPORT, form)) for form, uid in REPORT_CLASSES.items()),
         (dimse.ENCAPSULATED_PDF, subject.sends(ResultKind.PDF)),
+        (dimse.KEY_OBJECT_SELECTION, bool(subject.dicom_destinations)),
     ]
     passed_on = "Yes" if subject.sends(ResultKind.ECG) else "Option"
     for uid in dimse.ECG_STORAGE:

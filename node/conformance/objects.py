@@ -224,7 +224,8 @@ def _content_value(value_type: str, items: Iterable[Dataset]) -> str:
         return found.pop() if len(found) == 1 else "CONFIG: a code of 9.3.1"
     return {
         "CONTAINER": "",
-        "IMAGE": "AUTO: the cine",
+        "COMPOSITE": "AUTO: a document that is rejected",
+        "IMAGE": "AUTO: the cine, or an image that is rejected",
         "NUM": "AUTO",
         "TEXT": "AUTO",
         "UIDREF": "AUTO",

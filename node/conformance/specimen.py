@@ -13,13 +13,15 @@ from pydicom.dataset import Dataset
 from node.dicom import dimse
 from node.dicom.cine import CINE_CLASSES
 from node.dicom.composite import OPTIONAL, REQUIRED
+from node.dicom.filing import BESIDE_ECG
 from node.dicom.part10 import source_digest
 from node.dicom.reference import DocumentReference
+from node.dicom.rejection_note import build_rejection_note
 from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.study import read_study
 from node.dicom.template import HEART_RATE, Templates
 from node.domain.code import Code
-from node.domain.delivery import ResultKind, ResultObject
+from node.domain.delivery import ROUTED_RESULTS, ResultKind, ResultObject
 from node.domain.ecg import STANDARD_LEADS, ECGRecord, Finding, Severity
 from node.domain.form import CharacterSet, ResultForm, StudyForm
 from node.domain.prediction import (
@@ -57,7 +59,7 @@ _REPLACED: Final = DocumentReference(
 def specimens(templates: Templates) -> Iterator[ResultObject]:
     """Every kind of result in every class, of ECGs that say much and of one that says little."""
     findings = [Finding(code="specimen", severity=Severity.REFUSE, message="A reason.")]
-    every = frozenset(ResultKind)
+    every = ROUTED_RESULTS
     requested = _bare_ecg()
     requested.AccessionNumber = "A-1"
     ecgs = ((_full_ecg(), every), (requested, {ResultKind.REPORT}), (_bare_ecg(), every))
@@ -68,6 +70,28 @@ def specimens(templates: Templates) -> Iterator[ResultObject]:
                 prediction, _record(), source, templates, form, kinds & wanted
             )
             yield from compose_no_result(findings, source, prediction.model, templates, form)
+        yield _note(source, templates)
+
+
+def _note(source: Source, templates: Templates) -> ResultObject:
+    """What rejects a report and a picture."""
+    picture = replace(
+        _REPLACED, sop_class_uid=dimse.MULTI_FRAME_GRAYSCALE_BYTE_SC, sop_instance_uid="2.25.6"
+    )
+    content = build_rejection_note(
+        [_REPLACED, picture],
+        source.dataset,
+        sop_instance_uid="2.25.7",
+        series_instance_uid="2.25.8",
+        templates=templates,
+        filing=BESIDE_ECG,
+    )
+    return ResultObject(
+        kind=ResultKind.REJECTION,
+        identifier="2.25.7",
+        sop_class_uid=dimse.KEY_OBJECT_SELECTION,
+        content=content,
+    )
 
 
 def _cases(
@@ -82,7 +106,7 @@ def _cases(
         diseases=(),
         findings=(),
     )
-    kinds = frozenset(ResultKind) - {ResultKind.ORU, ResultKind.ECG}
+    kinds = ROUTED_RESULTS - {ResultKind.ORU, ResultKind.ECG}
     for cine, report in zip(CINE_CLASSES, REPORT_CLASSES, strict=True):
         beside = ResultForm(cine=cine, report=report)
         apart = replace(beside, study=StudyForm.NEW, character_set=CharacterSet.SOURCE)

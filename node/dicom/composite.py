@@ -78,11 +78,12 @@ def derived_object(
     series_number: int,
     instance_number: int,
     filing: Filing,
-    model: ModelIdentity,
+    model: ModelIdentity | None,
     templates: Templates,
 ) -> Dataset:
     """The head of a result: filed beside the ECG, in a series of its own, marked synthetic.
 
+    model: what it was made by; None where no model had a part in it.
     All text is decoded from the ECG's character set; all times are the ECG's. Instance Creation
     Date is left out: it would be the node's clock.
     Raises MalformedInstance like `read_study`.
@@ -221,11 +222,14 @@ def _decoded_item(item: Dataset) -> Dataset:
     return copy
 
 
-def _put_equipment(result: Dataset, model: ModelIdentity, templates: Templates) -> None:
+def _put_equipment(result: Dataset, model: ModelIdentity | None, templates: Templates) -> None:
     """Who made it: the node as equipment, the model as contributing equipment (CID 7005)."""
     equipment = templates.equipment
     result.Manufacturer = equipment.manufacturer
     result.ManufacturerModelName = equipment.model_name
+    if model is None:
+        result.SoftwareVersions = clipped([f"templates {templates.version}"])
+        return
     result.DeviceSerialNumber = model.digest
     result.SoftwareVersions = clipped([model.version, f"templates {templates.version}"])
     contribution = Dataset()

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentReference:
-    """One document, by where it is filed."""
+    """One document or image, by where it is filed."""
 
     study_instance_uid: str
     series_instance_uid: str

@@ -101,6 +101,17 @@ class CineTemplate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawalTemplate:
+    """withdrawal.toml."""
+
+    series_description: str
+    series_number: int
+    instance_number: int
+    title: Code
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceRange:
     """Between which numbers healthy people lie, in the unit of the field."""
 
@@ -185,6 +196,7 @@ class Templates:
     report: ReportTemplate
     cine: CineTemplate
     summary: SummaryTemplate
+    withdrawal: WithdrawalTemplate
     equipment: EquipmentTemplate
 
     def concept(self, field_id: str) -> ConceptCode:
@@ -233,6 +245,7 @@ def load_templates(folder: Traversable | None = None) -> Templates:
         report=_report(report),
         cine=_cine(cine),
         summary=_summary(summary, coded),
+        withdrawal=_withdrawal(_read(folder, "withdrawal.toml", problems)),
         equipment=_equipment(equipment),
     )
     if HEART_RATE not in coded:
@@ -472,6 +485,16 @@ def _summary_row(row: _Table, coded: Mapping[str, ConceptCode]) -> SummaryRow:
         field_id=field_id,
         label=row.text("label", LONG_STRING),
         ranges={sex: found for sex, found in ranges.items() if found is not None},
+    )
+
+
+def _withdrawal(table: _Table) -> WithdrawalTemplate:
+    return WithdrawalTemplate(
+        series_description=table.label("series_description", LONG_STRING - CORRECTION),
+        series_number=table.number("series_number"),
+        instance_number=table.number("instance_number"),
+        title=table.code("title"),
+        description=table.text("description", SHORT_TEXT),
     )
 
 

@@ -8,8 +8,8 @@ attributes say that it is synthetic (the words in its pixels are judged with the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from typing import Final
 
 from pydicom import config
@@ -24,6 +24,7 @@ from node.dicom.composite import OPTIONAL, REQUIRED
 from node.dicom.encoded import Element, Item, read_elements
 from node.dicom.filing import Filing
 from node.dicom.part10 import BINARY_VRS, read_part10, split_part10
+from node.dicom.reference import DocumentReference
 from node.dicom.template import SYNTHETIC
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.errors import InvalidResult, MalformedInstance
@@ -32,6 +33,7 @@ from node.domain.study import Study
 PROBLEMS_SHOWN: Final = 5
 VALUE_OF: Final = {
     "CODE": "ConceptCodeSequence",
+    "COMPOSITE": "ReferencedSOPSequence",
     "CONTAINER": "ContinuityOfContent",
     "IMAGE": "ReferencedSOPSequence",
     "NUM": "MeasuredValueSequence",
@@ -42,7 +44,7 @@ VALUE_OF: Final = {
 """Value type of a content item -> where its value stands. Source: DICOM PS3.3 Table C.17.3-2."""
 CODE_VALUES: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")
 SAME_PATIENT: Final = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
-UNNAMED: Final = ("IMAGE", "WAVEFORM")
+UNNAMED: Final = ("COMPOSITE", "IMAGE", "WAVEFORM")
 """Value types whose items need no concept name."""
 STATED: Final = frozenset(
     tag_for_keyword(keyword) or 0 for keyword in (*REQUIRED, *OPTIONAL, "ReferencedRequestSequence")
@@ -57,11 +59,17 @@ _Instance = tuple[str, str, str, str]
 
 
 def check_results(
-    results: Sequence[ResultObject], source: Dataset, study: Study, filing: Filing
+    results: Sequence[ResultObject],
+    source: Dataset,
+    study: Study,
+    filing: Filing,
+    *,
+    sent_before: Sequence[DocumentReference] = (),
 ) -> None:
     """Pass when all DICOM results of one ECG for one destination may leave, together.
 
-    source, study: the ECG and its study. filing: where the results are meant to be.
+    source, study: the ECG and its study. filing: where the results are meant to be. sent_before:
+    what they may refer to beside each other and the ECG.
     Raises InvalidResult, which names attributes, never their values.
     """
     given = _Given(
@@ -69,6 +77,7 @@ def check_results(
         study=study,
         study_uid=filing.study_uid(study),
         results=[(result.kind, read_part10(result.content)) for result in results],
+        sent_before={astuple(each) for each in sent_before},
     )
     problems = [
         f"{result.kind.value}: {problem}"
@@ -95,6 +104,7 @@ class _Given:
     """Where results are to be filed."""
     results: Sequence[tuple[ResultKind, Dataset]]
     """All for the destination."""
+    sent_before: Collection[_Instance]
 
     @property
     def ecg(self) -> _Instance:
@@ -230,7 +240,7 @@ def _report_problems(report: Item, given: _Given) -> Iterator[str]:
     if not referred <= {instance[2:] for instance in listed}:
         yield "its content refers to an instance that is not listed as evidence"
     sent = {_instance(dataset): kind for kind, dataset in given.results}
-    if not listed <= {given.ecg, *sent}:
+    if not listed <= {given.ecg, *sent, *given.sent_before}:
         yield "it lists an instance that is neither the ECG nor sent to this destination"
     cines = {instance[2:] for instance, kind in sent.items() if kind is ResultKind.CINE}
     if not cines <= referred:

@@ -22,9 +22,13 @@ class ResultKind(Enum):
     """HL7 v2 ORU^R01."""
     ECG = "ecg"
     """The received instance itself, as it came."""
+    REJECTION = "rejection"
+    """Note that earlier results must not be used any more."""
 
 
-USUAL_RESULTS = frozenset(ResultKind) - {ResultKind.PDF, ResultKind.ECG}
+ROUTED_RESULTS = frozenset(ResultKind) - {ResultKind.REJECTION}
+"""What a rule may name; a note goes to those that have what it rejects."""
+USUAL_RESULTS = ROUTED_RESULTS - {ResultKind.PDF, ResultKind.ECG}
 """What goes to a destination where no rule says otherwise."""
 
 
@@ -74,6 +78,8 @@ class JobState(Enum):
     """Same SOP Instance UID as an earlier instance, other content: kept, flagged, not processed."""
     CANCELLED = "cancelled"
     """A person stopped it."""
+    WITHDRAWN = "withdrawn"
+    """A person took back what was sent of it; its destinations are told."""
 
 
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
@@ -86,12 +92,14 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
             JobState.CANCELLED,
         }
     ),
-    JobState.HELD: frozenset({JobState.RECEIVED, JobState.CANCELLED}),
-    JobState.FAILED: frozenset({JobState.RECEIVED, JobState.CANCELLED}),
+    # One that is held, failed or cancelled may be the correction of what was sent before.
+    JobState.HELD: frozenset({JobState.RECEIVED, JobState.CANCELLED, JobState.WITHDRAWN}),
+    JobState.FAILED: frozenset({JobState.RECEIVED, JobState.CANCELLED, JobState.WITHDRAWN}),
     JobState.CONFLICT: frozenset({JobState.CANCELLED}),
-    JobState.CANCELLED: frozenset({JobState.RECEIVED}),
-    JobState.COMPLETED: frozenset({JobState.RECEIVED}),  # a person has it corrected
-    JobState.NO_RESULT: frozenset({JobState.RECEIVED}),
+    JobState.CANCELLED: frozenset({JobState.RECEIVED, JobState.WITHDRAWN}),
+    JobState.COMPLETED: frozenset({JobState.RECEIVED, JobState.WITHDRAWN}),
+    JobState.NO_RESULT: frozenset({JobState.RECEIVED, JobState.WITHDRAWN}),
+    JobState.WITHDRAWN: frozenset(),
 }
 
 

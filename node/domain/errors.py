@@ -121,6 +121,12 @@ class OutOfSpace(StorageError):
     code = "out-of-space"
 
 
+class NotPossible(CardioNodeError):
+    """What a person asks for, the job or its deliveries do not allow."""
+
+    code = "not-possible"
+
+
 class DeliveryError(CardioNodeError):
     code = "delivery"
 

@@ -42,8 +42,8 @@ _NEW = (
     .limit(sa.bindparam("limit"))
 )
 _ANSWERED = (JobState.COMPLETED, JobState.NO_RESULT)
-_FINISHED = (*_ANSWERED, JobState.CANCELLED)
-_DOUBTFUL = (JobState.HELD, JobState.CONFLICT, JobState.CANCELLED)
+_FINISHED = (*_ANSWERED, JobState.CANCELLED, JobState.WITHDRAWN)
+_DOUBTFUL = (JobState.HELD, JobState.CONFLICT, JobState.CANCELLED, JobState.WITHDRAWN)
 _SETTLED_DELIVERIES = [state.value for state in (*ARRIVED, DeliveryState.CANCELLED)]
 
 
@@ -153,7 +153,7 @@ class Jobs:
     ) -> list[int]:
         """Note whose ECG it is; other jobs of the study with another patient, oldest first.
 
-        Those that are held, in conflict or cancelled say nothing about the patient.
+        Those that are held, in conflict, cancelled or withdrawn say nothing about the patient.
         """
         self._connection.execute(
             job.update()
@@ -322,6 +322,23 @@ class Jobs:
         """
         return self._start_again(
             job_id, [state.value for state in _ANSWERED], revision=job.c.revision + 1
+        )
+
+    def withdraw(self, job_id: int, *, at: datetime) -> int:
+        """Note that what was sent is taken back; the revision in which that is told."""
+        return int(
+            self._connection.execute(
+                job.update()
+                .where(job.c.job_id == job_id)
+                .values(
+                    state=JobState.WITHDRAWN.value,
+                    revision=job.c.revision + 1,
+                    settled_at=at,
+                    error_code=None,
+                    error_message=None,
+                )
+                .returning(job.c.revision)
+            ).scalar_one()
         )
 
     def _start_again(self, job_id: int, allowed: list[str], **values: object) -> int | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from node.domain.commitment import CommitmentState
 from node.domain.delivery import ARRIVED, Delivery, DeliveryState, JobState, ResultKind
-from node.domain.errors import CardioNodeError
+from node.domain.errors import NotPossible
 from node.workflow.ports import Clock, Telemetry, Transaction, UnitOfWork
 from node.workflow.replacement import is_replaced
 from node.workflow.waiting import release_waiting
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 
 _STOPPED = (JobState.FAILED, JobState.CANCELLED)
 _THERE = (*ARRIVED, DeliveryState.STORED)
-
-
-class NotPossible(CardioNodeError):
-    """The job or its deliveries are in a state that does not allow it."""
-
-    code = "not-possible"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

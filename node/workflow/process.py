@@ -14,7 +14,7 @@ from node.dicom.part10 import read_part10, source_digest
 from node.dicom.study import read_study
 from node.dicom.template import Templates
 from node.dicom.waveform import read_ecg, read_subject
-from node.domain.delivery import USUAL_RESULTS, JobState, ResultKind, ResultObject
+from node.domain.delivery import ROUTED_RESULTS, USUAL_RESULTS, JobState, ResultKind, ResultObject
 from node.domain.ecg import ECGRecord, Finding, QualityReport, Severity
 from node.domain.errors import (
     CardioNodeError,
@@ -72,7 +72,7 @@ class Answer:
 
 def results_of_a_prediction(*, with_cine: bool) -> tuple[ResultKind, ...]:
     """The results that follow from a prediction, in the order they are delivered."""
-    made = (kind for kind in ResultKind if kind is not ResultKind.ECG)
+    made = (kind for kind in ResultKind if kind in ROUTED_RESULTS - {ResultKind.ECG})
     return tuple(kind for kind in made if with_cine or kind is not ResultKind.CINE)
 
 

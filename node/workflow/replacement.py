@@ -35,13 +35,7 @@ class Replaced:
         sent = self._sent(ResultKind.REPORT, destinations)
         if sent is None:
             return None
-        report = read_part10(self.spool.get(sent.content_digest))
-        return DocumentReference(
-            study_instance_uid=text_of(report, "StudyInstanceUID"),
-            series_instance_uid=text_of(report, "SeriesInstanceUID"),
-            sop_class_uid=sent.sop_class_uid,
-            sop_instance_uid=sent.identifier,
-        )
+        return reference_of(sent, self.spool)
 
     def has_message_of(self, destination: str) -> bool:
         """Whether it was sent one."""
@@ -63,7 +57,21 @@ def is_replaced(delivery: Delivery, job: Job) -> bool:
     return delivery.kind is not ResultKind.ECG and delivery.revision < job.revision
 
 
-def _may_be_there(delivery: Delivery, transaction: Transaction) -> bool:
+def reference_of(delivery: Delivery, spool: ObjectStore) -> DocumentReference:
+    """The DICOM object of a delivery, by where it is filed.
+
+    Raises StorageError, MalformedInstance (the spool has lost it).
+    """
+    made = read_part10(spool.get(delivery.content_digest))
+    return DocumentReference(
+        study_instance_uid=text_of(made, "StudyInstanceUID"),
+        series_instance_uid=text_of(made, "SeriesInstanceUID"),
+        sop_class_uid=delivery.sop_class_uid,
+        sop_instance_uid=delivery.identifier,
+    )
+
+
+def may_be_there(delivery: Delivery, transaction: Transaction) -> bool:
     """Whether its destination has it, or may have it without having said so."""
     return any(
         tried["state"] in _TAKEN or tried["error_code"] == Unanswered.code
@@ -74,5 +82,5 @@ def _may_be_there(delivery: Delivery, transaction: Transaction) -> bool:
 def replaced_by(job: Job, transaction: Transaction, spool: ObjectStore) -> Replaced:
     """What this revision of the job replaces; nothing where it is the first."""
     made = transaction.outbox.of_job(job.job_id)
-    earlier = [each for each in made if is_replaced(each, job) and _may_be_there(each, transaction)]
+    earlier = [each for each in made if is_replaced(each, job) and may_be_there(each, transaction)]
     return Replaced(deliveries=sorted(earlier, key=lambda each: -each.revision), spool=spool)

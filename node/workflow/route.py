@@ -10,7 +10,13 @@ from ipaddress import ip_address
 from pydicom import Dataset
 
 from node.dicom.attribute_path import AttributePath
-from node.domain.delivery import USUAL_RESULTS, DestinationKind, Priority, ResultKind
+from node.domain.delivery import (
+    ROUTED_RESULTS,
+    USUAL_RESULTS,
+    DestinationKind,
+    Priority,
+    ResultKind,
+)
 from node.domain.errors import InputError
 from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm
 from node.domain.instance import Origin
@@ -159,7 +165,7 @@ class Decision:
         if receiver.kind is not DestinationKind.HL7:
             archives = [receiver]
         form = archives[0].form if archives else DEFAULT_FORM
-        results = frozenset(ResultKind) if self.rule is None else self.rule.results
+        results = ROUTED_RESULTS if self.rule is None else self.rule.results
         if ResultKind.CINE not in results:
             form = replace(form, cine=CineForm.NONE)
         if ResultKind.REPORT not in results:

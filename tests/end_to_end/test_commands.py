@@ -82,7 +82,7 @@ def test_a_wrong_file_is_refused_with_every_problem_at_once(tmp_path: Path) -> N
     assert "3 problems" in checked.stderr
 
 
-def test_a_corrected_result_reaches_the_pacs_and_names_what_it_replaces(tmp_path: Path) -> None:
+def test_what_was_sent_is_corrected_then_withdrawn(tmp_path: Path) -> None:
     pacs, ris = PacsStandIn(ae_title="PACS"), RisStandIn()
     node = NodeProcess(tmp_path, extra=destinations(pacs.start(), ris.start()))
     try:
@@ -99,17 +99,27 @@ def test_a_corrected_result_reaches_the_pacs_and_names_what_it_replaces(tmp_path
         shown = node.run("jobs", "show", "1")
         assert "correction 1" in shown.stdout
         assert f"{owed} of {owed}" in node.run("jobs", "list").stdout
+        withdrawn = node.run("jobs", "withdraw", "1")
+        assert (withdrawn.returncode, withdrawn.stderr) == (0, "")
+        (job,) = node.wait_for_jobs(
+            lambda jobs: settled(1)(jobs) and len(jobs[0]["deliveries"]) == 2 * owed + 2
+        )
+        assert {each["state"] for each in job["deliveries"]} == {"delivered"}
+        assert "2 of 2" in node.run("jobs", "list", "--state", "withdrawn").stdout
     finally:
         node.close()
         pacs.stop()
         ris.stop()
     contents = list(pacs.instances().values())
-    assert len(contents) == 2 * first
+    assert len(contents) == 2 * first + 1
     reports = [each for each in map(read_part10, contents) if each.Modality == "SR"]
     (study,) = reports[1].PredecessorDocumentsSequence
     (series,) = study.ReferencedSeriesSequence
     (replaced,) = series.ReferencedSOPSequence
     assert replaced.ReferencedSOPInstanceUID == reports[0].SOPInstanceUID
+    note = read_part10(contents[-1])
+    rejected = [item for item in note.ContentSequence if "ReferencedSOPSequence" in item]
+    assert len(rejected) == 2 * first
     for number, content in enumerate(contents[first:]):
         file = tmp_path / f"{number}.dcm"
         file.write_bytes(content)

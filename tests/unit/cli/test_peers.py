@@ -11,11 +11,10 @@ from typer.testing import CliRunner
 
 from node.cli import app
 from node.domain.caller import Refusal
-from node.domain.errors import CardioNodeError
+from node.domain.errors import CardioNodeError, NotPossible
 from node.settings import read_settings
 from node.store.database import Database
 from node.store.refused import RefusedCallers
-from node.workflow.intervene import NotPossible
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PEERS_AS_TABLES = """

@@ -17,6 +17,7 @@ HERE = "unit/conformance/test_statement.py"
 TABLES = "wire/dicom/test_conformance_statement.py"
 NEGOTIATION, REQUESTS = "wire/dicom/test_negotiation.py", "wire/dicom/test_requests.py"
 COMMITMENT, COMMIT = "wire/dicom/test_commitment.py", "unit/workflow/test_commit.py"
+WITHDRAW = "unit/workflow/test_withdraw.py"
 WORKLIST = "wire/dicom/test_worklist.py"
 TLS, FORMS = "wire/dicom/test_tls.py", "unit/workflow/test_forms.py"
 
@@ -33,9 +34,8 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
             "test_each_report_names_the_one_of_its_form_that_it_replaces",
             "test_nothing_of_a_correction_has_an_identifier_of_what_it_replaces",
         ),
-        "end_to_end/test_commands.py": (
-            "test_a_corrected_result_reaches_the_pacs_and_names_what_it_replaces",
-        ),
+        "end_to_end/test_commands.py": ("test_what_was_sent_is_corrected_then_withdrawn",),
+        WITHDRAW: ("test_each_archive_is_told_of_all_it_has_in_all_revisions",),
     },
     "sequencing": {
         "end_to_end/test_outage.py": (
@@ -263,6 +263,13 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
             "test_every_number_is_inferred_from_the_ecg",
         ),
     },
+    "rejection_note": {
+        WITHDRAW: (
+            "test_a_note_is_what_the_standard_asks_for",
+            "test_each_archive_is_told_of_all_it_has_in_all_revisions",
+            "test_results_in_a_study_of_their_own_are_rejected_there",
+        ),
+    },
     "private_codes": {HERE: ("test_private_codes_of_reports_are_listed",)},
     "grayscale": {
         HERE: ("test_every_attribute_of_an_object_is_in_its_table_with_its_presence_and_value",),
@@ -279,7 +286,12 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "unit/hl7/test_oru.py": (
             "test_python_hl7_reads_every_estimate_with_its_interval_unit_and_code",
             "test_the_references_describe_and_do_not_observe",
+            "test_a_correction_says_so_in_every_result_and_to_the_reader",
         ),
+        "unit/workflow/test_correct.py": (
+            "test_the_ris_is_told_of_a_correction_under_the_same_filler_number",
+        ),
+        WITHDRAW: ("test_the_ris_hears_that_all_results_are_wrong_under_the_same_numbers",),
         "unit/cli/test_route_and_hl7.py": ("test_without_an_estimate_there_is_no_message",),
     },
     "hl7_acknowledgement": {

@@ -30,13 +30,13 @@ from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.study import read_study
 from node.dicom.template import load_templates
 from node.dicom.waveform import read_ecg, read_subject
-from node.domain.delivery import ResultKind, ResultObject
+from node.domain.delivery import ROUTED_RESULTS, ResultKind, ResultObject
 from node.domain.ecg import Lead
 from node.domain.errors import InputError
 from node.domain.form import ResultForm, StudyForm
 from node.workflow.compose import compose_no_result, compose_objects
 from tests.ecg_instances import mortara
-from tests.result_forms import corrected, source_of
+from tests.result_forms import corrected, rejection_note, source_of
 from tests.result_phantom import NOTE, REFUSAL, ecg_head, model, prediction
 from tests.statement_tables import Table, default_statement, headings, section, tables
 from tests.unit.dicom.ecg_phantom import channel, group, instance, twelve_leads
@@ -206,6 +206,7 @@ def test_the_running_configuration_is_told_and_no_secret(tmp_path: Path) -> None
         "Multi-frame True Color Secondary Capture Image Storage",
         "Enhanced SR Storage",
         "Encapsulated PDF Storage",
+        "Key Object Selection Document Storage",
         "Storage Commitment Push Model",
     }
     (local,) = tables(text, "4.4.1.1")
@@ -239,8 +240,9 @@ def test_the_running_configuration_is_told_and_no_secret(tmp_path: Path) -> None
 def phantom_objects() -> Iterator[ResultObject]:
     """Of an ECG and a model that the statement knows nothing of."""
     record = read_ecg(mortara())
-    kinds = frozenset(ResultKind) - {ResultKind.ORU, ResultKind.ECG}
+    kinds = ROUTED_RESULTS - {ResultKind.ORU, ResultKind.ECG}
     for source in (source_of(ecg_head()), corrected(source_of(mortara()))):
+        yield rejection_note(source)
         for cine, report in zip(CINE_CLASSES, REPORT_CLASSES, strict=True):
             for study in StudyForm:
                 form = ResultForm(cine=cine, report=report, study=study)
@@ -271,6 +273,7 @@ HEADINGS = {
     ResultKind.SUMMARY: "Summary page",
     ResultKind.PDF: "Summary page as a document",
     ResultKind.REPORT: "Structured report",
+    ResultKind.REJECTION: "Rejection note",
 }
 
 
@@ -402,10 +405,13 @@ def test_no_object_has_a_private_attribute(created: list[tuple[ResultKind, Datas
     assert [tag for _, dataset in created for tag in private(dataset)] == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "heading"), [(ResultKind.REPORT, "9.1.1.8"), (ResultKind.REJECTION, "9.1.1.9")]
+)
 def test_content_items_of_reports_are_those_of_the_table(
-    created: list[tuple[ResultKind, Dataset]],
+    created: list[tuple[ResultKind, Dataset]], kind: ResultKind, heading: str
 ) -> None:
-    (table,) = tables(default_statement(), "9.1.1.7")
+    (table,) = tables(default_statement(), heading)
     stated = set()
     for row in table:
         marks = re.match(r"(>*) ?(.*)", row["Relationship"])
@@ -415,15 +421,16 @@ def test_content_items_of_reports_are_those_of_the_table(
 
     def found(item: Dataset, depth: int) -> Iterator[tuple[int, str, str, str]]:
         for child in item.get(CONTENT, []):
-            code = child.ConceptNameCodeSequence[0]
-            name = f"({code.CodeValue}, {code.CodingSchemeDesignator}, {code.CodeMeaning})"
-            if child.ValueType == "NUM" and code.CodeValue in phenotypes:
-                name = "a phenotype of 9.3.1"
+            name = ""
+            for code in child.get("ConceptNameCodeSequence", []):
+                name = f"({code.CodeValue}, {code.CodingSchemeDesignator}, {code.CodeMeaning})"
+                if child.ValueType == "NUM" and code.CodeValue in phenotypes:
+                    name = "a phenotype of 9.3.1"
             yield depth, child.RelationshipType, child.ValueType, name
             yield from found(child, depth + 1)
 
     made = {
-        each for kind, dataset in created if kind is ResultKind.REPORT for each in found(dataset, 0)
+        each for made_kind, dataset in created if made_kind is kind for each in found(dataset, 0)
     }
     assert made == stated
 

@@ -15,6 +15,7 @@ from node.domain.delivery import Delivery, DeliveryState, DestinationKind, JobSt
 from node.domain.errors import (
     CardioNodeError,
     DeliveryError,
+    NotPossible,
     Refused,
     TemporarilyRefused,
     Unanswered,
@@ -25,7 +26,7 @@ from node.domain.instance import Origin
 from node.workflow.commit import Committing
 from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
 from node.workflow.deliver import Postman
-from node.workflow.intervene import Intervention, NotPossible
+from node.workflow.intervene import Intervention
 from node.workflow.retry import RetryPolicy
 from tests.fakes import Clock, MemorySpool, MemoryUnitOfWork, Notes
 from tests.unit.store.test_rows import INSTANCE

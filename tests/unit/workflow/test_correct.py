@@ -18,12 +18,12 @@ from node.domain.delivery import (
     Priority,
     ResultKind,
 )
+from node.domain.errors import NotPossible
 from node.domain.form import ReportForm, ResultForm
 from node.domain.order import Order, ScheduledOrder
 from node.domain.study import Patient
 from node.hl7.profile import Profile
 from node.workflow.identity import IdentityPolicy
-from node.workflow.intervene import NotPossible
 from node.workflow.process import Processing
 from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.contract import Pipeline
@@ -45,13 +45,19 @@ class Site(World):
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__(pipeline, IdentityPolicy())
+        self._destinations = dict(ALL)
         self.goes_to(*ALL)
 
     def goes_to(self, *names: str) -> None:
         rules = [RoutingRule(name="all", destinations=names)]
         self.processing: Processing = replace(
-            self.processing, routing=Routing(rules=rules, destinations=ALL)
+            self.processing, routing=Routing(rules=rules, destinations=self._destinations)
         )
+
+    def in_form(self, name: str, form: ResultForm) -> None:
+        """From now on that destination alone gets results, in that form."""
+        self._destinations[name] = replace(self._destinations[name], form=form)
+        self.goes_to(name)
 
     def made(self, revision: int) -> dict[tuple[ResultKind, str], Delivery]:
         with self.work.begin() as transaction:

@@ -10,11 +10,12 @@ import pytest
 
 from node.dicom.template import load_templates
 from node.domain.delivery import DestinationKind, JobState, Priority
+from node.domain.errors import NotPossible
 from node.domain.instance import Origin
 from node.store.received import Job
 from node.workflow.identity import IdentityPolicy
 from node.workflow.intake import Intake
-from node.workflow.intervene import Intervention, NotPossible
+from node.workflow.intervene import Intervention
 from node.workflow.process import Processing
 from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.bundle import read_bundle

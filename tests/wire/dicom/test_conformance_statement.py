@@ -36,7 +36,7 @@ from node.domain.errors import (
 from node.domain.form import Compression, ResultForm
 from node.domain.instance import Origin
 from tests.committing_pacs import CommittingPacs, event_information
-from tests.result_forms import composed
+from tests.result_forms import composed, rejection_note, source_of
 from tests.result_phantom import ecg_head, prediction
 from tests.statement_tables import default_statement, tables
 from tests.unit.dicom.ecg_phantom import instance, part10, twelve_leads
@@ -380,6 +380,7 @@ def one_of_each() -> dict[str, bytes]:
         series_instance_uid="2.25.2",
         templates=load_templates(),
     )
+    made.append(rejection_note(source_of(ecg_head())))
     return {each.sop_class_uid: each.content for each in made} | {dimse.ENCAPSULATED_PDF: document}
 
 
