@@ -202,7 +202,7 @@ def _ways(networks: Networks, served: EcgToCmr) -> Mapping[str, Draw]:
     )
     drawing_with = networks.drawing(head, decoder)
     ways: dict[str, Draw] = {
-        SHIPPED: lambda condition, subject: shipped.frames(condition, "evaluation", subject)
+        SHIPPED: lambda condition, subject: shipped.shown(condition, "evaluation", subject).mean
     }
     for preset in ("likely", "expected", "mean"):
         ways[f"{SHIPPED}, preset {preset}"] = _drawn_by(shipped.with_preset(preset))
@@ -220,7 +220,7 @@ def _ways(networks: Networks, served: EcgToCmr) -> Mapping[str, Draw]:
 
 
 def _drawn_by(sampler: LayoutSampler | Sampler) -> Draw:
-    return lambda condition, subject: sampler.frames(condition, "evaluation", subject)
+    return lambda condition, subject: sampler.shown(condition, "evaluation", subject).mean
 
 
 def shipped_graphs() -> str:

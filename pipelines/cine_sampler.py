@@ -38,14 +38,15 @@ class DrawnCines:
 class CineSampler(Protocol):
     """What draws a bundle's cines."""
 
-    def frames(self, condition: Array, *identity: str, watch: Watch = unwatched) -> Array:
-        """(frames, rows, columns) in [0, 1] for a condition (1, W); `identity` seeds all chance.
+    def shown(self, condition: Array, *identity: str, watch: Watch = unwatched) -> DrawnCines:
+        """The samples whose mean the bundle shows, for a condition (1, W): one, or several.
 
+        `identity` seeds all chance.
         Raises PredictionError (a graph failed or gave NaN or infinity), what `watch` raises.
         """
 
     def samples(self, condition: Array, *identity: str, watch: Watch = unwatched) -> DrawnCines:
-        """All samples that the bundle's `frames` would be made of, whichever it shows."""
+        """All samples that the bundle has, whichever of them it shows."""
 
     def with_preset(self, name: str) -> CineSampler:
         """The same graphs, drawn from as the bundle's preset of this name says."""

@@ -16,6 +16,7 @@ from node.domain.prediction import (
     Estimate,
     ModelIdentity,
     Prediction,
+    Spread,
 )
 from node.ecg.beats import heart_rate_bpm
 from pipelines.cine_sampler import CineSampler
@@ -126,19 +127,29 @@ class EcgToCmr:
     ) -> Cine | None:
         if self.manifest.cine is None:
             return None
+        spread = None
         if self.sampler is not None:
-            frames = self.sampler.frames(
+            drawn = self.sampler.shown(
                 answer["condition"], source_digest, self.identity.digest, watch=watch
             )
+            frames = drawn.mean
+            if len(drawn.samples) > 1:
+                spread = Spread(samples=len(drawn.samples), grey_levels=_grey(drawn.spread))
         elif self.cine is not None:
             frames = self.cine.run({"latent": answer["latent"]})["frames"][0]
         else:
             return None
         return Cine(
-            frames=np.rint(255.0 * np.clip(frames, 0.0, 1.0)).astype(np.uint8),
+            frames=_grey(frames),
+            spread=spread,
             frame_time_ms=60_000.0 / rate / self.manifest.cine.frames,
             view=self.manifest.cine.view,
         )
+
+
+def _grey(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    grey: NDArray[np.uint8] = np.rint(255.0 * np.clip(values, 0.0, 1.0)).astype(np.uint8)
+    return grey
 
 
 def _estimate(spec: PhenotypeSpec, value: float, half_width: float) -> Estimate:

@@ -25,15 +25,14 @@ class LayoutSampler:
     layout: Session = field(repr=False)
     decoder: Session = field(repr=False)
 
-    def frames(self, condition: Array, *identity: str, watch: Watch = unwatched) -> Array:
-        """(frames, rows, columns) in [0, 1]: what the bundle shows for a condition (1, C)."""
+    def shown(self, condition: Array, *identity: str, watch: Watch = unwatched) -> DrawnCines:
+        """As `CineSampler`."""
         if self.spec.shown == "expected":
             noise = np.zeros((1, self.spec.components), np.float32)
         else:
             count = 1 if self.spec.shown == "sample" else self.spec.samples
             noise = self._noise(*identity)[:count]
-        shown: Array = self.cines(condition, noise, watch).mean(axis=0)
-        return shown
+        return DrawnCines(samples=self.cines(condition, noise, watch))
 
     def samples(self, condition: Array, *identity: str, watch: Watch = unwatched) -> DrawnCines:
         """As `CineSampler`."""

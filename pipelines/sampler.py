@@ -72,11 +72,11 @@ class Sampler:
     head: Session = field(repr=False)
     decoder: Session = field(repr=False)
 
-    def frames(self, condition: Array, *identity: str, watch: Watch = unwatched) -> Array:
+    def shown(self, condition: Array, *identity: str, watch: Watch = unwatched) -> DrawnCines:
         """As `CineSampler`."""
         count = self.spec.samples if self.spec.shown == "mean" else 1
         shown = replace(self, spec=self.spec.model_copy(update={"samples": count}))
-        return shown.samples(condition, *identity, watch=watch).mean
+        return shown.samples(condition, *identity, watch=watch)
 
     def samples(self, condition: Array, *identity: str, watch: Watch = unwatched) -> DrawnCines:
         """As `CineSampler`."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from node.dicom.template import ReferenceRange, SummaryRow, Templates
-from node.domain.prediction import Cine, DiseaseProbability, Estimate, Prediction
+from node.domain.prediction import Cine, DiseaseProbability, Estimate, Prediction, Spread
 
 WIDTH, HEIGHT = 1024, 800
 """Points of the page; read in a viewer's window of 1280 x 800 beside its own tools."""
@@ -35,7 +35,8 @@ BANNER_HEIGHT: Final = 32
 TITLE, STATEMENT = 58, 104
 ROW_HEIGHT, DISEASE_HEIGHT = 20, 18
 VALUE_RIGHT, INTERVAL_LEFT, TRACK_LEFT, TRACK_RIGHT, RANGE_LEFT = 318, 334, 452, 604, 618
-PICTURE_LEFT, PICTURE_EDGE = 800, 208
+PICTURE_LEFT, PICTURE_EDGE, SMALL_PICTURE_EDGE = 800, 208, 128
+WHITE_SPREAD: Final = 64.0
 DISEASE_COLUMNS: Final = 2
 TABLE_RIGHT: Final = PICTURE_LEFT - MARGIN
 STRIP_TOP: Final = HEIGHT - BANNER_HEIGHT - STRIP_SIZE[1] - 86
@@ -210,22 +211,33 @@ def _diseases(
 
 
 def _pictures(page: _Page, top: float, cine: Cine, templates: Templates) -> None:
-    """End-diastole above end-systole."""
+    """End-diastole above end-systole, and where the samples differ that they are the mean of."""
     text, systole = templates.summary.text, cine.end_systole
     milliseconds = f"{systole * cine.frame_time_ms:.0f}"
-    for index, caption in (
-        (0, text.end_diastole),
-        (systole, text.end_systole.format(milliseconds=milliseconds)),
-    ):
-        rows, columns = cine.frames[index].shape
-        edge = PICTURE_EDGE * page.scale
-        fit = edge / max(rows, columns)
+    pictures = [
+        (cine.frames[0], text.end_diastole),
+        (cine.frames[systole], text.end_systole.format(milliseconds=milliseconds)),
+    ]
+    if cine.spread is not None:
+        caption = text.spread.format(samples=cine.spread.samples)
+        pictures.append((_brightened(cine.spread), caption))
+    side = PICTURE_EDGE if len(pictures) == 2 else SMALL_PICTURE_EDGE
+    for pixels, caption in pictures:
+        rows, columns = pixels.shape
+        fit = side * page.scale / max(rows, columns)
         size = (round(columns * fit), round(rows * fit))
-        picture = Image.fromarray(cine.frames[index]).resize(size, Image.Resampling.BICUBIC)
+        picture = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
         page.picture(PICTURE_LEFT, top, picture.convert("RGB"))
-        top += PICTURE_EDGE + 18
+        top += side + 18
         page.text(PICTURE_LEFT, top - 3, caption, QUIET, SMALL)
         top += 8
+
+
+def _brightened(spread: Spread) -> NDArray[np.uint8]:
+    """The mean over the beat; white is WHITE_SPREAD grey levels and more."""
+    levels = spread.grey_levels.mean(axis=0) * (255.0 / WHITE_SPREAD)
+    pixels: NDArray[np.uint8] = np.minimum(np.rint(levels), 255.0).astype(np.uint8)
+    return pixels
 
 
 def _footer(page: _Page, line: float, prediction: Prediction, templates: Templates) -> None:

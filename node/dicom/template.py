@@ -152,6 +152,8 @@ class SummaryTexts:
     end_diastole: str
     end_systole: str
     """With the placeholder {milliseconds}."""
+    spread: str
+    """With the placeholder {samples}; under the picture of where samples differ."""
     further: str
     """With the placeholder {count}."""
     findings: str
@@ -454,6 +456,7 @@ _SUMMARY_PLACEHOLDERS = {
     "interval_title": "coverage",
     "range_title": "sex",
     "end_systole": "milliseconds",
+    "spread": "samples",
     "further": "count",
     "findings": "messages",
 }

@@ -43,6 +43,15 @@ class DiseaseProbability:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How far the samples lie apart that a cine is the mean of."""
+
+    samples: int
+    grey_levels: NDArray[np.uint8] = field(repr=False)
+    """(n_frames, rows, columns): each pixel's standard deviation among the samples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cine:
     """A synthetic cine of one cardiac cycle.
 
@@ -54,6 +63,8 @@ class Cine:
     """RR interval of the ECG / number of frames."""
     view: str
     """What the picture stands for, e.g. "long-axis four-chamber"."""
+    spread: Spread | None = None
+    """None where it is one sample."""
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 3 or self.frames.dtype != np.uint8:

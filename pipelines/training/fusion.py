@@ -112,7 +112,7 @@ def draw_tokens(
             seen = ecg_window(ecg[:, size.seen_leads], size, start)
             ecgs.append(ecg_encoder.latent(torch.from_numpy(seen)).mean(dim=1)[0])  # (p, W)
             condition = pipeline.ecg.run({"ecg": ecg, "subject": unknown})["condition"]
-            frames = pipeline.sampler.frames(condition, Fusion.name, str(subject))
+            frames = pipeline.sampler.shown(condition, Fusion.name, str(subject)).mean
             shown = torch.from_numpy(2.0 * frames[np.newaxis] - 1.0)
             cines.append(cmr_encoder.latent(shown)[0])  # (1+N, W)
     return Tokens(torch.stack(ecgs), torch.stack(cines))

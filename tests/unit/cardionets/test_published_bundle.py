@@ -119,7 +119,7 @@ def test_a_mean_of_several_samples_can_be_shown(pipeline: EcgToCmr) -> None:
     assert drawn.samples.shape == (3, 20, 48, 48)
     alone = sampler.cines(condition, Chance.seeded(sampler.spec, "a"))
     np.testing.assert_allclose(alone.samples[0], drawn.samples[0], atol=2e-3)
-    assert several.frames(condition, "a").tobytes() == drawn.samples.mean(axis=0).tobytes()
+    assert several.shown(condition, "a").mean.tobytes() == drawn.samples.mean(axis=0).tobytes()
     assert float(drawn.spread.max()) > 0.0
 
 

@@ -16,7 +16,7 @@ from node.dicom.rendering import document, still
 from node.dicom.summary import PDF_STRIP_SIZE, build_pdf, build_summary
 from node.dicom.summary_page import STRIP_SIZE
 from node.dicom.template import load_templates
-from node.domain.prediction import Prediction
+from node.domain.prediction import Prediction, Spread
 from tests.result_phantom import ecg_head, estimate, prediction
 
 TEMPLATES = load_templates()
@@ -62,6 +62,19 @@ def of_sex(sex: str) -> Dataset:
 def with_ejection_fraction(percent: float) -> Prediction:
     made = estimate("24103", percent, percent - 5, percent + 5, "%")
     return replace(prediction(), estimates=(made,))
+
+
+def test_where_samples_differ_has_a_picture_of_its_own() -> None:
+    cine = prediction().cine
+    assert cine is not None
+    levels = np.full(cine.frames.shape, summary_page.WHITE_SPREAD / 2, np.uint8)
+    of_several = replace(cine, spread=Spread(samples=16, grey_levels=levels))
+    page = pixels(replace(prediction(), cine=of_several))
+    column = page[: summary_page.STRIP_TOP, summary_page.PICTURE_LEFT + 20]
+    grey = (column == 128).all(axis=-1)
+    assert grey.sum() >= summary_page.SMALL_PICTURE_EDGE
+    assert grey[-40:].any()  # the third, and it ends above the ECG
+    assert (page[summary_page.STRIP_TOP :] == pixels()[summary_page.STRIP_TOP :]).all()
 
 
 def test_it_is_one_frame_in_colour_that_says_what_it_is() -> None:

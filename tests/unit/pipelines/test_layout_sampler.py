@@ -61,8 +61,8 @@ def test_a_preset_shows_another_of_its_cines() -> None:
         "more": {"description": "of more", "shown": "mean", "samples": 8},
     }
     sampler = _sampler(presets=presets)
-    mean = sampler.with_preset("mean").frames(CONDITION, "ecg", "bundle")
-    assert mean.tobytes() == _sampler(shown="mean").frames(CONDITION, "ecg", "bundle").tobytes()
+    mean = sampler.with_preset("mean").shown(CONDITION, "ecg", "bundle").mean
+    assert mean.tobytes() == _sampler(shown="mean").shown(CONDITION, "ecg", "bundle").mean.tobytes()
     assert sampler.spec.sizes["samples"].most == 8
 
 
@@ -73,7 +73,7 @@ def test_a_preset_of_a_layout_cannot_change_what_it_lacks() -> None:
 
 def test_a_drawing_says_how_far_it_is() -> None:
     shares: list[float] = []
-    _sampler(shown="mean").frames(CONDITION, "ecg", "bundle", watch=shares.append)
+    _sampler(shown="mean").shown(CONDITION, "ecg", "bundle", watch=shares.append)
     assert shares == [0.0, 0.0, 0.25, 0.5, 0.75]
 
 
@@ -83,7 +83,7 @@ def _shade(latent: float) -> float:
 
 
 def test_the_expected_cine_has_no_noise_in_it() -> None:
-    frames = _sampler(shown="expected").frames(CONDITION, "ecg", "bundle")
+    frames = _sampler(shown="expected").shown(CONDITION, "ecg", "bundle").mean
     assert frames.shape == (2, 1, 1)
     assert np.allclose(frames, _shade(-0.25))
 
@@ -91,17 +91,17 @@ def test_the_expected_cine_has_no_noise_in_it() -> None:
 def test_a_sample_has_its_own_noise_and_the_mean_is_of_all_samples() -> None:
     levels = 0.1 * seeded_noise(_spec(), "ecg", "bundle").sum(axis=1) - 0.25
     shades = [_shade(float(level)) for level in levels]
-    assert np.allclose(_sampler().frames(CONDITION, "ecg", "bundle"), shades[0])
-    shown = _sampler(shown="mean").frames(CONDITION, "ecg", "bundle")
+    assert np.allclose(_sampler().shown(CONDITION, "ecg", "bundle").mean, shades[0])
+    shown = _sampler(shown="mean").shown(CONDITION, "ecg", "bundle").mean
     assert np.allclose(shown, np.mean(shades))
 
 
 def test_same_identity_same_cine_and_another_another() -> None:
     sampler = _sampler()
-    first = sampler.frames(CONDITION, "ecg", "bundle").tobytes()
-    assert first == sampler.frames(CONDITION, "ecg", "bundle").tobytes()
-    assert first != sampler.frames(CONDITION, "other", "bundle").tobytes()
-    assert first != sampler.frames(CONDITION, "ecg", "newer bundle").tobytes()
+    first = sampler.shown(CONDITION, "ecg", "bundle").mean.tobytes()
+    assert first == sampler.shown(CONDITION, "ecg", "bundle").mean.tobytes()
+    assert first != sampler.shown(CONDITION, "other", "bundle").mean.tobytes()
+    assert first != sampler.shown(CONDITION, "ecg", "newer bundle").mean.tobytes()
 
 
 def test_a_sample_is_the_same_however_many_there_are() -> None:
@@ -118,7 +118,9 @@ def test_every_second_sample_mirrors_the_one_before() -> None:
 def test_the_mean_of_few_samples_is_that_of_many_where_nothing_is_clipped() -> None:
     sampler = _sampler(samples=2)
     middle = sampler.samples(CONDITION / 4.0, "ecg", "bundle").mean
-    assert np.allclose(middle, _sampler(shown="expected").frames(CONDITION / 4.0, "ecg", "bundle"))
+    assert np.allclose(
+        middle, _sampler(shown="expected").shown(CONDITION / 4.0, "ecg", "bundle").mean
+    )
 
 
 def test_independent_samples_are_those_that_mirror_no_other() -> None:

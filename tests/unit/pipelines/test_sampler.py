@@ -163,7 +163,7 @@ def test_a_sample_is_the_same_however_many_there_are() -> None:
 @pytest.mark.parametrize(("shown", "drawn"), [("sample", 1), ("mean", 2)])
 def test_no_more_samples_are_drawn_than_are_shown(shown: str, drawn: int) -> None:
     sampler = _place_is_the_token(_spec(samples=2, shown=shown))
-    frames = sampler.frames(CONDITION, "a")
+    frames = sampler.shown(CONDITION, "a").mean
     assert isinstance(sampler.decoder, Graph)
     assert len(sampler.decoder.asked) == drawn
     every = sampler.samples(CONDITION, "a").samples
@@ -173,7 +173,7 @@ def test_no_more_samples_are_drawn_than_are_shown(shown: str, drawn: int) -> Non
 def test_a_drawing_says_how_far_it_is_and_ends_where_its_watcher_says_so() -> None:
     spec = _spec(ar_steps=3, samples=2, shown="mean")
     sampler, shares = _place_is_the_token(spec), list[float]()
-    sampler.frames(CONDITION, "a", watch=shares.append)
+    sampler.shown(CONDITION, "a", watch=shares.append)
     assert len(shares) == 3 + 2
     assert shares == sorted(shares)
     assert shares[0] == 0.0
@@ -185,7 +185,7 @@ def test_a_drawing_says_how_far_it_is_and_ends_where_its_watcher_says_so() -> No
 
     stopped = _place_is_the_token(spec)
     with pytest.raises(Interrupted):
-        stopped.frames(CONDITION, "a", watch=stop)
+        stopped.shown(CONDITION, "a", watch=stop)
     assert isinstance(stopped.trunk, Graph)
     assert len(stopped.trunk.asked) == 1
 
@@ -222,7 +222,7 @@ def test_a_preset_changes_what_it_says_and_leaves_the_rest() -> None:
     assert (changed.samples, changed.shown, changed.head.solver) == (2, "sample", spec.head.solver)
     assert spec.with_preset("steady").shown == "mean"
     sampler = _place_is_the_token(spec).with_preset("fast")
-    sampler.frames(CONDITION, "a")
+    sampler.shown(CONDITION, "a")
     assert isinstance(sampler.trunk, Graph)
     assert len(sampler.trunk.asked) == 1
 

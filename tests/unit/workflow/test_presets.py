@@ -40,6 +40,17 @@ def test_a_preset_changes_the_cine_and_nothing_that_is_estimated(
     assert (other.prediction.cine.frames != plain.prediction.cine.frames).any()
 
 
+def test_a_cine_that_is_the_mean_of_samples_tells_how_far_they_lie_apart(plain: Answer) -> None:
+    mean = _answer("mean").prediction
+    assert plain.prediction is not None and plain.prediction.cine is not None
+    assert mean is not None and mean.cine is not None
+    assert plain.prediction.cine.spread is None
+    spread = mean.cine.spread
+    assert spread is not None
+    assert (spread.samples, spread.grey_levels.shape) == (16, mean.cine.frames.shape)
+    assert 1 < spread.grey_levels.mean() < 64
+
+
 def test_what_a_preset_makes_never_shares_an_identifier_and_says_how_it_was_made(
     plain: Answer,
 ) -> None:
