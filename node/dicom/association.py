@@ -57,8 +57,10 @@ _PART_BYTES: Final = 1 << 20
 """What is read and thrown away of a peer that has been told to go."""
 _CRUMBS: Final = 128
 _CRUMBS_WAIT_S: Final = 0.001
-"""Who sends a PDU in so many fragments waits after each so many: they are work without any waiting
-for the network, in which Python lets other threads in every 5 ms alone. Usual are one to three."""
+_CRUMB_BYTES: Final = 1024
+"""Who sends so many fragments of no more bytes waits a little, in one PDU or in many that come
+together: they are work without any waiting for the network, in which Python lets other threads in
+every 5 ms alone. Of a usual request the command set is one, and the last fragment."""
 _CONTEXTS_NAMED: Final = 16
 _DENIED: Final = {
     permission: f"no entry of dicom.peers that admits this caller lets it {permission.value}; add "
@@ -106,6 +108,8 @@ class Association:
         self._limits = acceptor.limits
         self._origin: Origin | None = None
         """Whose association it is, once it is one."""
+        self._crumbs = 0
+        """Small fragments since it last waited for them."""
         self._names: tuple[str, ...] = ()
         """Those in the peer's certificate."""
 
@@ -197,8 +201,10 @@ class Association:
         maximum_length: int,
     ) -> None:
         """Answer each request that a P-DATA-TF completes."""
-        for number, value in enumerate(decode_data(body), start=1):
-            if number % _CRUMBS == 0:
+        for value in decode_data(body):
+            self._crumbs += len(value.fragment) <= _CRUMB_BYTES
+            if self._crumbs >= _CRUMBS:
+                self._crumbs = 0
                 time.sleep(_CRUMBS_WAIT_S)
             request = assembler.take(value)
             if request is not None:

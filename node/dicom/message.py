@@ -15,6 +15,10 @@ from node.dicom.pdu import AbortReason, DataValue, ProtocolViolation
 
 _LARGEST_COMMAND_BYTES: Final = 16384
 """A C-STORE request is some 300 bytes; an N-GET with every attribute of a large IOD, 4 kB."""
+_SMALL_BYTES: Final = 256
+_MOST_SMALL: Final = 1024
+"""Fragments that small in one request: each costs as much as a large one, and Python serves one
+sender at a time. Usual are one or two."""
 _LARGEST_EVENT_BYTES: Final = 1 << 20
 """Of a commitment report: some 150 bytes an instance."""
 
@@ -50,6 +54,7 @@ class RequestAssembler:
         self._command: Command | None = None
         self._dataset = bytearray()
         self._is_oversized = False
+        self._small = 0
 
     @property
     def is_inside(self) -> bool:
@@ -60,8 +65,15 @@ class RequestAssembler:
         """The request that this value completes.
 
         Raises ProtocolViolation (a context that was not accepted, or another one within a request;
-        a data set where a command set is due, or the reverse; a command set that is none).
+        a data set where a command set is due, or the reverse; a command set that is none; a request
+        in very many very small fragments).
         """
+        self._small += len(value.fragment) <= _SMALL_BYTES
+        if self._small > _MOST_SMALL:
+            raise ProtocolViolation(
+                AbortReason.NOT_SPECIFIED,
+                f"a request in more than {_MOST_SMALL} fragments of at most {_SMALL_BYTES} bytes",
+            )
         context = self._contexts.get(value.context_id)
         if context is None:
             raise ProtocolViolation(
@@ -104,6 +116,7 @@ class RequestAssembler:
         request_is_oversized = self._is_oversized
         self._context = self._command = None
         self._command_set, self._dataset, self._is_oversized = bytearray(), bytearray(), False
+        self._small = 0
         return Request(
             context=context,
             command=command,

@@ -35,6 +35,7 @@ class PduType(IntEnum):
 class AbortReason(IntEnum):
     """Why the upper layer itself aborts. Source: DICOM PS3.8 table 9-26."""
 
+    NOT_SPECIFIED = 0
     UNRECOGNIZED_PDU = 1
     UNEXPECTED_PDU = 2
     UNRECOGNIZED_PARAMETER = 4

@@ -188,6 +188,8 @@ class Delivery:
     """Of the job, when the result was made."""
     state: DeliveryState
     attempts: int
+    under_way: bool
+    """Whether an attempt was begun of which nothing is known yet."""
     owed_since: datetime
     """When it was made, or when a person last asked for it again."""
     due_at: datetime | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from node.domain.delivery import Priority
 from node.engine.unit_of_work import PROCESS_QUEUE, EngineUnitOfWork
 from node.store.database import Database
 from node.store.received import Jobs
@@ -63,19 +64,22 @@ _LATER: Final = "the jobs are safe and are handed over as soon as the database t
 def hand_over(database: Database, work: EngineUnitOfWork) -> bool:
     """Enqueue new jobs, the highest priority first; whether the engine has room for more.
 
+    Those of the highest priority need no room: nothing that waits in the queue is before them.
     Raises StorageError.
     """
     with database.read() as connection:
-        if not Jobs(connection).new(limit=1):
-            return True
+        waiting = Jobs(connection).new(limit=AHEAD)
+    if not waiting:
+        return True
     queued = work.client.list_queued_workflows(
         queue_name=PROCESS_QUEUE, status="ENQUEUED", limit=AHEAD, load_input=False
     )
     room = AHEAD - len(queued)
-    if room <= 0:
+    if room <= 0 and waiting[0][1] is not Priority.STAT:
         return False
     with work.begin() as transaction:
-        new = transaction.jobs.new(limit=room)
+        first = transaction.jobs.new(limit=AHEAD)
+        new = [each for n, each in enumerate(first) if n < room or each[1] is Priority.STAT]
         for job_id, priority in new:
             run = transaction.jobs.take_up(job_id, run=0)
             if run is not None:

@@ -125,6 +125,9 @@ class Outbox:
         self, delivery_id: int, outcome: DeliveryOutcome, *, started_at: datetime, at: datetime
     ) -> bool:
         """Write what one attempt came to; False when a person was faster (cancelled)."""
+        self._connection.execute(
+            delivery.update().where(delivery.c.delivery_id == delivery_id).values(under_way=False)
+        )
         changed = self._connection.execute(
             delivery.update()
             .where(
@@ -171,6 +174,18 @@ class Outbox:
         )
         if changed.rowcount:
             self._note_attempt(delivery_id, outcome, started_at=started_at, at=at)
+        return changed.rowcount == 1
+
+    def begin_attempt(self, delivery_id: int) -> bool:
+        """Note that it is being sent: until `settle` it may have arrived. False: it is not owed."""
+        changed = self._connection.execute(
+            delivery.update()
+            .where(
+                delivery.c.delivery_id == delivery_id,
+                delivery.c.state == DeliveryState.PENDING.value,
+            )
+            .values(under_way=True)
+        )
         return changed.rowcount == 1
 
     def release(self, delivery_id: int, *, at: datetime) -> int:

@@ -89,6 +89,7 @@ delivery = sa.Table(
     sa.Column("state", sa.String(16), nullable=False, index=True),
     sa.Column("run", sa.Integer, nullable=False, default=1),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("under_way", sa.Boolean, nullable=False, default=False),
     sa.Column("owed_since", UtcDateTime, nullable=False),
     sa.Column("due_at", UtcDateTime),
     sa.Column("settled_at", UtcDateTime),

@@ -31,8 +31,9 @@ class Postman:
     def attempt(self, delivery_id: int) -> float | None:
         """Try once. Gives the seconds to wait for the next try, None when there is none."""
         with self.work.begin() as transaction:
+            is_owed = transaction.outbox.begin_attempt(delivery_id)
             delivery = transaction.outbox.get(delivery_id)
-        if delivery is None or delivery.state is not DeliveryState.PENDING:
+        if delivery is None or not is_owed:
             return None
         started_at = self.clock()
         self._settle(delivery, self._send(delivery), started_at)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 _STOPPED = (JobState.FAILED, JobState.CANCELLED)
-_THERE = (*ARRIVED, DeliveryState.STORED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ class Intervention:
             for delivery in stopped:
                 self._deliver_now(transaction, delivery)
             release_waiting(transaction, job_id, after=self.after, at=self.clock())
-            self._wake_commitments(transaction, job_id)
+            wake_commitments(transaction, job_id)
             if job.state is JobState.HELD and not stopped:
                 raise NotPossible(f"job {job_id} is held; release or reject it")
             if stopped or not did:
@@ -92,7 +91,8 @@ class Intervention:
     def correct(self, job_id: int) -> str:
         """Have an answered ECG processed again, in results that replace the earlier ones.
 
-        What of those has not arrived is not sent any more. Says what it did. Raises NotPossible.
+        What of those has not arrived is not sent any more, and no commitment to them is waited for.
+        Says what it did. Raises NotPossible.
         """
         at = self.clock()
         with self.work.begin() as transaction:
@@ -101,8 +101,9 @@ class Intervention:
             if run is None:
                 raise NotPossible(f"job {job_id} has no results to correct: {job.state.value}")
             for delivery in transaction.outbox.of_job(job_id):
-                if delivery.kind is not ResultKind.ECG and delivery.state not in _THERE:
-                    self._cancel(transaction, delivery, at)
+                if delivery.kind is not ResultKind.ECG:
+                    cancel_delivery(transaction, delivery, at)
+            wake_commitments(transaction, job_id)
             transaction.enqueue_job(job_id, run=run, priority=job.priority)
         self.telemetry.event("job corrected by a person", job_id=job_id)
         return "the ECG is processed again; its results replace the earlier ones"
@@ -127,23 +128,16 @@ class Intervention:
             stopped = transaction.jobs.settle(job_id, JobState.CANCELLED, at=at)
             cancelled = 0
             for delivery in transaction.outbox.of_job(job_id):
-                cancelled += self._cancel(transaction, delivery, at)
-            self._wake_commitments(transaction, job_id)
+                cancelled += cancel_delivery(transaction, delivery, at)
+            wake_commitments(transaction, job_id)
             if not stopped and not cancelled:
                 raise NotPossible(f"nothing of job {job_id} is open any more")
         self.telemetry.event("job cancelled by a person", job_id=job_id)
         return f"{cancelled} deliveries cancelled" if cancelled else "the job is cancelled"
 
-    def _cancel(self, transaction: Transaction, delivery: Delivery, at: datetime) -> bool:
-        """Stop one delivery; False when its state does not allow that."""
-        cancelled = transaction.outbox.cancel(delivery.delivery_id, at=at)
-        if cancelled and delivery.state is DeliveryState.PENDING:
-            self._wake(transaction, delivery)
-        return cancelled
-
     def _deliver_now(self, transaction: Transaction, delivery: Delivery) -> None:
         if delivery.state is DeliveryState.PENDING:
-            self._wake(transaction, delivery)
+            wake_delivery(transaction, delivery)
             return
         if delivery.state is DeliveryState.CANCELLED and delivery.destination in self.after:
             transaction.outbox.wait_again(delivery.delivery_id)
@@ -157,16 +151,24 @@ class Intervention:
                 kind=delivery.destination_kind,
             )
 
-    def _wake(self, transaction: Transaction, delivery: Delivery) -> None:
-        transaction.wake_delivery(
-            delivery.delivery_id, run=transaction.outbox.run_of(delivery.delivery_id)
-        )
 
-    def _wake_commitments(self, transaction: Transaction, job_id: int) -> None:
-        """Those that back off find that nothing waits for them any more, and make room."""
-        for commitment in transaction.commitments.of_job(job_id):
-            if commitment.state is CommitmentState.OWED:
-                transaction.wake_commitment(
-                    commitment.commitment_id,
-                    run=transaction.commitments.run_of(commitment.commitment_id),
-                )
+def cancel_delivery(transaction: Transaction, delivery: Delivery, at: datetime) -> bool:
+    """Stop one delivery, which makes room for others; False when its state does not allow that."""
+    cancelled = transaction.outbox.cancel(delivery.delivery_id, at=at)
+    if cancelled and delivery.state is DeliveryState.PENDING:
+        wake_delivery(transaction, delivery)
+    return cancelled
+
+
+def wake_delivery(transaction: Transaction, delivery: Delivery) -> None:
+    """Have one that backs off look at once."""
+    run = transaction.outbox.run_of(delivery.delivery_id)
+    transaction.wake_delivery(delivery.delivery_id, run=run)
+
+
+def wake_commitments(transaction: Transaction, job_id: int) -> None:
+    """Those that back off find that nothing waits for them any more, and make room."""
+    for commitment in transaction.commitments.of_job(job_id):
+        if commitment.state is CommitmentState.OWED:
+            run = transaction.commitments.run_of(commitment.commitment_id)
+            transaction.wake_commitment(commitment.commitment_id, run=run)

@@ -28,9 +28,10 @@ from node.domain.prediction import ModelIdentity, Prediction
 from node.domain.study import Study
 from node.ecg.conditioning import trim_calibration_pulse
 from node.ecg.quality import assess
+from node.hl7.withdrawal import filler_number
 from node.workflow.compose import compose_message, compose_no_result, compose_objects
 from node.workflow.identity import UNCERTAIN_PATIENT, IdentityPolicy, doubt_about
-from node.workflow.naming import Source
+from node.workflow.naming import FIRST_REVISION, Source
 from node.workflow.ports import Clock, Level, ObjectStore, Orders, Run, Telemetry, UnitOfWork, here
 from node.workflow.reconcile import (
     UNCERTAIN_ORDER,
@@ -39,7 +40,7 @@ from node.workflow.reconcile import (
     stated_order,
     unasked,
 )
-from node.workflow.replacement import Replaced, replaced_by
+from node.workflow.replacement import Replaced, replaced_by, take_back
 from node.workflow.route import Arrival, Destination, Routing
 from pipelines.contract import Pipeline, Watch, unwatched
 
@@ -244,8 +245,14 @@ class Processing:
         return source if found.doubt is not None else replace(source, order=found.order)
 
     def _waits(self, job: Job, error: DeliveryError) -> bool:
-        """Have the job taken up again in a while, and others meanwhile; False if it has waited."""
+        """Have the job taken up again in a while, and others meanwhile; False if it has waited.
+
+        A correction waits without end: the results that it replaces are there, perhaps with the
+        order.
+        """
         left_s = self.order_policy.patience_s - (self.clock() - job.received_at).total_seconds()
+        if job.revision > FIRST_REVISION:
+            left_s = ASK_AGAIN_S
         if left_s <= 0:
             return False
         with self.work.begin() as transaction:
@@ -308,18 +315,31 @@ class Processing:
             return compose(in_form(form), self.templates, form, self.run, wanted)
 
         owed: list[tuple[Destination, ResultObject]] = []
+        standing = replaced.messages()
         for receiver, kind in receivers:
             form = decided.form_for(receiver)
             if kind is ResultKind.ORU:
-                is_correction = replaced.has_message_of(receiver.name)
-                message = self._message(in_form(form), form, receiver, is_correction)
+                message = self._message(in_form(form), form, receiver)
+                if standing.pop((receiver.name, filler_number(message.content)), None) is not None:
+                    message = self._message(in_form(form), form, receiver, is_correction=True)
                 owed.append((receiver, message))
             else:
                 owed += [(receiver, each) for each in made(form) if each.kind is kind]
-        return owed
+        # What no new message stands for, under its number, is wrong from now on, and said so first.
+        receiver_of = self.routing.destinations.get
+        return [
+            (taker, take_back(each, self.spool, job.revision))
+            for (name, _), each in standing.items()
+            if (taker := receiver_of(name)) is not None
+        ] + owed
 
     def _message(
-        self, found: Answer, form: ResultForm, receiver: Destination, is_correction: bool
+        self,
+        found: Answer,
+        form: ResultForm,
+        receiver: Destination,
+        *,
+        is_correction: bool = False,
     ) -> ResultObject:
         if found.prediction is None or receiver.profile is None:
             raise AssertionError("only a prediction is sent to an HL7 destination with a profile")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from node.dicom.attribute import text_of
 from node.dicom.part10 import read_part10
 from node.dicom.reference import DocumentReference
-from node.domain.delivery import ARRIVED, Delivery, DeliveryState, ResultKind
+from node.domain.delivery import ARRIVED, Delivery, DeliveryState, ResultKind, ResultObject
 from node.domain.errors import Unanswered
+from node.domain.identifiers import derived_control_id
+from node.hl7.withdrawal import filler_number, is_withdrawal, withdraw_oru
 from node.workflow.ports import ObjectStore, Transaction
 
 if TYPE_CHECKING:
@@ -32,24 +34,14 @@ class Replaced:
 
         Raises StorageError, MalformedInstance (the spool has lost it).
         """
-        sent = self._sent(ResultKind.REPORT, destinations)
-        if sent is None:
-            return None
-        return reference_of(sent, self.spool)
+        for each in self.deliveries:
+            if each.kind is ResultKind.REPORT and each.destination in destinations:
+                return reference_of(each, self.spool)
+        return None
 
-    def has_message_of(self, destination: str) -> bool:
-        """Whether it was sent one."""
-        return self._sent(ResultKind.ORU, (destination,)) is not None
-
-    def _sent(self, kind: ResultKind, destinations: Collection[str]) -> Delivery | None:
-        return next(
-            (
-                each
-                for each in self.deliveries
-                if each.kind is kind and each.destination in destinations
-            ),
-            None,
-        )
+    def messages(self) -> dict[tuple[str, str], Delivery]:
+        """As `standing_messages`."""
+        return standing_messages(self.deliveries, self.spool)
 
 
 def is_replaced(delivery: Delivery, job: Job) -> bool:
@@ -71,12 +63,42 @@ def reference_of(delivery: Delivery, spool: ObjectStore) -> DocumentReference:
     )
 
 
+def standing_messages(
+    latest_first: Iterable[Delivery], spool: ObjectStore
+) -> dict[tuple[str, str], Delivery]:
+    """The last message by destination and filler number, but for those that were taken back."""
+    last: dict[tuple[str, str], Delivery] = {}
+    taken_back = set()
+    for each in latest_first:
+        if each.kind is not ResultKind.ORU:
+            continue
+        content = spool.get(each.content_digest)
+        key = each.destination, filler_number(content)
+        if last.setdefault(key, each) is each and is_withdrawal(content):
+            taken_back.add(key)
+    return {key: each for key, each in last.items() if key not in taken_back}
+
+
+def take_back(sent: Delivery, spool: ObjectStore, revision: int) -> ResultObject:
+    """The message of that revision that takes back an earlier one. Raises StorageError."""
+    names = ("withdrawal", sent.identifier, sent.destination, str(revision))
+    control_id = derived_control_id(*names)
+    content = withdraw_oru(spool.get(sent.content_digest), control_id=control_id)
+    return ResultObject(kind=ResultKind.ORU, identifier=control_id, content=content)
+
+
 def may_be_there(delivery: Delivery, transaction: Transaction) -> bool:
     """Whether its destination has it, or may have it without having said so."""
-    return any(
+    return delivery.under_way or any(
         tried["state"] in _TAKEN or tried["error_code"] == Unanswered.code
         for tried in transaction.outbox.attempts_of(delivery.delivery_id)
     )
+
+
+def has_arrived(delivery: Delivery, transaction: Transaction) -> bool:
+    """Whether its destination has acknowledged it, whatever became of it then."""
+    tries = transaction.outbox.attempts_of(delivery.delivery_id)
+    return any(tried["state"] in _TAKEN for tried in tries)
 
 
 def replaced_by(job: Job, transaction: Transaction, spool: ObjectStore) -> Replaced:

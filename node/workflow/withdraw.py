@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from node.dicom import dimse
@@ -16,24 +15,28 @@ from node.dicom.template import Templates
 from node.dicom.validation import check_results
 from node.domain.delivery import (
     Delivery,
-    DeliveryState,
-    DestinationKind,
     JobState,
     ResultKind,
     ResultObject,
 )
 from node.domain.errors import NotPossible
-from node.domain.identifiers import derived_control_id, derived_uid
-from node.hl7.withdrawal import withdraw_oru
+from node.domain.identifiers import derived_uid
+from node.workflow.intervene import cancel_delivery, wake_commitments
 from node.workflow.naming import Source
 from node.workflow.ports import Clock, ObjectStore, Telemetry, Transaction, UnitOfWork
 from node.workflow.process import read_source
-from node.workflow.replacement import may_be_there, reference_of
+from node.workflow.replacement import (
+    has_arrived,
+    may_be_there,
+    reference_of,
+    standing_messages,
+    take_back,
+)
 
 if TYPE_CHECKING:
     from node.store.received import Job
 
-_BUSY: Final = (JobState.RECEIVED, JobState.CONFLICT, JobState.WITHDRAWN)
+_NOTHING: Final = (JobState.CONFLICT, JobState.WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,41 +59,45 @@ class Withdrawal:
             job = transaction.jobs.get(job_id)
             if job is None:
                 raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
-            if job.state in _BUSY:
+            if job.state is JobState.RECEIVED:
+                raise NotPossible(f"job {job_id} is being processed (received); cancel it first")
+            if job.state in _NOTHING:
                 raise NotPossible(f"job {job_id} is {job.state.value}: nothing is to be withdrawn")
+            transaction.jobs.lock(job_id)
             made = transaction.outbox.of_job(job_id)
-            sent = [each for each in made if _may_be_seen(each, transaction, at)]
+            sent = [each for each in made if _may_be_seen(each, transaction)]
             if not sent:
                 raise NotPossible(f"nothing of job {job_id} was sent; cancel it")
             revision = transaction.jobs.withdraw(job_id, at=at)
             for each in made:
-                if each.kind is not ResultKind.ECG and each.state is not DeliveryState.STORED:
-                    transaction.outbox.cancel(each.delivery_id, at=at)
+                if each.kind is not ResultKind.ECG:
+                    cancel_delivery(transaction, each, at)
+            wake_commitments(transaction, job_id)
             source = read_source(self.spool.get(job.content_digest))
-            told = list(self._told(source, sent))
+            certain = {each.delivery_id for each in sent if has_arrived(each, transaction)}
+            told = list(self._told(source, sent, certain, revision))
             for last, result in told:
                 self._owe(transaction, job, last, result, revision, at)
         self.telemetry.event("results withdrawn by a person", job_id=job_id, count=len(sent))
         return f"{len(sent)} results are withdrawn; {len(told)} messages tell their destinations"
 
     def _told(
-        self, source: Source, sent: Sequence[Delivery]
+        self, source: Source, sent: Sequence[Delivery], certain: Collection[int], revision: int
     ) -> Iterator[tuple[Delivery, ResultObject]]:
-        """What tells each destination, with the last delivery that it takes back."""
-        ordered = sorted(sent, key=lambda each: (each.destination, each.delivery_id))
-        for _, group in groupby(ordered, key=lambda each: each.destination):
-            there = list(group)
-            if there[-1].destination_kind is DestinationKind.HL7:
-                yield there[-1], self._message(there[-1])
-            else:
-                for note in self._notes(source, there):
-                    yield there[-1], note
+        """What tells each destination, with a delivery that it takes back.
 
-    def _message(self, last: Delivery) -> ResultObject:
-        """The last message that a RIS was sent, taken back: it stands for the earlier ones."""
-        control_id = derived_control_id("withdrawal", last.identifier, last.destination)
-        content = withdraw_oru(self.spool.get(last.content_digest), control_id=control_id)
-        return ResultObject(kind=ResultKind.ORU, identifier=control_id, content=content)
+        certain: ids of those that have arrived. An archive that lacks one of the instances that a
+        note names may refuse the whole note, so those that only may be there have their own.
+        """
+        for last in standing_messages(reversed(sent), self.spool).values():
+            yield last, take_back(last, self.spool, revision)
+        objects = [each for each in sent if each.kind is not ResultKind.ORU]
+        for name in dict.fromkeys(each.destination for each in objects):
+            there = [each for each in objects if each.destination == name]
+            for is_certain in (True, False):
+                chosen = [each for each in there if (each.delivery_id in certain) is is_certain]
+                for note in self._notes(source, chosen):
+                    yield there[0], note
 
     def _notes(self, source: Source, there: Sequence[Delivery]) -> Iterator[ResultObject]:
         """One of each study that an archive has instances in."""
@@ -154,9 +161,7 @@ class Withdrawal:
         )
 
 
-def _may_be_seen(delivery: Delivery, transaction: Transaction, at: datetime) -> bool:
-    """Whether a destination has a result, may have it, or may be getting it now."""
-    if delivery.kind in (ResultKind.ECG, ResultKind.REJECTION):
-        return False
-    is_tried_now = delivery.state is DeliveryState.PENDING and (delivery.due_at or at) <= at
-    return is_tried_now or may_be_there(delivery, transaction)
+def _may_be_seen(delivery: Delivery, transaction: Transaction) -> bool:
+    """Whether a destination has a result, or may have it."""
+    is_ours = delivery.kind not in (ResultKind.ECG, ResultKind.REJECTION)
+    return is_ours and may_be_there(delivery, transaction)

@@ -43,19 +43,21 @@ assert not hand_over(database, work)
 first = [stat, *morning[: AHEAD - 1]]
 assert sorted(queued()) == sorted(job_workflow_id(each, 1) for each in first)
 
-# Full: nothing more, whatever its priority, until something is begun.
-another, = receive("9.10", priority=Priority.STAT)
+# Full: nothing more until something is begun, but for what is urgent.
 assert not hand_over(database, work)
 assert len(queued()) == AHEAD
+another, = receive("9.10", priority=Priority.STAT)
+assert not hand_over(database, work)
+assert sorted(queued()) == sorted(job_workflow_id(each, 1) for each in [another, *first])
 # What the engine does not have yet was not lost by it.
 assert redrive(work, Clock()) == 0
 
-for each in queued()[:2]:
-    work.client.cancel_workflow(each)
+for each in first[:2]:
+    work.client.cancel_workflow(job_workflow_id(each, 1))
 with work.begin() as transaction:
     transaction.jobs.settle(morning[AHEAD - 1], JobState.CANCELLED, at=Clock()())
 assert not hand_over(database, work)
-assert job_workflow_id(another, 1) in queued()
+assert len(queued()) == AHEAD
 assert job_workflow_id(morning[AHEAD - 1], 1) not in queued()
 assert job_workflow_id(morning[AHEAD], 1) in queued()
 

@@ -268,6 +268,7 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
             "test_a_note_is_what_the_standard_asks_for",
             "test_each_archive_is_told_of_all_it_has_in_all_revisions",
             "test_results_in_a_study_of_their_own_are_rejected_there",
+            "test_what_only_may_be_there_has_a_note_of_its_own",
         ),
     },
     "private_codes": {HERE: ("test_private_codes_of_reports_are_listed",)},
@@ -290,6 +291,7 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "unit/workflow/test_correct.py": (
             "test_the_ris_is_told_of_a_correction_under_the_same_filler_number",
+            "test_a_ris_that_knows_the_result_by_another_number_hears_that_it_is_wrong_first",
         ),
         WITHDRAW: ("test_the_ris_hears_that_all_results_are_wrong_under_the_same_numbers",),
         "unit/cli/test_route_and_hl7.py": ("test_without_an_estimate_there_is_no_message",),

@@ -18,7 +18,8 @@ from node.domain.delivery import (
     Priority,
     ResultKind,
 )
-from node.domain.errors import NotPossible
+from node.domain.ecg import Finding, QualityReport, Severity
+from node.domain.errors import NotPossible, Unreachable
 from node.domain.form import ReportForm, ResultForm
 from node.domain.order import Order, ScheduledOrder
 from node.domain.study import Patient
@@ -75,6 +76,30 @@ class Site(World):
         text = self.processing.spool.get(delivery.content_digest).decode()
         return [segment.split("|") for segment in text.split("\r") if segment]
 
+    def messages(self, revision: int) -> list[list[list[str]]]:
+        """All that the RIS is owed of that revision, in their order."""
+        with self.work.begin() as transaction:
+            owed = [each for each in transaction.outbox.of_job(1) if each.revision == revision]
+        contents = [
+            self.processing.spool.get(each.content_digest).decode()
+            for each in owed
+            if each.kind is ResultKind.ORU
+        ]
+        return [[s.split("|") for s in text.split("\r") if s] for text in contents]
+
+    def orders(self, filler_order_number: str) -> Ris:
+        """From now on the RIS has an order for the ECG."""
+        ris = Ris()
+        ris.known = [
+            ScheduledOrder(
+                order=Order(filler_order_number=filler_order_number),
+                patient=Patient(patient_id="A"),
+                study_instance_uid="1.2.3",
+            )
+        ]
+        self.processing = replace(self.processing, orders=ris)
+        return ris
+
     def arrive(
         self,
         revision: int,
@@ -82,11 +107,11 @@ class Site(World):
         error_code: str | None = None,
     ) -> None:
         """All results of that revision come to this at their destinations."""
-        at, made = self.clock(), self.made(revision)
-        outcome = DeliveryOutcome(state=state, error_code=error_code)
+        at, outcome = self.clock(), DeliveryOutcome(state=state, error_code=error_code)
         with self.work.begin() as transaction:
-            for each in made.values():
-                transaction.outbox.settle(each.delivery_id, outcome, started_at=at, at=at)
+            for each in transaction.outbox.of_job(1):
+                if each.revision == revision:
+                    transaction.outbox.settle(each.delivery_id, outcome, started_at=at, at=at)
 
     def correct(self) -> None:
         self.person.correct(1)
@@ -203,18 +228,87 @@ def test_a_destination_that_is_new_gets_a_first_report(site: Site) -> None:
 
 def test_the_order_that_came_after_the_answer_is_in_the_correction(site: Site) -> None:
     site.arrive(1)
-    ris = Ris()
-    ris.known = [
-        ScheduledOrder(
-            order=Order(filler_order_number="F9"),
-            patient=Patient(patient_id="A"),
-            study_instance_uid="1.2.3",
-        )
-    ]
-    site.processing = replace(site.processing, orders=ris)
+    site.orders("F9")
     site.correct()
     (request,) = site.report(2, "PACS").ReferencedRequestSequence
     assert request.FillerOrderNumberImagingServiceRequest == "F9"
+
+
+def test_a_ris_that_knows_the_result_by_another_number_hears_that_it_is_wrong_first(
+    site: Site,
+) -> None:
+    """A C under the order's number would correct what the RIS has never heard of."""
+    site.arrive(1)
+    (before,) = (s[3] for s in site.message(1) if s[0] == "OBR")
+    site.orders("F9")
+    site.correct()
+    assert [(s[3], s[25]) for m in site.messages(2) for s in m if s[0] == "OBR"] == [
+        (before, "X"),
+        ("F9", "R"),
+    ]
+    # Stopped before either was sent: the next correction owes both again.
+    site.correct()
+    numbers = [(s[3], s[25]) for m in site.messages(3) for s in m if s[0] == "OBR"]
+    assert numbers == [(before, "X"), ("F9", "R")]
+    site.arrive(3)
+    site.correct()
+    assert [(s[3], s[25]) for m in site.messages(4) for s in m if s[0] == "OBR"] == [("F9", "C")]
+
+
+def test_a_correction_without_a_result_takes_the_old_numbers_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.arrive(1)
+    site.person.correct(1)
+    refusal = Finding(code="noise", severity=Severity.REFUSE, message="too noisy")
+    monkeypatch.setattr(
+        "node.workflow.process.judge", lambda *_: (None, QualityReport(findings=(refusal,)))
+    )
+    site.processing.process(1)
+    assert site.job(1).state is JobState.NO_RESULT
+    assert predecessors(site.report(2, "PACS")) == [instance(site.report(1, "PACS"))]
+    assert [s[25] for m in site.messages(2) for s in m if s[0] == "OBR"] == ["X"]
+
+
+def test_a_ris_that_no_rule_names_any_more_hears_that_its_result_is_wrong(site: Site) -> None:
+    site.arrive(1)
+    site.goes_to("PACS", "OTHER")
+    site.correct()
+    assert [s[25] for m in site.messages(2) for s in m if s[0] == "OBR"] == ["X"]
+    site.arrive(2)
+    site.correct()
+    assert site.messages(3) == []
+
+
+def test_what_is_being_sent_is_replaced_too(site: Site) -> None:
+    with site.work.begin() as transaction:
+        for each in site.made(1).values():
+            assert transaction.outbox.begin_attempt(each.delivery_id)
+    site.correct()
+    assert predecessors(site.report(2, "PACS")) == [instance(site.report(1, "PACS"))]
+    assert [s[25] for s in site.message(2) if s[0] == "OBR"] == ["C"]
+
+
+def test_no_commitment_to_what_is_replaced_is_waited_for(site: Site) -> None:
+    site.arrive(1, DeliveryState.STORED)
+    site.person.correct(1)
+    assert {each.state for each in site.made(1).values()} == {DeliveryState.CANCELLED}
+
+
+def test_a_correction_waits_for_a_ris_that_does_not_answer(site: Site) -> None:
+    """The order may be what it is for; and what it replaces is there."""
+    site.arrive(1)
+    ris = site.orders("F9")
+    ris.failure = Unreachable("nobody")
+    site.clock.move(3600.0)
+    site.person.correct(1)
+    for _ in range(3):
+        site.processing.process(1)
+        site.clock.move(3600.0)
+        assert site.job(1).state is JobState.RECEIVED
+    ris.failure = None
+    site.processing.process(1)
+    assert site.job(1).state is JobState.COMPLETED
 
 
 def test_what_is_being_answered_or_was_stopped_cannot_be_corrected(site: Site) -> None:

@@ -11,7 +11,7 @@ from pydicom import Dataset
 from node.dicom import dimse
 from node.dicom.part10 import read_part10
 from node.dicom.template import load_templates
-from node.domain.delivery import DeliveryState, JobState, ResultKind
+from node.domain.delivery import DeliveryOutcome, DeliveryState, JobState, ResultKind
 from node.domain.errors import NotPossible
 from node.domain.form import ResultForm, StudyForm
 from node.hl7.withdrawal import WITHDRAWN
@@ -110,7 +110,11 @@ def test_the_ris_hears_that_all_results_are_wrong_under_the_same_numbers(site: S
     observed = [s for s in after if s[0] == "OBX"]
     assert {s[11] for s in observed if s[2] == "NM"} == {"W"}
     assert {s[11] for s in observed if s[2] == "ST"} <= {"O", "W"}
-    assert [s[5] for s in observed if s[2] == "TX"] == [WITHDRAWN]
+    first, *others = [s for s in observed if s[2] == "TX"]
+    assert (first[5], first[11]) == (WITHDRAWN, "W")
+    # A RIS that keeps each line under its number keeps none of them.
+    assert {(s[5], s[11]) for s in others} == {('""', "W")}
+    assert [s[4] for s in observed] == [s[4] for s in before if s[0] == "OBX"]
     assert [s[3:6] for s in observed if s[2] == "NM"] == [
         s[3:6] for s in before if s[0] == "OBX" and s[2] == "NM"
     ]
@@ -128,13 +132,66 @@ def test_the_last_message_is_the_one_that_is_taken_back(site: Site) -> None:
     ]
 
 
-def test_what_is_being_sent_is_taken_back_and_what_never_left_is_stopped(site: Site) -> None:
-    """PENDING and due: an attempt may be under way."""
-    site.goes_to("PACS")
-    site.clock.move(1.0)
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_what_is_being_sent_is_taken_back_and_what_never_left_is_stopped(
+    site: Site, is_cancelled: bool
+) -> None:
+    """Also where a person was faster: the attempt goes on."""
+    under_way = site.made(1)[ResultKind.CINE, "PACS"]
+    with site.work.begin() as transaction:
+        assert transaction.outbox.begin_attempt(under_way.delivery_id)
+    if is_cancelled:
+        site.person.cancel(1)
     withdraw(site)
-    assert rejected(note(site, 2, "PACS")) == sent(site, 1, "PACS")
+    assert rejected(note(site, 2, "PACS")) == {under_way.identifier}
+    assert site.made(2).keys() == {(ResultKind.REJECTION, "PACS")}
     assert {each.state for each in site.made(1).values()} == {DeliveryState.CANCELLED}
+    with site.work.begin() as transaction:
+        assert not transaction.outbox.begin_attempt(under_way.delivery_id)
+
+
+def test_what_only_may_be_there_has_a_note_of_its_own(site: Site) -> None:
+    """An archive that has it not may refuse the whole note."""
+    site.goes_to("PACS")
+    lost = site.made(1)[ResultKind.REPORT, "PACS"]
+    at = site.clock()
+    with site.work.begin() as transaction:
+        outcome = DeliveryOutcome(state=DeliveryState.PENDING, error_code="unanswered")
+        transaction.outbox.settle(lost.delivery_id, outcome, started_at=at, at=at)
+        for each in site.made(1).values():
+            if each.delivery_id != lost.delivery_id:
+                outcome = DeliveryOutcome(state=DeliveryState.DELIVERED)
+                transaction.outbox.settle(each.delivery_id, outcome, started_at=at, at=at)
+    withdraw(site)
+    with site.work.begin() as transaction:
+        told = [each for each in transaction.outbox.of_job(1) if each.revision == 2]
+    notes = [
+        rejected(read_part10(site.processing.spool.get(each.content_digest)))
+        for each in told
+        if (each.kind, each.destination) == (ResultKind.REJECTION, "PACS")
+    ]
+    assert sorted(notes, key=len) == [
+        {lost.identifier},
+        sent(site, 1, "PACS") - {lost.identifier},
+    ]
+
+
+def test_what_awaits_its_commitment_is_not_asked_for_any_more(site: Site) -> None:
+    """A PACS that has hidden it would say that it has it not, and be sent it again."""
+    site.arrive(1, DeliveryState.STORED)
+    withdraw(site)
+    assert {each.state for each in site.made(1).values()} == {DeliveryState.CANCELLED}
+
+
+def test_each_number_that_a_ris_knows_is_taken_back(site: Site) -> None:
+    """The order came after the answer: the correction is under the order's number."""
+    site.arrive(1)
+    site.orders("F9")
+    site.correct()
+    site.arrive(2)
+    withdraw(site)
+    numbers = [(s[3], s[25]) for message in site.messages(3) for s in message if s[0] == "OBR"]
+    assert numbers == [("F9", "X")]
 
 
 @pytest.mark.parametrize("error_code", ["unreachable", "refused"])

@@ -11,6 +11,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from itertools import repeat
 
 from tests.wire.dicom import raw_scu as raw
@@ -151,14 +152,29 @@ def an_instance_of_200_mb(port: int, ends_at_s: float) -> None:
 
 @attack
 def one_byte_a_fragment(port: int, ends_at_s: float) -> None:
-    fragment = raw.value(1, b"\0", is_command=False, is_last=False)
+    crumble(port, raw.data(*[CRUMB] * 10_000), ends_at_s)
+
+
+@attack
+def one_byte_a_pdu(port: int, ends_at_s: float) -> None:
+    crumble(port, raw.data(CRUMB) * 10_000, ends_at_s)
+
+
+CRUMB = raw.value(1, b"\0", is_command=False, is_last=False)
+
+
+def crumble(port: int, portion: bytes, ends_at_s: float) -> None:
+    """On four associations at a time: what is not read yet keeps each of them busy."""
     asked = raw.command(1, with_dataset=True, sop_class=raw.TWELVE_LEAD_ECG, sop_instance=b"1.2")
-    with RawScu(port, address=ATTACKER) as scu:
-        scu.associate()
-        scu.send(raw.data(raw.value(1, asked, is_command=True)))
-        portion = raw.data(*[fragment] * 10_000)
-        for _ in until(ends_at_s):
-            scu.send(portion)
+    for _ in until(ends_at_s):
+        with ExitStack() as stack:
+            attackers = [stack.enter_context(RawScu(port, address=ATTACKER)) for _ in range(4)]
+            for scu in attackers:
+                scu.associate()
+                scu.send(raw.data(raw.value(1, asked, is_command=True)))
+            for scu in attackers * 10:
+                with suppress(OSError):  # it was aborted
+                    scu.send(portion)
 
 
 @attack

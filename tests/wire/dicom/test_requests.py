@@ -75,6 +75,17 @@ def test_fragments_may_be_cut_anywhere_and_pdus_hold_many(listening: Listening) 
     assert [each["bytes"] for each in listening.accepted] == [content] * 3
 
 
+def test_a_request_in_very_many_small_fragments_is_aborted(listening: Listening) -> None:
+    asked = command(1, with_dataset=True, sop_class=TWELVE_LEAD_ECG, sop_instance=b"1.2.3")
+    crumb = raw.data(value(1, b"\0", is_command=False, is_last=False))
+    with listening.associated() as scu:
+        scu.send(raw.data(value(1, asked, is_command=True)) + crumb * 2000)
+        assert scu.receive() == (0x07, bytes((0, 0, 2, 0)))
+    assert listening.accepted == []
+    reason = listening.said_soon("association aborted")["reason"]
+    assert "1024 fragments of at most 256 bytes" in reason
+
+
 def test_an_empty_last_fragment_ends_a_data_set(listening: Listening) -> None:
     with listening.associated() as scu:
         scu.send(raw.mid_dataset(raw.data(value(1, b"abcd", is_command=False, is_last=False))))
