@@ -88,7 +88,7 @@ def _by_steps(networks: Networks, threads: int, settings: Sequence[tuple[int, in
     return [
         _least(
             partial(
-                Sampler(spec=flow_spec(size, steps=steps, ar_steps=ar_steps), **graphs).frames,
+                Sampler(spec=flow_spec(size, steps=steps, ar_steps=ar_steps), **graphs).shown,
                 condition,
                 "growth",
             )
