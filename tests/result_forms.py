@@ -11,8 +11,7 @@ from pydicom.dataset import Dataset
 from node.dicom import dimse
 from node.dicom.filing import BESIDE_ECG
 from node.dicom.part10 import source_digest
-from node.dicom.reference import DocumentReference
-from node.dicom.rejection_note import build_rejection_note
+from node.dicom.reference import FiledInstance
 from node.dicom.study import read_study
 from node.dicom.template import load_templates
 from node.dicom.waveform import read_ecg
@@ -22,7 +21,7 @@ from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm, Stu
 from node.domain.order import Order
 from node.domain.prediction import Prediction
 from node.domain.study import Study
-from node.workflow.compose import compose_objects
+from node.workflow.compose import compose_objects, compose_rejection
 from node.workflow.naming import Source
 from node.workflow.reconcile import stated_order
 from tests.ecg_instances import mortara
@@ -52,7 +51,7 @@ def source_of(dataset: Dataset) -> Source:
 
 def corrected(source: Source) -> Source:
     """The same ECG, whose results replace earlier ones."""
-    earlier = DocumentReference(
+    earlier = FiledInstance(
         study_instance_uid=source.study.study_instance_uid,
         series_instance_uid="1.2.840.99.1",
         sop_class_uid=dimse.COMPREHENSIVE_3D_SR,
@@ -62,31 +61,13 @@ def corrected(source: Source) -> Source:
 
 
 def rejection_note(source: Source) -> ResultObject:
-    """A note that rejects a report and a picture made of that ECG."""
-    uids = ("1.2.840.99.2", dimse.COMPREHENSIVE_3D_SR), ("1.2.840.99.3", dimse.SECONDARY_CAPTURE)
-    rejected = [
-        DocumentReference(
-            study_instance_uid=source.study.study_instance_uid,
-            series_instance_uid="1.2.840.99.1",
-            sop_class_uid=sop_class_uid,
-            sop_instance_uid=uid,
-        )
-        for uid, sop_class_uid in uids
-    ]
-    content = build_rejection_note(
-        rejected,
-        source.dataset,
-        sop_instance_uid="1.2.840.99.4",
-        series_instance_uid="1.2.840.99.5",
-        templates=TEMPLATES,
-        filing=BESIDE_ECG,
+    """Of a report and a picture made of that ECG."""
+    report = corrected(source).predecessor
+    assert report is not None
+    picture = replace(
+        report, sop_class_uid=dimse.SECONDARY_CAPTURE, sop_instance_uid="1.2.840.99.3"
     )
-    return ResultObject(
-        kind=ResultKind.REJECTION,
-        identifier="1.2.840.99.4",
-        sop_class_uid=dimse.KEY_OBJECT_SELECTION,
-        content=content,
-    )
+    return compose_rejection([report, picture], source, TEMPLATES, BESIDE_ECG)
 
 
 def _ordered(study: Study) -> Order | None:

@@ -86,13 +86,10 @@ def show(
         console.out(_json(described))
         return
     console.print(f"job {job.job_id}: {job.state.value}  {job.error_message or ''}", markup=False)
-    console.print(
-        f"  instance {job.sop_instance_uid}  bundle {job.bundle or '-'}",
-        markup=False,
-    )
+    console.print(f"  instance {job.sop_instance_uid}  bundle {job.bundle or '-'}", markup=False)
     table = Table("delivery", "result", "to", "state", "at (UTC)", "took", "reason")
     for each in deliveries:
-        head = [str(each.delivery_id), _result(each), each.destination]
+        head = [str(each.delivery_id), _result(each, job), each.destination]
         if not attempts[each.delivery_id]:
             table.add_row(*head, each.state.value, "", "", each.error_message or "not tried yet")
         for tried in attempts[each.delivery_id]:
@@ -225,7 +222,9 @@ def _say(sentence: str) -> None:
     Console(highlight=False, soft_wrap=True).print(sentence)
 
 
-def _result(delivery: Delivery) -> str:
+def _result(delivery: Delivery, job: Job) -> str:
+    if job.state is JobState.WITHDRAWN and delivery.revision == job.revision:
+        return f"{delivery.kind.value}, withdrawal"
     correction = delivery.revision - 1
     return delivery.kind.value + (f", correction {correction}" if correction else "")
 

@@ -15,8 +15,7 @@ from node.dicom.cine import CINE_CLASSES
 from node.dicom.composite import OPTIONAL, REQUIRED
 from node.dicom.filing import BESIDE_ECG
 from node.dicom.part10 import source_digest
-from node.dicom.reference import DocumentReference
-from node.dicom.rejection_note import build_rejection_note
+from node.dicom.reference import FiledInstance
 from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.study import read_study
 from node.dicom.template import HEART_RATE, Templates
@@ -31,7 +30,7 @@ from node.domain.prediction import (
     ModelIdentity,
     Prediction,
 )
-from node.workflow.compose import compose_no_result, compose_objects
+from node.workflow.compose import compose_no_result, compose_objects, compose_rejection
 from node.workflow.naming import FIRST_REVISION, Source
 from node.workflow.reconcile import stated_order
 
@@ -48,7 +47,7 @@ _VALUES: Final = {
 _FREQUENCY_HZ: Final = 500
 _SECONDS: Final = 10
 _SITES_SHOWN: Final = 3
-_REPLACED: Final = DocumentReference(
+_REPLACED: Final = FiledInstance(
     study_instance_uid="2.25.2",
     series_instance_uid="2.25.4",
     sop_class_uid=dimse.COMPREHENSIVE_3D_SR,
@@ -75,23 +74,12 @@ def specimens(templates: Templates) -> Iterator[ResultObject]:
 
 def _note(source: Source, templates: Templates) -> ResultObject:
     """What rejects a report and a picture."""
+    study_uid = source.study.study_instance_uid
+    report = replace(_REPLACED, study_instance_uid=study_uid)
     picture = replace(
-        _REPLACED, sop_class_uid=dimse.MULTI_FRAME_GRAYSCALE_BYTE_SC, sop_instance_uid="2.25.6"
+        report, sop_class_uid=dimse.MULTI_FRAME_GRAYSCALE_BYTE_SC, sop_instance_uid="2.25.6"
     )
-    content = build_rejection_note(
-        [_REPLACED, picture],
-        source.dataset,
-        sop_instance_uid="2.25.7",
-        series_instance_uid="2.25.8",
-        templates=templates,
-        filing=BESIDE_ECG,
-    )
-    return ResultObject(
-        kind=ResultKind.REJECTION,
-        identifier="2.25.7",
-        sop_class_uid=dimse.KEY_OBJECT_SELECTION,
-        content=content,
-    )
+    return compose_rejection([report, picture], source, templates, BESIDE_ECG)
 
 
 def _cases(

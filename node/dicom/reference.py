@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentReference:
-    """One document or image, by where it is filed."""
+class FiledInstance:
+    """One instance, a document or an image, by where it is filed."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -54,7 +54,7 @@ def study_reference(study_instance_uid: str, series: Sequence[Dataset]) -> Datas
     return item
 
 
-def document_reference(document: DocumentReference) -> Dataset:
+def document_reference(document: FiledInstance) -> Dataset:
     """An item that names one document. Source: DICOM PS3.3 Table C.17-3."""
     series = series_reference(
         document.series_instance_uid, document.sop_class_uid, [document.sop_instance_uid]

@@ -17,7 +17,7 @@ from pydicom.sr.codedict import codes
 from node.dicom import dimse
 from node.dicom.composite import derived_object, encode
 from node.dicom.filing import Filing
-from node.dicom.reference import DocumentReference, series_reference, study_reference
+from node.dicom.reference import FiledInstance, series_reference, study_reference
 from node.dicom.report_content import CONTAINS, SOURCE, concept_of, container
 from node.dicom.structured_report import LANGUAGE
 from node.dicom.study import read_study
@@ -31,7 +31,7 @@ _IMAGES = (
 
 
 def build_rejection_note(
-    rejected: Sequence[DocumentReference],
+    rejected: Sequence[FiledInstance],
     source: Dataset,
     *,
     sop_instance_uid: str,
@@ -82,7 +82,7 @@ def build_rejection_note(
     return encode(note)
 
 
-def _item(rejected: DocumentReference) -> ContentItem:
+def _item(rejected: FiledInstance) -> ContentItem:
     kind = ImageContentItem if rejected.sop_class_uid in _IMAGES else CompositeContentItem
     return kind(
         name=SOURCE,

@@ -24,7 +24,7 @@ from node.dicom.character_set import can_write
 from node.dicom.composite import derived_object, encode
 from node.dicom.filing import BESIDE_ECG, Filing
 from node.dicom.reference import (
-    DocumentReference,
+    FiledInstance,
     document_reference,
     put_uid,
     series_reference,
@@ -70,7 +70,7 @@ def build_report(
     form: ReportForm = ReportForm.COMPREHENSIVE_3D,
     filing: Filing = BESIDE_ECG,
     order: Order | None = None,
-    predecessor: DocumentReference | None = None,
+    predecessor: FiledInstance | None = None,
 ) -> bytes:
     """The estimates as a PS3.10 file: TID 1500; what is not offered is absent.
 
@@ -118,7 +118,7 @@ def build_no_result_report(
     form: ReportForm = ReportForm.COMPREHENSIVE_3D,
     filing: Filing = BESIDE_ECG,
     order: Order | None = None,
-    predecessor: DocumentReference | None = None,
+    predecessor: FiledInstance | None = None,
 ) -> bytes:
     """A report of the same title and series that gives no number and says why, as a PS3.10 file.
 
@@ -152,7 +152,7 @@ def _encoded(
     cine: CineReference | None,
     filing: Filing,
     order: Order | None,
-    predecessor: DocumentReference | None,
+    predecessor: FiledInstance | None,
 ) -> bytes:
     """The document around the content items: head, flags, evidence, request, root of TID 1500.
 

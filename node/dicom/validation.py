@@ -24,7 +24,7 @@ from node.dicom.composite import OPTIONAL, REQUIRED
 from node.dicom.encoded import Element, Item, read_elements
 from node.dicom.filing import Filing
 from node.dicom.part10 import BINARY_VRS, read_part10, split_part10
-from node.dicom.reference import DocumentReference
+from node.dicom.reference import FiledInstance
 from node.dicom.template import SYNTHETIC
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.errors import InvalidResult, MalformedInstance
@@ -64,7 +64,7 @@ def check_results(
     study: Study,
     filing: Filing,
     *,
-    sent_before: Sequence[DocumentReference] = (),
+    sent_before: Sequence[FiledInstance] = (),
 ) -> None:
     """Pass when all DICOM results of one ECG for one destination may leave, together.
 

@@ -6,6 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from node.dicom import dimse
 from node.dicom.cine import build_cine, build_frames
+from node.dicom.filing import Filing
+from node.dicom.reference import FiledInstance
+from node.dicom.rejection_note import build_rejection_note
 from node.dicom.structured_report import REPORT_CLASSES, build_no_result_report, build_report
 from node.dicom.summary import PDF_STRIP_SIZE, build_pdf, build_summary
 from node.dicom.summary_page import STRIP_SIZE
@@ -14,7 +17,7 @@ from node.dicom.validation import check_results
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.ecg import ECGRecord, Finding
 from node.domain.form import CineForm, ReportForm, ResultForm
-from node.domain.identifiers import derived_control_id
+from node.domain.identifiers import derived_control_id, derived_uid
 from node.domain.prediction import ModelIdentity, Prediction
 from node.ecg.drawing import draw_rhythm_strip
 from node.hl7.oru import StudyReferences, build_oru
@@ -73,6 +76,34 @@ def compose_no_result(
     objects = (_object(ResultKind.REPORT, REPORT_CLASSES[form.report], uid, content),)
     check_results(objects, source.dataset, source.study, naming.filing)
     return objects
+
+
+def compose_rejection(
+    rejected: Sequence[FiledInstance], source: Source, templates: Templates, filing: Filing
+) -> ResultObject:
+    """The note that instances of one study, made of that ECG, must not be used any more.
+
+    filing: where they are filed, and the note with them. Raises InvalidResult.
+    """
+    names = (
+        "withdrawal",
+        source.digest,
+        templates.version,
+        *filing.character_set,
+        *(each.sop_instance_uid for each in rejected),
+    )
+    uid = derived_uid("instance", *names)
+    content = build_rejection_note(
+        rejected,
+        source.dataset,
+        sop_instance_uid=uid,
+        series_instance_uid=derived_uid("series", *names),
+        templates=templates,
+        filing=filing,
+    )
+    note = _object(ResultKind.REJECTION, dimse.KEY_OBJECT_SELECTION, uid, content)
+    check_results([note], source.dataset, source.study, filing, sent_before=rejected)
+    return note
 
 
 def compose_message(

@@ -14,7 +14,7 @@ from pydicom import Dataset
 from node.dicom.character_set import UNICODE, character_set
 from node.dicom.cine import CINE_CLASSES
 from node.dicom.filing import Filing
-from node.dicom.reference import DocumentReference
+from node.dicom.reference import FiledInstance
 from node.dicom.structured_report import CineReference
 from node.dicom.template import Templates
 from node.domain.delivery import ResultKind
@@ -38,7 +38,7 @@ class Source:
     order: Order | None
     revision: int = FIRST_REVISION
     """How often results were to be made of it that replace others."""
-    predecessor: DocumentReference | None = None
+    predecessor: FiledInstance | None = None
     """The report that the next one replaces."""
 
 

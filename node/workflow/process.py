@@ -40,7 +40,7 @@ from node.workflow.reconcile import (
     stated_order,
     unasked,
 )
-from node.workflow.replacement import Replaced, replaced_by, take_back
+from node.workflow.replacement import Replaced, replaced_by, standing_messages, take_back
 from node.workflow.route import Arrival, Destination, Routing
 from pipelines.contract import Pipeline, Watch, unwatched
 
@@ -315,7 +315,7 @@ class Processing:
             return compose(in_form(form), self.templates, form, self.run, wanted)
 
         owed: list[tuple[Destination, ResultObject]] = []
-        standing = replaced.messages()
+        standing = standing_messages(replaced.deliveries, self.spool)
         for receiver, kind in receivers:
             form = decided.form_for(receiver)
             if kind is ResultKind.ORU:

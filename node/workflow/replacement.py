@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from node.dicom.attribute import text_of
 from node.dicom.part10 import read_part10
-from node.dicom.reference import DocumentReference
+from node.dicom.reference import FiledInstance
 from node.domain.delivery import ARRIVED, Delivery, DeliveryState, ResultKind, ResultObject
 from node.domain.errors import Unanswered
 from node.domain.identifiers import derived_control_id
@@ -29,7 +29,7 @@ class Replaced:
     """Those that may have arrived, the latest revision first."""
     spool: ObjectStore
 
-    def report_of(self, destinations: Collection[str]) -> DocumentReference | None:
+    def report_of(self, destinations: Collection[str]) -> FiledInstance | None:
         """The last report that one of them was sent; None where they were sent none.
 
         Raises StorageError, MalformedInstance (the spool has lost it).
@@ -39,23 +39,19 @@ class Replaced:
                 return reference_of(each, self.spool)
         return None
 
-    def messages(self) -> dict[tuple[str, str], Delivery]:
-        """As `standing_messages`."""
-        return standing_messages(self.deliveries, self.spool)
-
 
 def is_replaced(delivery: Delivery, job: Job) -> bool:
     """Whether later results stand for it; of the ECG itself there are none."""
     return delivery.kind is not ResultKind.ECG and delivery.revision < job.revision
 
 
-def reference_of(delivery: Delivery, spool: ObjectStore) -> DocumentReference:
+def reference_of(delivery: Delivery, spool: ObjectStore) -> FiledInstance:
     """The DICOM object of a delivery, by where it is filed.
 
     Raises StorageError, MalformedInstance (the spool has lost it).
     """
     made = read_part10(spool.get(delivery.content_digest))
-    return DocumentReference(
+    return FiledInstance(
         study_instance_uid=text_of(made, "StudyInstanceUID"),
         series_instance_uid=text_of(made, "SeriesInstanceUID"),
         sop_class_uid=delivery.sop_class_uid,

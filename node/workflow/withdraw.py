@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from node.dicom import dimse
 from node.dicom.filing import Filing
 from node.dicom.part10 import read_part10
-from node.dicom.rejection_note import build_rejection_note
 from node.dicom.template import Templates
-from node.dicom.validation import check_results
 from node.domain.delivery import (
     Delivery,
     JobState,
@@ -20,7 +17,7 @@ from node.domain.delivery import (
     ResultObject,
 )
 from node.domain.errors import NotPossible
-from node.domain.identifiers import derived_uid
+from node.workflow.compose import compose_rejection
 from node.workflow.intervene import cancel_delivery, wake_commitments
 from node.workflow.naming import Source
 from node.workflow.ports import Clock, ObjectStore, Telemetry, Transaction, UnitOfWork
@@ -56,6 +53,7 @@ class Withdrawal:
         """
         at = self.clock()
         with self.work.begin() as transaction:
+            transaction.jobs.lock(job_id)
             job = transaction.jobs.get(job_id)
             if job is None:
                 raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
@@ -63,7 +61,6 @@ class Withdrawal:
                 raise NotPossible(f"job {job_id} is being processed (received); cancel it first")
             if job.state in _NOTHING:
                 raise NotPossible(f"job {job_id} is {job.state.value}: nothing is to be withdrawn")
-            transaction.jobs.lock(job_id)
             made = transaction.outbox.of_job(job_id)
             sent = [each for each in made if _may_be_seen(each, transaction)]
             if not sent:
@@ -111,30 +108,7 @@ class Withdrawal:
                 new_study_uid=None if study_uid == source.study.study_instance_uid else study_uid,
                 character_set=(stated,) if isinstance(stated, str) else tuple(stated),
             )
-            names = (
-                "withdrawal",
-                source.digest,
-                self.templates.version,
-                *filing.character_set,
-                *(each.sop_instance_uid for each in rejected),
-            )
-            uid = derived_uid("instance", *names)
-            content = build_rejection_note(
-                rejected,
-                source.dataset,
-                sop_instance_uid=uid,
-                series_instance_uid=derived_uid("series", *names),
-                templates=self.templates,
-                filing=filing,
-            )
-            note = ResultObject(
-                kind=ResultKind.REJECTION,
-                identifier=uid,
-                sop_class_uid=dimse.KEY_OBJECT_SELECTION,
-                content=content,
-            )
-            check_results([note], source.dataset, source.study, filing, sent_before=rejected)
-            yield note
+            yield compose_rejection(rejected, source, self.templates, filing)
 
     def _owe(
         self,

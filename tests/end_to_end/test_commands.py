@@ -106,6 +106,7 @@ def test_what_was_sent_is_corrected_then_withdrawn(tmp_path: Path) -> None:
         )
         assert {each["state"] for each in job["deliveries"]} == {"delivered"}
         assert "2 of 2" in node.run("jobs", "list", "--state", "withdrawn").stdout
+        assert node.run("jobs", "show", "1").stdout.count("withdrawal") == 2
     finally:
         node.close()
         pacs.stop()
