@@ -16,7 +16,8 @@ TYPES = {
     ".json": "application/json",
     ".wasm": "application/wasm",
 }
-PASSED_ON = ("Accept", "Content-Type")
+PASSED_ON = ("Accept", "Content-Type", "Host")
+"""By the host Orthanc knows the origin that its links have to have."""
 
 
 class Site:

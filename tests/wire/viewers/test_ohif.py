@@ -141,7 +141,10 @@ def test_the_loop_lasts_as_long_as_the_heart_beat(ward: Ward) -> None:
 
 
 def test_the_summary_is_shown(page: Any, ward: Ward, screenshots: Path) -> None:
+    failed: list[str] = []
+    page.on("requestfailed", lambda request: failed.append(request.url))
     show(page, ward, ward.summary)
     page.wait_for_timeout(2_000)
     picture = page.screenshot(path=screenshots / "ohif-summary.png")
     assert len(picture) > 150_000, "the viewer around an empty window has less"
+    assert failed == []
