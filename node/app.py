@@ -54,6 +54,7 @@ from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
 from node.workflow.refused import RefusalBook
+from node.workflow.registry import Registry
 from node.workflow.retry import RetryPolicy
 from pipelines.catalog import Served
 
@@ -95,6 +96,8 @@ class Node:
             clock=utc_now,
             maximum_bytes=min(settings.dicom.maximum_instance_mb * 1_000_000, MAX_INFLATED_BYTES),
             routing=self._routing,
+            processing_ids=frozenset(settings.hl7.processing_ids),
+            unmarked_charset=settings.hl7.unmarked_charset,
         )
         self._refused = RefusalBook(work=self._work, telemetry=self.journal, clock=utc_now)
         at_once = settings.model.at_once
@@ -190,6 +193,7 @@ class Node:
                 templates=self._templates,
                 routing=self._routing,
                 identity=build_identity_policy(settings),
+                registry=Registry(spool=self._spool, work=self._work),
                 orders=build_worklist(settings, self._credentials),
                 order_policy=build_order_policy(settings),
                 telemetry=self.journal,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64encode
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -150,10 +151,9 @@ def build_worklist(settings: Settings, credentials: Credentials | None) -> Workl
 
 def build_order_policy(settings: Settings) -> OrderPolicy:
     """What becomes of ECGs without an order."""
+    policy = OrderPolicy(holds_unmatched=settings.orders.unmatched == "hold")
     worklist = settings.worklist
-    if worklist is None:
-        return OrderPolicy()
-    return OrderPolicy(holds_unmatched=worklist.unmatched == "hold", patience_s=worklist.patience_s)
+    return policy if worklist is None else replace(policy, patience_s=worklist.patience_s)
 
 
 def build_peers(settings: Settings) -> tuple[Peer, ...]:

@@ -101,6 +101,11 @@ class Hl7Settings(_Table):
     maximum_message_bytes: Annotated[int, Field(ge=1024, le=67108864)]
     maximum_connections: Annotated[int, Field(ge=1, le=1000)]
     idle_timeout_s: Seconds
+    processing_ids: tuple[Literal["P", "T", "D"], ...] = Field(min_length=1)
+    unmarked_charset: Literal[
+        "ASCII", "UNICODE UTF-8", "8859/1", "8859/2", "8859/3", "8859/4", "8859/5", "8859/6",
+        "8859/7", "8859/8", "8859/9", "8859/15",
+    ]  # fmt: skip
 
 
 class StowSettings(_Table):
@@ -335,11 +340,14 @@ class IdentitySettings(_Table):
     conflict: Literal["hold", "process"]
 
 
+class OrdersSettings(_Table):
+    unmatched: Literal["process", "hold"]
+
+
 class WorklistSettings(_AssociationSettings):
     host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)]
     ask_by: AskBy = AskBy.ACCESSION_NUMBER
-    unmatched: Literal["process", "hold"] = "process"
     patience_s: Seconds = 60.0
     connect_timeout_s: Seconds = 5.0
     answer_timeout_s: Seconds = 10.0
@@ -374,6 +382,7 @@ class Settings(_Table):
     destinations: Mapping[str, DestinationSettings] = Field(default_factory=dict)
     rules: tuple[RuleSettings, ...] = ()
     identity: IdentitySettings
+    orders: OrdersSettings
     worklist: WorklistSettings | None = None
     storage: StorageSettings
     log: LogSettings

@@ -15,7 +15,9 @@ from node.domain.identifiers import sha256
 from node.store import tables
 from node.store.commitments import Commitments
 from node.store.messages import Messages
+from node.store.orders import OrderBook
 from node.store.outbox import Outbox
+from node.store.patients import PatientIndex
 from node.store.received import Jobs
 from node.store.refused import RefusedCallers
 from node.workflow.ports import Level
@@ -62,6 +64,8 @@ class MemoryTransaction:
         self.outbox = Outbox(connection)
         self.commitments = Commitments(connection)
         self.messages = Messages(connection)
+        self.orders = OrderBook(connection)
+        self.patients = PatientIndex(connection)
         self.refused = RefusedCallers(connection)
         self._queue = queue
 

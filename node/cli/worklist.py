@@ -67,7 +67,7 @@ def test(
         elif found.is_scheduled:
             console.print("one of them is this ECG's, and nothing speaks against it")
         else:
-            held = settings.worklist.unmatched == "hold"
+            held = settings.orders.unmatched == "hold"
             then = "it would be held" if held else "it would go with what it states itself"
             console.print(f"none of them is this ECG's: {then}", style="yellow")
     if not found.is_scheduled or doubt is not None:

@@ -56,7 +56,7 @@ def write_configuration(manuscript: Manuscript, subject: Subject) -> None:
                 ("Calling AE title", asked.calling_ae or subject.ae_title),
                 ("TLS", "yes" if asked.tls else "no"),
                 ("Asked by", asked.ask_by.value),
-                ("An ECG without an order", asked.unmatched),
+                ("An ECG without an order", subject.settings.orders.unmatched),
                 ("Waited for, s", f"{asked.patience_s:g}"),
                 ("Time-out for a TCP/IP connection, s", f"{asked.connect_timeout_s:g}"),
                 ("Time-out for a response, s", f"{asked.answer_timeout_s:g}"),

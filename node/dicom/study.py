@@ -117,6 +117,36 @@ def read_patient(dataset: Dataset) -> Patient:
     )
 
 
+def put_patient(dataset: Dataset, patient: Patient) -> Dataset:
+    """The data set, which now is of that patient; the Patient ID that it had is an other one.
+
+    What the patient leaves out stays as it was. The data set itself is changed.
+    Source: DICOM PS3.3 C.7.1.1, C.7.1.1.1.1 (other Patient IDs), 10.14 (issuer).
+    """
+    former = read_patient(dataset)
+    other = Dataset()
+    other.PatientID = former.patient_id
+    other.TypeOfPatientID = "TEXT"
+    if former.issuer_of_patient_id:
+        other.IssuerOfPatientID = former.issuer_of_patient_id
+    dataset.OtherPatientIDsSequence = [*items_of(dataset, "OtherPatientIDsSequence"), other]
+    dataset.PatientID = patient.patient_id
+    if patient.issuer_of_patient_id:
+        dataset.IssuerOfPatientID = patient.issuer_of_patient_id
+    if patient.issuer_universal_id:
+        qualifiers = Dataset()
+        qualifiers.UniversalEntityID = patient.issuer_universal_id
+        qualifiers.UniversalEntityIDType = patient.issuer_universal_id_type
+        dataset.IssuerOfPatientIDQualifiersSequence = [qualifiers]
+    if patient.name:
+        dataset.PatientName = patient.name
+    if patient.birth_date is not None:
+        dataset.PatientBirthDate = patient.birth_date.isoformat().replace("-", "")
+    if patient.sex:
+        dataset.PatientSex = patient.sex
+    return dataset
+
+
 def _person_name(dataset: Dataset, keyword: str) -> str:
     """The alphabetic group of a PN, else the first group that says anything (PS3.5 §6.2.1)."""
     groups = (group.strip() for group in text_of(dataset, keyword).split("="))

@@ -14,7 +14,10 @@ class Order:
     """What links a result to the request; none of it is shown by repr."""
 
     placer_order_number: str = field(default="", repr=False)
+    placer_issuer: tuple[str, ...] = field(default=(), repr=False)
+    """Who gave that number: namespace, universal id and its type."""
     filler_order_number: str = field(default="", repr=False)
+    filler_issuer: tuple[str, ...] = field(default=(), repr=False)
     accession_number: str = field(default="", repr=False)
     requested_procedure_id: str = field(default="", repr=False)
     procedure: Code | None = field(default=None, repr=False)
@@ -30,6 +33,7 @@ class ScheduledOrder:
     order: Order = field(repr=False)
     patient: Patient = field(repr=False)
     study_instance_uid: str = field(default="", repr=False)
+    is_cancelled: bool = False
 
 
 class AskBy(StrEnum):

@@ -15,7 +15,9 @@ from node.store.commitments import Commitments
 from node.store.database import Database
 from node.store.group_commit import GroupCommit
 from node.store.messages import Messages
+from node.store.orders import OrderBook
 from node.store.outbox import Outbox
+from node.store.patients import PatientIndex
 from node.store.received import Jobs
 from node.store.refused import RefusedCallers
 
@@ -72,6 +74,8 @@ class EngineTransaction:
         self.outbox = Outbox(connection)
         self.commitments = Commitments(connection)
         self.messages = Messages(connection)
+        self.orders = OrderBook(connection)
+        self.patients = PatientIndex(connection)
         self.refused = RefusedCallers(connection)
 
     def announce_job(self) -> None:

@@ -28,6 +28,9 @@ OnEvent = Callable[[str, dict[str, object]], None]
 _PORTION_BYTES = 65536
 _HANDLERS_AT_ONCE = 8
 _ACCEPT_UNDER_WAY_S = 0.01
+_UNKNOWN_TYPE = ErrorCondition.UNSUPPORTED_MESSAGE_TYPE
+_LONGEST_CONTROL_ID = 199
+"""Source: HL7 v2.7 MSH-10; 20 before that, which many exceed."""
 
 
 class MllpListener:
@@ -184,50 +187,66 @@ def _told(peer: str, error: CardioNodeError) -> dict[str, object]:
 
 def acknowledge(
     message: bytes,
-    keep: Callable[[bytes, Header], None],
+    keep: Callable[[bytes, Header], ErrorCondition | None],
     *,
     at: datetime,
     accepted_types: frozenset[str] | None = None,
+    processing_ids: frozenset[str] | None = None,
+    refused: Callable[[Header, ErrorCondition], None] = lambda header, condition: None,
 ) -> bytes:
     """The acknowledgement for one message, positive only after `keep` has made it durable.
 
-    accepted_types: e.g. {"ORM^O01"}; None takes every type. Empty bytes where the sender wants no
-    answer of this kind (MSH-15). In enhanced mode this is the accept acknowledgement.
+    keep: gives what speaks against the content of a message that it has kept all the same.
+    accepted_types: e.g. {"ORM^O01"}, and processing_ids, e.g. {"P"}; None takes every one.
+    refused: told of each message that is not kept, and why.
+    Empty bytes where the sender wants no answer of this kind (MSH-15). In enhanced mode this is the
+    accept acknowledgement.
     No readable MSH: AR, error 100, with an empty MSA-2. No MSH-9 or MSH-10: AR or CR, error 101.
     Another type, or an acknowledgement: error 200, or 201 where only the trigger is unknown.
-    Storage that does not take it: AE or CE, error 207.
-    Source: HL7 v2.5.1 §2.9.2.2, §2.9.3.2; tables 0008, 0155, 0357.
+    Another processing id: error 202. Unusable content: AE, or CA in enhanced mode, because it is
+    kept. Storage that does not take it: AE or CE, error 207.
+    Source: HL7 v2.5.1 §2.9.2.2, §2.9.3.2; tables 0008, 0103, 0155, 0357.
     """
     try:
         header = read_header(message)
     except MalformedMessage:
         unreadable = ErrorCondition.SEGMENT_SEQUENCE_ERROR
+        refused(Header(), unreadable)
         return _answer_to(Header(), message, AcknowledgementCode.AR, at, unreadable)
     accept_mode = header.accept_acknowledgement not in {"", "NE"}
-    objection = _objection(header, accepted_types)
+    objection = _objection(header, accepted_types, processing_ids)
     if objection is not None:
+        refused(header, objection)
         code = AcknowledgementCode.CR if accept_mode else AcknowledgementCode.AR
         return _answer_to(header, message, code, at, objection)
     try:
-        keep(message, header)
+        objection = keep(message, header)
     except StorageError:
         code = AcknowledgementCode.CE if accept_mode else AcknowledgementCode.AE
         return _answer_to(header, message, code, at, ErrorCondition.APPLICATION_INTERNAL_ERROR)
-    code = AcknowledgementCode.CA if accept_mode else AcknowledgementCode.AA
-    return _answer_to(header, message, code, at)
+    if accept_mode:
+        return _answer_to(header, message, AcknowledgementCode.CA, at)
+    code = AcknowledgementCode.AA if objection is None else AcknowledgementCode.AE
+    return _answer_to(header, message, code, at, objection)
 
 
-def _objection(header: Header, accepted_types: frozenset[str] | None) -> ErrorCondition | None:
+def _objection(
+    header: Header, accepted_types: frozenset[str] | None, processing_ids: frozenset[str] | None
+) -> ErrorCondition | None:
     if not header.control_id or not header.message_type:
         return ErrorCondition.REQUIRED_FIELD_MISSING
+    if len(header.control_id) > _LONGEST_CONTROL_ID:
+        return ErrorCondition.DATA_TYPE_ERROR
     if header.message_type == "ACK":
         # Answering an answer could go on without end, and it answers nothing sent from here.
-        return ErrorCondition.UNSUPPORTED_MESSAGE_TYPE
-    if accepted_types is None or f"{header.message_type}^{header.trigger}" in accepted_types:
-        return None
-    if any(accepted.split("^")[0] == header.message_type for accepted in accepted_types):
-        return ErrorCondition.UNSUPPORTED_EVENT_CODE
-    return ErrorCondition.UNSUPPORTED_MESSAGE_TYPE
+        return _UNKNOWN_TYPE
+    if accepted_types is not None and header.event not in accepted_types:
+        types = {accepted.split("^")[0] for accepted in accepted_types}
+        is_known = header.message_type in types
+        return ErrorCondition.UNSUPPORTED_EVENT_CODE if is_known else _UNKNOWN_TYPE
+    if processing_ids is not None and (header.processing_id or "P") not in processing_ids:
+        return ErrorCondition.UNSUPPORTED_PROCESSING_ID
+    return None
 
 
 def _answer_to(

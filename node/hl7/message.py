@@ -22,7 +22,16 @@ CODECS: dict[str, str] = {
     **{f"8859/{part}": f"iso8859-{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)},
 }
 """Character sets of HL7 table 0211 (MSH-18) that MLLP can carry -> Python's name."""
+_READ_CODECS = CODECS | {
+    "ISO IR87": "iso2022_jp",
+    "ISO IR159": "iso2022_jp_ext",
+    "GB 18030-2000": "gb18030",
+    "KS X 1001": "euc_kr",
+    "BIG-5": "big5hkscs",
+}
+"""Those that are read, too."""
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SEGMENT_END = re.compile("\r\n|\r|\n")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -65,6 +74,11 @@ class Header:
     """MSH-18, first repetition."""
 
     @property
+    def event(self) -> str:
+        """Message type and trigger, e.g. "ORM^O01"."""
+        return f"{self.message_type}^{self.trigger}"
+
+    @property
     def enhanced(self) -> bool:
         """Whether the sender asks for enhanced mode (HL7 v2.5.1 §2.9.3)."""
         return bool(self.accept_acknowledgement or self.application_acknowledgement)
@@ -72,7 +86,7 @@ class Header:
     @property
     def codec(self) -> str:
         """Python's name of MSH-18; Latin-1, which reads any byte, for one that is not known."""
-        return CODECS.get(self.charset, "iso8859-1")
+        return _READ_CODECS.get(self.charset, "iso8859-1")
 
 
 class AcknowledgementCode(Enum):
@@ -91,9 +105,19 @@ class ErrorCondition(Enum):
 
     SEGMENT_SEQUENCE_ERROR = ("100", "Segment sequence error")
     REQUIRED_FIELD_MISSING = ("101", "Required field missing")
+    DATA_TYPE_ERROR = ("102", "Data type error")
     UNSUPPORTED_MESSAGE_TYPE = ("200", "Unsupported message type")
     UNSUPPORTED_EVENT_CODE = ("201", "Unsupported event code")
+    UNSUPPORTED_PROCESSING_ID = ("202", "Unsupported processing id")
     APPLICATION_INTERNAL_ERROR = ("207", "Application internal error")
+
+
+class UnacceptableContent(MalformedMessage):
+    """A message with a header that can be answered, whose content cannot be used."""
+
+    def __init__(self, condition: ErrorCondition, message: str) -> None:
+        super().__init__(message)
+        self.condition = condition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +189,32 @@ def read_header(message: bytes) -> Header:
     Raises MalformedMessage (does not begin with a readable MSH).
     """
     return _read(message)[0]
+
+
+def read_segments(message: bytes, *, unmarked: str) -> tuple[Header, list[list[str]]]:
+    """The header and every segment as its fields, field n at index n, still escaped.
+
+    unmarked: of table 0211, what a message without MSH-18 and byte order mark is written in.
+    Raises MalformedMessage (no readable MSH), UnacceptableContent (a character set that is not
+    read, or bytes that are not of it): a name is read as it was meant, or not at all.
+    """
+    marked = message.startswith(_BYTE_ORDER_MARK)
+    header = read_header(message)
+    charset = header.charset or ("UNICODE UTF-8" if marked else unmarked)
+    if charset not in _READ_CODECS:
+        raise UnacceptableContent(
+            ErrorCondition.DATA_TYPE_ERROR,
+            "MSH-18 names a character set that is not read here; have the sender use UNICODE UTF-8",
+        )
+    try:
+        text = message.removeprefix(_BYTE_ORDER_MARK).decode(_READ_CODECS[charset])
+    except UnicodeDecodeError:
+        raise UnacceptableContent(
+            ErrorCondition.DATA_TYPE_ERROR,
+            f"the message has bytes that are not of {charset}; have the sender state its character "
+            "set in MSH-18" + ("" if header.charset else ", or set hl7.unmarked_charset"),
+        ) from None
+    return header, list(_segments(text.lstrip(), header.separators))
 
 
 def read_acknowledgement(message: bytes) -> Acknowledgement:
@@ -251,7 +301,7 @@ def _error_code(header: Header, msa: list[str], err: list[str]) -> str:
 
 def _read(message: bytes) -> tuple[Header, list[list[str]]]:
     """The header and every segment as its fields, field n at index n, still escaped."""
-    message = message.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")  # a byte order mark
+    message = message.removeprefix(_BYTE_ORDER_MARK).lstrip(b" \t\r\n")
     latin = message.decode("iso8859-1")
     separators, fields = _header_fields(latin)
     charset = _field(fields, 18).split(separators.repetition or None)

@@ -73,7 +73,7 @@ def build_oru(
         _segment("PID", _pid(study.patient)),
         # Table 0004: U, unknown; an ECG does not say whether its patient was admitted.
         _segment("PV1", {2: "U"}),
-        _segment("ORC", {1: "RE", 2: components(_placer(study, order))}),
+        _segment("ORC", {1: "RE", 2: components(*_placer(study, order))}),
         _segment("OBR", _obr(study, order, profile, filler_number, status)),
     ]
     results = [
@@ -186,8 +186,11 @@ def _can_write(text: str, profile: Profile) -> bool:
     return True
 
 
-def _placer(study: Study, order: Order | None) -> str:
-    return (order.placer_order_number if order else "") or study.placer_order_number
+def _placer(study: Study, order: Order | None) -> tuple[str, ...]:
+    """The number of who asked, and who gave it where that is known: an EI."""
+    if order is None or not order.placer_order_number:
+        return (study.placer_order_number,)
+    return (order.placer_order_number, *order.placer_issuer)
 
 
 def _obr(
@@ -195,7 +198,9 @@ def _obr(
 ) -> dict[int, str]:
     ordered = order or Order()
     accession = ordered.accession_number or study.accession_number
-    filler = ordered.filler_order_number or study.filler_order_number or accession or filler_number
+    filler: tuple[str, ...] = (study.filler_order_number or accession or filler_number,)
+    if ordered.filler_order_number:
+        filler = (ordered.filler_order_number, *ordered.filler_issuer)
     service = profile.universal_service
     procedure = ""
     code = ordered.procedure
@@ -204,8 +209,8 @@ def _obr(
     performed_at = timestamp(study.performed_at)
     return {
         1: "1",
-        2: components(_placer(study, order)),
-        3: components(filler),
+        2: components(*_placer(study, order)),
+        3: components(*filler),
         4: procedure or components(service.code, service.text, service.scheme),
         7: performed_at,
         18: components(accession),

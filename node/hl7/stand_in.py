@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, datetime
 
 from node.hl7.listener import MllpListener, acknowledge
-from node.hl7.message import Header
+from node.hl7.message import ErrorCondition, Header
 
 _LIMIT_BYTES = 16_777_216
 _IDLE_TIMEOUT_S = 600.0
@@ -57,8 +57,9 @@ class RisStandIn:
     def _answer(self, message: bytes, peer: str) -> bytes:
         return acknowledge(message, keep=self._keep, at=datetime.now(UTC))
 
-    def _keep(self, message: bytes, header: Header) -> None:
+    def _keep(self, message: bytes, header: Header) -> ErrorCondition | None:
         with self._changed:
             self.received[header.control_id] = message
             self.messages.append(header.control_id)
             self._changed.notify_all()
+        return None

@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 
 from node.store.tables import hl7_message
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Where something that a message told stands, and how to read it."""
+
+    content_digest: str
+    message_type: str
+    unmarked_charset: str
+    place: int
+    """The how manieth of its kind it is there, from 0."""
+
+
+WORD: Final = (
+    hl7_message.c.content_digest,
+    hl7_message.c.message_type,
+    hl7_message.c.unmarked_charset,
+)
+"""The columns of a Word, but for its place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedMessage:
+    """One row."""
+
+    message_id: int
+    control_id: str
+    """MSH-10."""
+    message_type: str
+    """E.g. "ADT^A40"."""
+    peer: str
+    content_digest: str
+    received_at: datetime
+    unmarked_charset: str
+    """What it was read in where it does not say so."""
+    error_message: str | None
+    """Why nothing followed from it."""
 
 
 class Messages:
@@ -16,22 +55,46 @@ class Messages:
         self._connection = connection
 
     def add(
-        self, *, control_id: str, message_type: str, peer: str, content_digest: str, at: datetime
-    ) -> bool:
-        """List a message; False when the same control id and content are listed already."""
-        same = sa.select(hl7_message.c.message_id).where(
+        self,
+        *,
+        control_id: str,
+        message_type: str,
+        peer: str,
+        content_digest: str,
+        at: datetime,
+        unmarked_charset: str,
+        error: str | None = None,
+    ) -> int | None:
+        """List a message; its id. None when it is listed already: the same control id and content.
+
+        One that could not be used and can be now counts as new.
+        """
+        same = sa.and_(
             hl7_message.c.control_id == control_id,
             hl7_message.c.content_digest == content_digest,
         )
-        if self._connection.scalar(same) is not None:
-            return False
-        self._connection.execute(
-            hl7_message.insert().values(
-                control_id=control_id,
-                message_type=message_type,
-                peer=peer,
-                content_digest=content_digest,
-                received_at=at,
-            )
+        fresh = {
+            "received_at": at,
+            "unmarked_charset": unmarked_charset,
+            "error_message": error,
+        }
+        if self._connection.scalar(sa.select(hl7_message.c.message_id).where(same)) is not None:
+            if error is not None:
+                return None
+            usable = hl7_message.update().where(same, hl7_message.c.error_message.is_not(None))
+            changed = usable.values(fresh).returning(hl7_message.c.message_id)
+            again: int | None = self._connection.scalar(changed)
+            return again
+        added = hl7_message.insert().values(
+            control_id=control_id,
+            message_type=message_type,
+            peer=peer,
+            content_digest=content_digest,
+            **fresh,
         )
-        return True
+        return int(self._connection.execute(added.returning(hl7_message.c.message_id)).scalar_one())
+
+    def latest(self, *, limit: int) -> list[ReceivedMessage]:
+        """The last received first."""
+        query = hl7_message.select().order_by(hl7_message.c.message_id.desc()).limit(limit)
+        return [ReceivedMessage(**row._mapping) for row in self._connection.execute(query)]

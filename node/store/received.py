@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,10 +11,12 @@ import sqlalchemy as sa
 from node.domain.delivery import (
     ARRIVED,
     JOB_TRANSITIONS,
+    ROUTED_RESULTS,
     DeliveryState,
     DestinationKind,
     JobState,
     Priority,
+    ResultKind,
 )
 from node.domain.errors import ConflictingInstance
 from node.domain.instance import Origin, ReceivedInstance
@@ -202,6 +205,33 @@ class Jobs:
         raised = job.update().where(behind).values(priority=later.priority.value)
         rows = self._connection.execute(raised.returning(*job.c)).all()
         return sorted((_read(row) for row in rows), key=lambda each: each.job_id)
+
+    def held_of(
+        self, *, patient_digests: Collection[str], study_instance_uids: Collection[str]
+    ) -> list[Job]:
+        """Those that wait for a person, of one of the patients or studies."""
+        query = job.select().where(
+            job.c.state == JobState.HELD.value,
+            sa.or_(
+                job.c.patient_digest.in_(patient_digests),
+                job.c.study_instance_uid.in_(study_instance_uids),
+            ),
+        )
+        return [_read(row) for row in self._connection.execute(query.order_by(job.c.job_id))]
+
+    def answered_with_results_owed(self, *, patient_digests: Collection[str]) -> list[Job]:
+        """Of one of the patients, those of which a result has not arrived yet."""
+        owed = sa.select(delivery.c.delivery_id).where(
+            delivery.c.job_id == job.c.job_id,
+            delivery.c.kind.in_([kind.value for kind in ROUTED_RESULTS - {ResultKind.ECG}]),
+            delivery.c.state.in_([DeliveryState.PENDING.value, DeliveryState.WAITING.value]),
+        )
+        query = job.select().where(
+            job.c.state.in_([state.value for state in _ANSWERED]),
+            job.c.patient_digest.in_(patient_digests),
+            owed.exists(),
+        )
+        return [_read(row) for row in self._connection.execute(query.order_by(job.c.job_id))]
 
     def queued(self) -> list[Job]:
         """Every job that was put into the queue and is owed its answer still, oldest first."""

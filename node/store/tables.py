@@ -1,6 +1,6 @@
-"""The node's own tables: jobs, deliveries, commitments, HL7 messages received, refused callers.
+"""The node's own tables: jobs, deliveries, commitments, what HL7 messages told, refused callers.
 
-Nothing here names a patient: identity stays in the spooled objects.
+Nothing here names a patient: identity stays in the spooled objects, and rows are found by digests.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised with each change of a table; a node refuses a database of another."""
 
 
@@ -157,7 +157,38 @@ hl7_message = sa.Table(
     sa.Column("peer", sa.String(64), nullable=False),
     sa.Column("content_digest", sa.String(64), nullable=False),
     sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Column("unmarked_charset", sa.String(32), nullable=False),
+    sa.Column("error_message", sa.String(1024)),
     sa.UniqueConstraint("control_id", "content_digest"),
+    sqlite_autoincrement=True,
+)
+
+order = sa.Table(
+    "node_order",
+    metadata,
+    sa.Column("order_id", sa.Integer, primary_key=True),
+    sa.Column(
+        "message_id", sa.Integer, sa.ForeignKey("node_hl7_message.message_id"), nullable=False
+    ),
+    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("placer_digest", sa.String(64), index=True),
+    sa.Column("filler_digest", sa.String(64), index=True),
+    sa.Column("accession_digest", sa.String(64), index=True),
+    sa.Column("procedure_digest", sa.String(64)),
+    sa.Column("study_instance_uid", sa.String(64), index=True),
+    sa.Column("is_cancelled", sa.Boolean, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+patient = sa.Table(
+    "node_patient",
+    metadata,
+    sa.Column("patient_digest", sa.String(64), primary_key=True),
+    sa.Column(
+        "message_id", sa.Integer, sa.ForeignKey("node_hl7_message.message_id"), nullable=False
+    ),
+    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("merged_into", sa.String(64)),
 )
 
 refused_caller = sa.Table(

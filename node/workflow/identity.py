@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from node.domain.identifiers import digest_of
-from node.domain.study import Study
+from node.domain.study import Patient, Study
 from node.workflow.ports import Transaction
+from node.workflow.reconcile import difference
 
 if TYPE_CHECKING:
     from node.store.received import Job
@@ -23,7 +24,8 @@ class IdentityPolicy:
     holds_missing: bool = True
     """Without a Patient ID."""
     holds_conflict: bool = True
-    """In a study of which an earlier ECG names another Patient ID."""
+    """In a study of which an earlier ECG names another Patient ID, or whose Patient ID is that of
+    somebody else to the RIS."""
 
 
 def patient_digest(patient_id: str) -> str | None:
@@ -39,9 +41,16 @@ def doubt_without_others(study: Study, policy: IdentityPolicy) -> str | None:
 
 
 def doubt_about(
-    transaction: Transaction, job: Job, study: Study, policy: IdentityPolicy
+    transaction: Transaction,
+    job: Job,
+    study: Study,
+    policy: IdentityPolicy,
+    known: Patient | None = None,
 ) -> str | None:
-    """Note whose ECG it is; why that is in doubt, None where it is not or a person released it."""
+    """Note whose ECG it is; why that is in doubt, None where it is not or a person released it.
+
+    known: the patient whom the RIS has under the ECG's own Patient ID.
+    """
     digest = patient_digest(study.patient.patient_id)
     others = transaction.jobs.identify(
         job.job_id, study_instance_uid=study.study_instance_uid, patient_digest=digest
@@ -52,5 +61,11 @@ def doubt_about(
         return (
             f"job {others[0]} has another Patient ID in the same study; find out which is right, "
             "then release or reject the job"
+        )
+    differs = difference(study.patient, known) if known is not None else ""
+    if differs and policy.holds_conflict:
+        return (
+            f"the RIS has another {differs} for this Patient ID; find out which is right, then "
+            "release or reject the job"
         )
     return doubt_without_others(study, policy)

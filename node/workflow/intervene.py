@@ -97,14 +97,8 @@ class Intervention:
         at = self.clock()
         with self.work.begin() as transaction:
             job = self._job(transaction, job_id)
-            run = transaction.jobs.revise(job_id)
-            if run is None:
+            if not correct_job(transaction, job, at):
                 raise NotPossible(f"job {job_id} has no results to correct: {job.state.value}")
-            for delivery in transaction.outbox.of_job(job_id):
-                if delivery.kind is not ResultKind.ECG:
-                    cancel_delivery(transaction, delivery, at)
-            wake_commitments(transaction, job_id)
-            transaction.enqueue_job(job_id, run=run, priority=job.priority)
         self.telemetry.event("job corrected by a person", job_id=job_id)
         return "the ECG is processed again; its results replace the earlier ones"
 
@@ -150,6 +144,19 @@ class Intervention:
                 destination=delivery.destination,
                 kind=delivery.destination_kind,
             )
+
+
+def correct_job(transaction: Transaction, job: Job, at: datetime) -> bool:
+    """Have results made anew that replace a job's; False where it has none."""
+    run = transaction.jobs.revise(job.job_id)
+    if run is None:
+        return False
+    for delivery in transaction.outbox.of_job(job.job_id):
+        if delivery.kind is not ResultKind.ECG:
+            cancel_delivery(transaction, delivery, at)
+    wake_commitments(transaction, job.job_id)
+    transaction.enqueue_job(job.job_id, run=run, priority=job.priority)
+    return True
 
 
 def cancel_delivery(transaction: Transaction, delivery: Delivery, at: datetime) -> bool:

@@ -38,6 +38,8 @@ class Source:
     order: Order | None
     revision: int = FIRST_REVISION
     """How often results were to be made of it that replace others."""
+    replaces_sent: bool = False
+    """Whether some of those may have been sent."""
     predecessor: FiledInstance | None = None
     """The report that the next one replaces."""
 
@@ -60,7 +62,7 @@ class Naming:
         return Filing(
             new_study_uid=derived_uid("study", *self.names("study")) if own else None,
             character_set=character_set(self._form.character_set, self._source.dataset),
-            revision=self._source.revision,
+            revision=self._source.revision if self._source.replaces_sent else FIRST_REVISION,
         )
 
     def uids(self, name: str, *choices: str) -> tuple[str, str]:

@@ -15,7 +15,9 @@ from node.domain.study import Study
 if TYPE_CHECKING:
     from node.store.commitments import Commitments
     from node.store.messages import Messages
+    from node.store.orders import OrderBook
     from node.store.outbox import Outbox
+    from node.store.patients import PatientIndex
     from node.store.received import Jobs
     from node.store.refused import RefusedCallers
 
@@ -87,6 +89,12 @@ class Transaction(Protocol):
 
     @property
     def messages(self) -> Messages: ...
+
+    @property
+    def orders(self) -> OrderBook: ...
+
+    @property
+    def patients(self) -> PatientIndex: ...
 
     @property
     def refused(self) -> RefusedCallers: ...

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pydicom import Dataset
 
 from node.dicom.part10 import read_part10, source_digest
-from node.dicom.study import read_study
+from node.dicom.study import put_patient, read_study
 from node.dicom.template import Templates
 from node.dicom.waveform import read_ecg, read_subject
 from node.domain.delivery import ROUTED_RESULTS, USUAL_RESULTS, JobState, ResultKind, ResultObject
@@ -38,8 +38,8 @@ from node.workflow.reconcile import (
     OrderPolicy,
     reconcile,
     stated_order,
-    unasked,
 )
+from node.workflow.registry import NOTHING_TOLD, Registry, ToldPatient, is_merged_since
 from node.workflow.replacement import Replaced, replaced_by, standing_messages, take_back
 from node.workflow.route import Arrival, Destination, Routing
 from pipelines.contract import Pipeline, Watch, unwatched
@@ -164,8 +164,10 @@ class Processing:
     run: Run = here
     """Where results are composed."""
     identity: IdentityPolicy = field(default_factory=IdentityPolicy)
+    registry: Registry | None = None
+    """What a RIS has told of orders and patients."""
     orders: Orders | None = None
-    """Who is asked which order an ECG answers; nobody where it is None."""
+    """Who is asked which order an ECG answers that the registry has none for; else nobody is."""
     order_policy: OrderPolicy = field(default_factory=OrderPolicy)
 
     def process(self, job_id: int, watch: Watch = unwatched) -> None:
@@ -183,13 +185,17 @@ class Processing:
         started_at = self.clock()
         try:
             content = self.spool.get(job.content_digest)
-            source = read_source(content)
-            if self._is_held(job, source.study):
+            stated = read_source(content)
+            told = self.registry.patient(stated.study.patient) if self.registry else NOTHING_TOLD
+            source = self._with_patient(job, stated, told)
+            if source is None:
                 return
             ordered = self._with_order(job, source)
             if ordered is None:
                 return
-            source = replace(ordered, revision=job.revision)
+            source = replace(
+                ordered, revision=job.revision, replaces_sent=bool(replaced.deliveries)
+            )
             pipeline = self.pipeline_for(job.origin.called_ae)
             found = predict(source, pipeline=pipeline, watch=watch)
             owed = self._owed(job, found, replaced)
@@ -198,7 +204,8 @@ class Processing:
                 raise
             self.fail(job_id, error.code, error.message)
             return
-        self._settle(job, found, owed)
+        if not self._settle(job, found, owed, stated.study, told):
+            return
         elapsed = self.clock() - started_at
         self.telemetry.event(
             "ecg predicted" if found.prediction else "ecg refused by the quality gate",
@@ -209,21 +216,26 @@ class Processing:
             duration_ms=int(elapsed.total_seconds() * 1000),
         )
 
-    def _is_held(self, job: Job, study: Study) -> bool:
-        """Hold the job where its patient is in doubt; whether it is."""
+    def _with_patient(self, job: Job, source: Source, told: ToldPatient) -> Source | None:
+        """The ECG of the patient whom the RIS has merged theirs into; None where it is held."""
+        known = told.patient
+        if known is not None and told.was_merged:
+            dataset = put_patient(source.dataset, known)
+            source = replace(source, dataset=dataset, study=read_study(dataset))
+            known = None  # whom it was merged from was, of course, another
         with self.work.begin() as transaction:
-            doubt = doubt_about(transaction, job, study, self.identity)
+            doubt = doubt_about(transaction, job, source.study, self.identity, known)
         if doubt is None:
-            return False
+            return source
         self._hold(job, UNCERTAIN_PATIENT, doubt)
-        return True
+        return None
 
     def _with_order(self, job: Job, source: Source) -> Source | None:
         """The ECG with the order it answers; None where the job waits, for that or a person."""
-        if self.orders is None:
-            return source
+        found = reconcile(source.study, self.registry.find(source.study) if self.registry else ())
         try:
-            found = reconcile(source.study, self.orders.find(source.study))
+            if not found.is_scheduled and self.orders is not None:
+                found = reconcile(source.study, self.orders.find(source.study))
         except DeliveryError as error:
             if error.kind is not Kind.PERMANENT and self._waits(job, error):
                 return None
@@ -234,7 +246,6 @@ class Processing:
                 error_code=error.code,
                 reason=error.message,
             )
-            found = unasked(source.study)
         doubt = found.doubt
         if not found.is_scheduled and self.order_policy.holds_unmatched:
             doubt = "no order of this ECG was found; release or reject the job"
@@ -353,14 +364,25 @@ class Processing:
         return self.run(compose, found.prediction, found.source, form)
 
     def _settle(
-        self, job: Job, found: Answer, owed: Sequence[tuple[Destination, ResultObject]]
-    ) -> None:
+        self,
+        job: Job,
+        found: Answer,
+        owed: Sequence[tuple[Destination, ResultObject]],
+        stated: Study,
+        told: ToldPatient,
+    ) -> bool:
+        """Commit it all; False where the patient was merged meanwhile: it is processed again."""
         digests = {result.identifier: self.spool.put(result.content) for _, result in owed}
         prediction = found.prediction
         kept = self.spool.put(describe(prediction).encode()) if prediction else None
         findings = "; ".join(finding.message for finding in found.quality.findings)
         model, at = found.model, self.clock()
         with self.work.begin() as transaction:
+            if is_merged_since(transaction, stated.patient, told):
+                run = transaction.jobs.take_up(job.job_id, run=job.run)
+                if run is not None:
+                    transaction.enqueue_job(job.job_id, run=run, priority=job.priority)
+                return False
             settled = transaction.jobs.settle(
                 job.job_id,
                 JobState.COMPLETED if found.prediction else JobState.NO_RESULT,
@@ -389,6 +411,7 @@ class Processing:
                     transaction.enqueue_delivery(
                         delivery_id, run=1, destination=receiver.name, kind=receiver.kind
                     )
+        return True
 
     def fail(self, job_id: int, code: str, message: str) -> None:
         """End the job without results; a person sees why and can set it going again."""

@@ -14,6 +14,7 @@ Value = TypeVar("Value")
 
 UNCERTAIN_ORDER: Final = "uncertain-order"
 """The error code of a held job."""
+_CANCELLED: Final = "the order of this ECG was cancelled; release or reject the job"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +61,13 @@ def reconcile(study: Study, known: Sequence[ScheduledOrder]) -> Reconciled:
     own = [each for each in own if each in named] or own or named
     if not own:
         return unasked(study)
-    doubts = (_contradiction(study, each) for each in own)
+    standing = [each for each in own if not each.is_cancelled]
+    doubts = (_contradiction(study, each) for each in standing or own)
+    doubt = next((doubt for doubt in doubts if doubt), None)
     return Reconciled(
-        order=_agreed([each.order for each in own], _stated(study)),
+        order=_agreed([each.order for each in standing or own], _stated(study)),
         is_scheduled=True,
-        doubt=next((doubt for doubt in doubts if doubt), None),
+        doubt=doubt if standing else _CANCELLED,
     )
 
 
@@ -82,14 +85,29 @@ def _agreed(orders: Sequence[Order], stated: Order) -> Order:
         found = {read(order) for order in orders}
         return (found.pop() if len(found) == 1 else None) or read(stated)
 
+    # A number stays with who gave it.
+    placer, placer_issuer = one(_placer) or ("", ())
+    filler, filler_issuer = one(_filler) or ("", ())
     return Order(
-        placer_order_number=one(lambda order: order.placer_order_number),
-        filler_order_number=one(lambda order: order.filler_order_number),
+        placer_order_number=placer,
+        placer_issuer=placer_issuer,
+        filler_order_number=filler,
+        filler_issuer=filler_issuer,
         accession_number=one(lambda order: order.accession_number),
         requested_procedure_id=one(lambda order: order.requested_procedure_id),
         procedure=one(lambda order: order.procedure),
         procedure_text=one(lambda order: order.procedure_text),
     )
+
+
+def _placer(order: Order) -> tuple[str, tuple[str, ...]] | None:
+    number = order.placer_order_number
+    return (number, order.placer_issuer) if number else None
+
+
+def _filler(order: Order) -> tuple[str, tuple[str, ...]] | None:
+    number = order.filler_order_number
+    return (number, order.filler_issuer) if number else None
 
 
 def _contradiction(study: Study, known: ScheduledOrder) -> str | None:
@@ -98,7 +116,7 @@ def _contradiction(study: Study, known: ScheduledOrder) -> str | None:
     if study.accession_number and accession and accession != study.accession_number:
         differs = "accession number"
     else:
-        differs = _difference(study.patient, known.patient)
+        differs = difference(study.patient, known.patient)
     if not differs:
         return None
     return (
@@ -107,7 +125,8 @@ def _contradiction(study: Study, known: ScheduledOrder) -> str | None:
     )
 
 
-def _difference(ecg: Patient, order: Patient) -> str:
+def difference(ecg: Patient, order: Patient) -> str:
+    """In what the patient of an ECG is not the one a RIS names; empty where nothing says so."""
     issuers = {each.issuer_of_patient_id for each in (ecg, order)} - {""}
     told: list[tuple[str, object, object]] = [
         ("birth date", ecg.birth_date, order.birth_date),

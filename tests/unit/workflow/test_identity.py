@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from node.workflow.identity import IdentityPolicy
 from node.workflow.intake import Intake
 from node.workflow.intervene import Intervention
 from node.workflow.process import Processing
+from node.workflow.registry import Registry
 from node.workflow.route import Destination, Routing, RoutingRule
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline
@@ -38,11 +40,14 @@ def pipeline() -> Pipeline:
 class World:
     def __init__(self, pipeline: Pipeline, policy: IdentityPolicy) -> None:
         self.work, self.notes, self.clock = MemoryUnitOfWork(), Notes(), Clock()
-        spool = MemorySpool()
-        self._intake = Intake(spool=spool, work=self.work, telemetry=self.notes, clock=self.clock)
+        self.spool = MemorySpool()
+        self._intake = Intake(
+            spool=self.spool, work=self.work, telemetry=self.notes, clock=self.clock
+        )
         self.processing = Processing(
-            spool=spool,
+            spool=self.spool,
             work=self.work,
+            registry=Registry(spool=self.spool, work=self.work),
             pipeline_for=lambda called_ae: pipeline,
             templates=load_templates(),
             routing=Routing(
@@ -55,11 +60,18 @@ class World:
         )
         self.person = Intervention(work=self.work, telemetry=self.notes, clock=self.clock, after={})
 
-    def answer(self, number: int, *, patient: str, study: str = "1.2.3") -> Job:
-        """Take an ECG and process its job, whose number is given."""
+    def answer(self, number: int, *, patient: str, study: str = "1.2.3", **stated: str) -> Job:
+        """Take an ECG, with these attributes too, and process its job, whose number is given."""
+        self.take(number, patient=patient, study=study, **stated)
+        self.processing.process(number)
+        return self.job(number)
+
+    def take(self, number: int, *, patient: str, study: str = "1.2.3", **stated: str) -> None:
         dataset = mortara()
         dataset.SOPInstanceUID, dataset.StudyInstanceUID = f"1.2.3.{number}", study
         dataset.PatientID = patient
+        for keyword, value in stated.items():
+            setattr(dataset, keyword, value)
         file = io.BytesIO()
         dataset.save_as(file, enforce_file_format=False)
         content = file.getvalue()
@@ -70,8 +82,14 @@ class World:
             transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
             origin=ORIGIN,
         )
-        self.processing.process(number)
-        return self.job(number)
+
+    def tell(self, message: bytes) -> bytes:
+        """The acknowledgement of an HL7 message."""
+        return self._intake.answer_message(message, "192.0.2.9")
+
+    def hl7_is_written_in(self, charset: str) -> None:
+        """Where a message does not say so, from now on."""
+        self._intake = replace(self._intake, unmarked_charset=charset)
 
     def job(self, job_id: int) -> Job:
         with self.work.begin() as transaction:

@@ -1,0 +1,87 @@
+"""One segment of a message that came in: its values as meant, by the numbers of the standard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from node.hl7.message import (
+    ErrorCondition,
+    Header,
+    UnacceptableContent,
+    read_segments,
+    unescape,
+)
+
+_DELETED = '""'
+"""What stood there before is to be empty. Source: HL7 v2.5.1 §2.5.3."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Fields are numbered as in the standard. No value is shown by repr."""
+
+    name: str
+    header: Header = field(repr=False)
+    fields: list[str] = field(repr=False)
+    """Still escaped, field n at index n."""
+
+    def text(
+        self,
+        number: int,
+        component: int = 1,
+        *,
+        subcomponent: int | None = None,
+        repetition: int = 0,
+    ) -> str:
+        """A component, or one of its subcomponents; empty where there is none or it is deleted."""
+        part = self.header.separators
+        values = _part(self._field(number), part.repetition)
+        if repetition >= len(values):
+            return ""
+        value = _nth(_part(values[repetition], part.component), component)
+        if subcomponent is not None:
+            value = _nth(_part(value, part.subcomponent), subcomponent)
+        meant = unescape(value.strip(), part, codec=self.header.codec)
+        return "" if meant == _DELETED else meant
+
+    def repetitions(self, number: int) -> range:
+        """Numbers of the values of a field, from 0; none where it is empty."""
+        value = self._field(number)
+        return range(len(_part(value, self.header.separators.repetition)) if value else 0)
+
+    def _field(self, number: int) -> str:
+        return self.fields[number] if number < len(self.fields) else ""
+
+
+def segments_of(message: bytes, *, unmarked: str) -> Iterator[Segment]:
+    """All segments in order.
+
+    Raises like `read_segments`, and UnacceptableContent (another message in the same block: one
+    acknowledgement cannot be for both).
+    """
+    header, segments = read_segments(message, unmarked=unmarked)
+    for place, fields in enumerate(segments):
+        name = fields[0].strip()
+        if name == "MSH" and place > 0:
+            raise UnacceptableContent(
+                ErrorCondition.SEGMENT_SEQUENCE_ERROR,
+                "there is more than one MSH; have the sender put each message in its own block",
+            )
+        yield Segment(name=name, header=header, fields=fields)
+
+
+def missing(what: str) -> UnacceptableContent:
+    """The error of a message that leaves out what it has to have."""
+    return UnacceptableContent(
+        ErrorCondition.REQUIRED_FIELD_MISSING,
+        f"the message has no {what}; have the sender fill it in",
+    )
+
+
+def _part(value: str, separator: str) -> list[str]:
+    return value.split(separator) if separator else [value]
+
+
+def _nth(values: list[str], number: int) -> str:
+    return values[number - 1] if number <= len(values) else ""

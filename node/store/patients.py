@@ -1,0 +1,88 @@
+"""The patients that HL7 messages told of: which message has the last word, and who became whom.
+
+Who a patient is stands in the message; here are digests of Patient IDs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from node.store.messages import WORD, Word
+from node.store.tables import hl7_message, patient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownPatient:
+    """One patient."""
+
+    patient_digest: str
+    """Of the identifier that is in use."""
+    word: Word
+    """The last on him."""
+    was_merged: bool
+    """Whether that is another identifier than was asked for."""
+
+
+class PatientIndex:
+    """Reads and writes patients inside one transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def put(self, patient_digest: str, *, message_id: int, place: int) -> None:
+        """Have this message speak for the identifier, which is in use: merged into no other."""
+        self._write(patient_digest, message_id=message_id, place=place, merged_into=None)
+
+    def merge(self, prior: str, *, into: str, message_id: int, place: int) -> None:
+        """Note that an identifier is given up for another, which this message speaks for.
+
+        What is in use leads nowhere else, so that identifiers never lead round in a circle.
+        """
+        self.put(into, message_id=message_id, place=place)
+        if prior != into:
+            self._write(prior, message_id=message_id, place=place, merged_into=into)
+
+    def find(self, patient_digest: str) -> KnownPatient | None:
+        """Who an identifier stands for now; None where nothing is known of it."""
+        followed = [patient_digest]
+        while (found := self._row(followed[-1])) is not None:
+            word, merged_into = found
+            if merged_into is None or merged_into in followed:
+                return KnownPatient(
+                    patient_digest=followed[-1], word=word, was_merged=len(followed) > 1
+                )
+            followed.append(merged_into)
+        return None
+
+    def merged_into(self, patient_digest: str) -> list[str]:
+        """Digests of all identifiers that lead to this one."""
+        found: list[str] = []
+        ahead = [patient_digest]
+        while ahead:
+            query = sa.select(patient.c.patient_digest).where(patient.c.merged_into.in_(ahead))
+            ahead = [each for each in self._connection.scalars(query) if each not in found]
+            found += ahead
+        return found
+
+    def _row(self, patient_digest: str) -> tuple[Word, str | None] | None:
+        query = (
+            sa.select(*WORD, patient.c.place, patient.c.merged_into)
+            .join(hl7_message, hl7_message.c.message_id == patient.c.message_id)
+            .where(patient.c.patient_digest == patient_digest)
+        )
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else (Word(*row[:-1]), row[-1])
+
+    def _write(
+        self, patient_digest: str, *, message_id: int, place: int, merged_into: str | None
+    ) -> None:
+        values = {"message_id": message_id, "place": place, "merged_into": merged_into}
+        known = self._connection.execute(
+            patient.update().where(patient.c.patient_digest == patient_digest).values(values)
+        )
+        if known.rowcount == 0:
+            self._connection.execute(
+                patient.insert().values(patient_digest=patient_digest, **values)
+            )
