@@ -21,6 +21,7 @@ from node.configured import (
     build_worklist,
     open_database,
     open_spool,
+    tls_of,
 )
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
@@ -113,15 +114,7 @@ class Node:
         self._committing, self._commitment_service = self._build_committing()
         self._runner = self._build_runner()
         self._scp = self._build_scp()
-        self._listener = MllpListener(
-            settings.hl7.host,
-            settings.hl7.port,
-            self._intake.answer_message,
-            limit_bytes=settings.hl7.maximum_message_bytes,
-            idle_timeout_s=settings.hl7.idle_timeout_s,
-            maximum_connections=settings.hl7.maximum_connections,
-            on_event=self._report_warning,
-        )
+        self._listener = self._build_listener()
         self._web = WebServer(
             host=settings.web.host,
             port=settings.web.port,
@@ -153,8 +146,12 @@ class Node:
         except CardioNodeError:
             self.stop()
             raise
-        self.ports["hl7"] = self._listener.port
-        for name, port in (("dicom", self._scp.port), ("dicom-tls", self._scp.tls_port)):
+        for name, port in (
+            ("dicom", self._scp.port),
+            ("dicom-tls", self._scp.tls_port),
+            ("hl7", self._listener.port),
+            ("hl7-tls", self._listener.tls_port),
+        ):
             if port is not None:
                 self.ports[name] = port
         self.journal.event(
@@ -273,6 +270,20 @@ class Node:
             note=self._refused.note,
             tls_port=dicom.tls_port,
             tls=self._credentials.server if self._credentials is not None else None,
+        )
+
+    def _build_listener(self) -> MllpListener:
+        hl7 = self._settings.hl7
+        return MllpListener(
+            hl7.host,
+            hl7.port,
+            self._intake.answer_message,
+            limit_bytes=hl7.maximum_message_bytes,
+            idle_timeout_s=hl7.idle_timeout_s,
+            maximum_connections=hl7.maximum_connections,
+            on_event=self._report_warning,
+            tls_port=hl7.tls_port,
+            tls=tls_of(self._credentials.server) if self._credentials is not None else None,
         )
 
     def _build_stow(self) -> StowEndpoint | None:

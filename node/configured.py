@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -14,13 +15,14 @@ from node.dicom.dicomweb import StowClient, TlsFiles
 from node.dicom.negotiation import Peer
 from node.dicom.scu import StorageScu, keep_quiet
 from node.dicom.service import Report
-from node.dicom.tls import CredentialFiles
+from node.dicom.tls import CredentialFiles, explanation
 from node.dicom.worklist import WorklistScu
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import ConfigurationError
 from node.domain.form import DEFAULT_FORM
 from node.hl7.profile import Profile, default_profile, read_profile
 from node.hl7.sender import Hl7Sender
+from node.hl7.tls import Tls
 from node.settings import (
     DicomDestinationSettings,
     DicomWebDestinationSettings,
@@ -81,7 +83,26 @@ def build_sender(
         return build_stow_client(destination)
     if isinstance(destination, DicomDestinationSettings):
         return build_scu(settings, destination, credentials, report)
-    return Hl7Sender(destination.host, destination.port)
+    return build_hl7_sender(destination, credentials)
+
+
+def build_hl7_sender(
+    destination: Hl7DestinationSettings, credentials: Credentials | None
+) -> Hl7Sender:
+    """What carries messages to an HL7 destination."""
+    return Hl7Sender(
+        destination.host,
+        destination.port,
+        connect_timeout_s=destination.connect_timeout_s,
+        answer_timeout_s=destination.answer_timeout_s,
+        tls=tls_of(credentials.client) if credentials is not None and destination.tls else None,
+        server_name=destination.server_name,
+    )
+
+
+def tls_of(context: Callable[[], ssl.SSLContext]) -> Tls:
+    """What HL7 needs of the credentials, for either direction."""
+    return Tls(context=context, explain=explanation)
 
 
 def build_stow_client(destination: DicomWebDestinationSettings) -> StowClient:

@@ -97,7 +97,8 @@ class DicomSettings(_Table):
 
 class Hl7Settings(_Table):
     host: str
-    port: Port
+    port: PortOrOff
+    tls_port: PortOrOff
     maximum_message_bytes: Annotated[int, Field(ge=1024, le=67108864)]
     maximum_connections: Annotated[int, Field(ge=1, le=1000)]
     idle_timeout_s: Seconds
@@ -106,6 +107,12 @@ class Hl7Settings(_Table):
         "ASCII", "UNICODE UTF-8", "8859/1", "8859/2", "8859/3", "8859/4", "8859/5", "8859/6",
         "8859/7", "8859/8", "8859/9", "8859/15",
     ]  # fmt: skip
+
+    @model_validator(mode="after")
+    def _listens(self) -> Hl7Settings:
+        if self.port is None and self.tls_port is None:
+            raise ValueError('port and tls_port are both "off": give one of them a number')
+        return self
 
 
 class StowSettings(_Table):
@@ -193,11 +200,9 @@ class _ArchiveSettings(_DestinationSettings):
         )
 
 
-class _AssociationSettings(_Table):
-    """Whom we call."""
+class _TlsChoice(_Table):
+    """Whether a peer is called over TLS."""
 
-    ae_title: AETitle
-    calling_ae: AETitle | None = None
     tls: bool = False
     server_name: Annotated[str, Field(min_length=1)] | None = None
 
@@ -208,6 +213,13 @@ class _AssociationSettings(_Table):
         return self
 
 
+class _AssociationSettings(_TlsChoice):
+    """Whom we call."""
+
+    ae_title: AETitle
+    calling_ae: AETitle | None = None
+
+
 class DicomDestinationSettings(_SocketDestinationSettings, _ArchiveSettings, _AssociationSettings):
     kind: Literal["dicom"]
     compression: Compression = Compression.NONE
@@ -216,10 +228,12 @@ class DicomDestinationSettings(_SocketDestinationSettings, _ArchiveSettings, _As
     commitment_requests: Annotated[int, Field(ge=1, le=100)] = 3
 
 
-class Hl7DestinationSettings(_SocketDestinationSettings):
+class Hl7DestinationSettings(_SocketDestinationSettings, _TlsChoice):
     kind: Literal["hl7"]
     profile: str = "default"
     after_committed: str | None = None
+    connect_timeout_s: Seconds = 10.0
+    answer_timeout_s: Seconds = 30.0
 
 
 def _refer(reference: object) -> Secret:
@@ -408,10 +422,11 @@ class Settings(_Table):
     @model_validator(mode="after")
     def _tls_has_a_certificate(self) -> Settings:
         users = ["dicom.tls_port"] if self.dicom.tls_port is not None else []
+        users += ["hl7.tls_port"] if self.hl7.tls_port is not None else []
         users += [
             f"destinations.{name}.tls"
             for name, each in self.destinations.items()
-            if isinstance(each, DicomDestinationSettings) and each.tls
+            if isinstance(each, DicomDestinationSettings | Hl7DestinationSettings) and each.tls
         ]
         users += ["worklist.tls"] if self.worklist is not None and self.worklist.tls else []
         if users and self.tls is None:

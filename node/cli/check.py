@@ -42,6 +42,7 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
         ("DICOM port", "dicom.port", settings.dicom.host, settings.dicom.port),
         ("DICOM TLS port", "dicom.tls_port", settings.dicom.host, settings.dicom.tls_port),
         ("HL7 port", "hl7.port", settings.hl7.host, settings.hl7.port),
+        ("HL7 TLS port", "hl7.tls_port", settings.hl7.host, settings.hl7.tls_port),
         ("web port", "web.port", settings.web.host, settings.web.port),
     ):
         if port is not None:
@@ -107,9 +108,9 @@ def _reach(settings: Settings, name: str) -> str:
 
     destination = settings.destinations[name]
     sender = build_sender(settings, name, build_credentials(settings))
+    over = " over TLS" if getattr(destination, "tls", False) else ""
     if isinstance(sender, StorageScu):
         sender.echo()
-        over = " over TLS" if getattr(destination, "tls", False) else ""
         echoed = f"C-ECHO answered by {destination.address}{over}"
         if isinstance(destination, DicomDestinationSettings) and destination.commitment:
             offers_commitment(sender)
@@ -119,4 +120,4 @@ def _reach(settings: Settings, name: str) -> str:
     if isinstance(sender, StowClient):
         clear = "" if destination.address.startswith("https:") else ", in the clear"
         return f"STOW-RS offered by {destination.address}{clear}"
-    return f"MLLP connection taken by {destination.address}"
+    return f"MLLP connection taken by {destination.address}{over}"

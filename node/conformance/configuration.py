@@ -92,6 +92,7 @@ def _destination_rows(
         yield "Compression", destination.compression.value
         yield "Storage Commitment", "yes" if destination.commitment else "no"
     if isinstance(destination, Hl7DestinationSettings):
+        yield "TLS", "yes" if destination.tls else "no"
         yield "After committed", destination.after_committed or "no"
     else:
         yield "Form of results", str(destination.form)

@@ -41,6 +41,7 @@ class RisStandIn:
         )
         listener.start()
         self._listener = listener
+        assert listener.port is not None  # one was given
         self._address = (host, listener.port)
         return listener.port
 

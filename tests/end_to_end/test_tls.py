@@ -10,23 +10,27 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from node.configured import tls_of
 from node.dicom.scu import StorageScu
+from node.hl7.sender import Hl7Sender
 from tests.certificates import Authority, Files
 from tests.ecg_instances import instances
 from tests.end_to_end.node_process import NodeProcess, free_port
 from tests.wire.dicom.listening import Listening
 from tests.wire.dicom.pki import credentials
+from tests.wire.hl7.listening import listening
 
 
-def with_tls_alone(folder: Path, files: Files, more: str = "") -> tuple[NodeProcess, int]:
-    """A node, not started, and its port."""
-    port = free_port()
-    node = NodeProcess(folder, extra=f"dicom.tls_port = {port}\n{files.toml()}\n{more}")
-    text = node.configuration.read_text().replace(
-        f"dicom.port = {node.dicom_port}", 'dicom.port = "off"'
-    )
+def with_tls_alone(folder: Path, files: Files, more: str = "") -> tuple[NodeProcess, int, int]:
+    """A node, not started, and its ports of DICOM and HL7."""
+    port, hl7_port = free_port(), free_port()
+    ports = f"dicom.tls_port = {port}\nhl7.tls_port = {hl7_port}\n"
+    node = NodeProcess(folder, extra=f"{ports}{files.toml()}\n{more}")
+    text = node.configuration.read_text()
+    for plain in (f"dicom.port = {node.dicom_port}", f"hl7.port = {node.hl7_port}"):
+        text = text.replace(plain, f'{plain.partition(" ")[0]} = "off"')
     node.configuration.write_text(text)
-    return node, port
+    return node, port, hl7_port
 
 
 def send(folder: Path, files: Files, port: int, *words: str) -> subprocess.CompletedProcess[str]:
@@ -51,6 +55,15 @@ def echo(files: Files, port: int) -> None:
     ).echo()
 
 
+def order(files: Files, port: int) -> None:
+    """A message, acknowledged."""
+    sender = Hl7Sender("127.0.0.1", port, tls=tls_of(credentials(files).client))
+    try:
+        sender.send(b"MSH|^~\\&|RIS||CN||2026||ORM^O01|C1|P|2.5.1\rPID|||1\r")
+    finally:
+        sender.close()
+
+
 def within(seconds: float, condition: Callable[[], bool]) -> bool:
     until = time.monotonic() + seconds
     while not condition():
@@ -73,12 +86,14 @@ def days_left(node: NodeProcess, file: Path) -> float:
 def test_a_node_with_tls_alone_serves_warns_and_takes_renewed_files_up(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     files, cart = authority.issue("node", days=10.5), authority.issue("cart")
-    node, port = with_tls_alone(tmp_path, files)
+    node, port, hl7_port = with_tls_alone(tmp_path, files)
     try:
         node.start()
         (ready,) = node.events("node ready")
         assert f"dicom-tls:{port}" in ready["address"]
+        assert f"hl7-tls:{hl7_port}" in ready["address"]
         assert "dicom:" not in ready["address"]
+        assert "hl7:" not in ready["address"]
         (expires,) = node.events("certificate expires")
         assert (expires["level"], expires["path"]) == ("warning", str(files.certificate))
         assert 10 < days_left(node, files.certificate) < 11
@@ -94,11 +109,13 @@ def test_a_node_with_tls_alone_serves_warns_and_takes_renewed_files_up(tmp_path:
         assert kept["level"] == "error"
         assert str(files.key) in kept["reason"]
         echo(cart, port)
+        order(cart, hl7_port)
 
         authority.issue("node", days=90.5)
         assert within(10, lambda: bool(node.events("certificates loaded again")))
         assert 90 < days_left(node, files.certificate) < 91
         echo(cart, port)
+        order(cart, hl7_port)
         assert "PRIVATE KEY" not in node.text()
     finally:
         node.close()
@@ -107,27 +124,36 @@ def test_a_node_with_tls_alone_serves_warns_and_takes_renewed_files_up(tmp_path:
 def test_check_tries_certificates_port_and_destinations_with_tls(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     files, pacs = authority.issue("node"), authority.issue("pacs")
-    with Listening(tls=credentials(pacs).server) as archive:
+    with (
+        Listening(tls=credentials(pacs).server) as archive,
+        listening(tls=tls_of(credentials(pacs).server)) as ris,
+    ):
         destination = (
             '[destinations.PACS]\nkind = "dicom"\nae_title = "CARDIONODE"\nhost = "127.0.0.1"\n'
             f"port = {archive.scp.tls_port}\ntls = true\n"
+            '[destinations.RIS]\nkind = "hl7"\nhost = "127.0.0.1"\n'
+            f"port = {ris.tls_port}\ntls = true\n"
         )
-        node, port = with_tls_alone(tmp_path, files, destination)
+        node, port, hl7_port = with_tls_alone(tmp_path, files, destination)
         right = node.run("check")
         assert right.returncode == 0, right.stdout
         for words in (
             f"ok    certificates: {files.certificate} expires on",
             f"ok    DICOM TLS port: 127.0.0.1:{port} is free",
+            f"ok    HL7 TLS port: 127.0.0.1:{hl7_port} is free",
+            f"ok    destination RIS: MLLP connection taken by 127.0.0.1:{ris.tls_port} over TLS",
             f"ok    destination PACS: C-ECHO answered by 127.0.0.1:{archive.scp.tls_port} over TLS",
         ):
             assert words in right.stdout
         assert "DICOM port" not in right.stdout
+        assert "HL7 port" not in right.stdout
 
         authority.issue("node", days=-1)
         expired = node.run("check")
         assert expired.returncode == 1
         assert f"FAIL  certificates: {files.certificate} expired on" in expired.stdout
-        assert "finds the certificate of this node expired" in expired.stdout
+        refused = "finds the certificate of this node expired"
+        assert expired.stdout.count(refused) == 2, "of the PACS, and of the RIS"
 
         files.key.unlink()
         gone = node.run("check")

@@ -19,7 +19,12 @@ from node.domain.form import (
     StudyForm,
 )
 from node.secret import Secret
-from node.settings import DicomDestinationSettings, DicomWebDestinationSettings, read_settings
+from node.settings import (
+    DicomDestinationSettings,
+    DicomWebDestinationSettings,
+    Hl7DestinationSettings,
+    read_settings,
+)
 
 
 def test_the_annotated_default_runs_as_it_is_on_loopback() -> None:
@@ -259,6 +264,34 @@ def test_a_node_may_listen_with_tls_alone(tmp_path: Path) -> None:
     assert settings.tls.minimum_version == "1.2"
 
 
+def test_hl7_may_listen_and_send_with_tls_alone(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    ris = RIS + 'tls = true\nserver_name = "ris.example"\n'
+    file.write_text('hl7.port = "off"\nhl7.tls_port = 2576\n' + ris + TLS)
+    settings = read_settings(file)
+    assert (settings.hl7.port, settings.hl7.tls_port) == (None, 2576)
+    destination = settings.destinations["RIS"]
+    assert isinstance(destination, Hl7DestinationSettings)
+    assert (destination.tls, destination.server_name) == (True, "ris.example")
+
+
+def test_hl7_listens_somewhere(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    assert 'both "off"' in problem(file, 'hl7.port = "off"')
+
+
+def test_an_hl7_destination_says_how_long_it_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(RIS)
+    usual = read_settings(file).destinations["RIS"]
+    file.write_text(RIS + "connect_timeout_s = 2.5\nanswer_timeout_s = 120\n")
+    patient = read_settings(file).destinations["RIS"]
+    assert isinstance(usual, Hl7DestinationSettings)
+    assert isinstance(patient, Hl7DestinationSettings)
+    assert (usual.connect_timeout_s, usual.answer_timeout_s) == (10.0, 30.0)
+    assert (patient.connect_timeout_s, patient.answer_timeout_s) == (2.5, 120.0)
+
+
 def test_tls_that_cannot_be_is_refused_with_what_is_missing(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
     pacs = '[destinations.PACS]\nkind = "dicom"\nae_title = "P"\nhost = "h"\nport = 1\n'
@@ -266,6 +299,9 @@ def test_tls_that_cannot_be_is_refused_with_what_is_missing(tmp_path: Path) -> N
     assert "table [tls]" in problem(file, "dicom.tls_port = 2762")
     assert "destinations.PACS.tls: TLS needs" in problem(file, pacs + "tls = true\n")
     assert "set tls = true too" in problem(file, pacs + 'server_name = "pacs.example"\n')
+    assert "hl7.tls_port: TLS needs" in problem(file, "hl7.tls_port = 2576")
+    assert "destinations.RIS.tls: TLS needs" in problem(file, RIS + "tls = true\n")
+    assert "set tls = true too" in problem(file, RIS + 'server_name = "ris.example"\n')
     assert 'both "off"' in problem(file, 'dicom.port = "off"')
     assert "set tls_port" in problem(file, f"dicom.peers = {peer}")
     assert "tls.minimum_version" in problem(file, TLS + 'minimum_version = "1.1"\n')
