@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -55,10 +56,16 @@ class World:
             jitter=lambda: 0.0,
         )
         with self.work.begin() as transaction:
-            self.delivery_id = transaction.outbox.add(
-                job_id=transaction.jobs.add(INSTANCE),
+            self.job_id = transaction.jobs.add(INSTANCE)
+        self.delivery_id = self.owe("2.25.1")
+
+    def owe(self, identifier: str) -> int:
+        """Another delivery."""
+        with self.work.begin() as transaction:
+            return transaction.outbox.add(
+                job_id=self.job_id,
                 kind=ResultKind.REPORT,
-                identifier="2.25.1",
+                identifier=identifier,
                 sop_class_uid="1.2",
                 destination="PACS",
                 destination_kind=DestinationKind.DICOM,
@@ -143,6 +150,21 @@ def test_a_destination_no_longer_configured_waits_for_a_person(world: World) -> 
     assert world.attempt() is None
     delivery = world.delivery()
     assert (delivery.state, delivery.error_code) == (DeliveryState.REFUSED, "configuration")
+
+
+def test_a_hundred_deliveries_that_fail_together_do_not_come_back_together(world: World) -> None:
+    """With the postman's own jitter: a receiver that is back is not met by all of them at once."""
+    postman = Postman(
+        spool=world.spool, work=world.work, senders={"PACS": world.pacs},
+        policies={"PACS": RetryPolicy(initial_s=100, maximum_s=1000)},
+        committing=world.committing, telemetry=world.notes, clock=world.clock,
+    )  # fmt: skip
+    world.pacs.error = Unreachable("nobody")
+    deliveries = [world.owe(f"2.25.{number}") for number in range(2, 102)]
+    waits = [postman.attempt(each) or 0.0 for each in deliveries]
+    assert all(75 <= wait <= 100 for wait in waits)
+    fullest_second = max(Counter(int(wait) for wait in waits).values())
+    assert fullest_second < 25, "of 4 expected"
 
 
 def test_jitter_only_shortens_a_wait() -> None:

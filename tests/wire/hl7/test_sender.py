@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -208,6 +208,70 @@ def test_answers_that_come_while_nobody_waits_are_dropped() -> None:
         time.sleep(0.1)
         with pytest.raises(TemporarilyRefused):
             carrier.send(message("C2"))
+
+
+def control_id(content: bytes) -> str:
+    return content.split(b"|")[9].decode()
+
+
+LONG = ack("AA", "C1", rest="|" + "y" * 3000)
+"""More than may stand between two blocks."""
+
+
+def test_a_doubled_answer_that_comes_in_parts_is_dropped_whole() -> None:
+    numbers: list[int] = []
+    said_all = Event()
+
+    def behave(connection: socket.socket, number: int) -> None:
+        take(connection)
+        connection.sendall(ack("AA", "C1") + LONG[:100])
+        connection.sendall(LONG[100:])
+        said_all.set()
+        while content := take(connection):
+            numbers.append(number)
+            connection.sendall(ack("AA", control_id(content)))
+
+    with receiver(behave) as port, sender(port) as carrier:
+        carrier.send(message("C1"))
+        assert said_all.wait(5)
+        assert carrier.send(message("C2")).control_id == "C2"
+    assert numbers == [0]
+
+
+def test_after_an_answer_left_half_said_the_next_message_has_a_new_connection() -> None:
+    received: list[tuple[int, str]] = []
+
+    def behave(connection: socket.socket, number: int) -> None:
+        while content := take(connection):
+            received.append((number, control_id(content)))
+            half = LONG[:100] if number == 0 else b""
+            connection.sendall(ack("AA", control_id(content)) + half)
+
+    with receiver(behave) as port, sender(port) as carrier:
+        assert carrier.send(message("C1")).control_id == "C1"
+        assert carrier.send(message("C2")).control_id == "C2"
+    assert received == [(0, "C1"), (1, "C2")]
+
+
+def test_a_receiver_that_does_not_end_talking_is_not_listened_to_for_ever() -> None:
+    received: list[tuple[int, str]] = []
+    talking = Event()
+
+    def behave(connection: socket.socket, number: int) -> None:
+        content = take(connection)
+        received.append((number, control_id(content)))
+        connection.sendall(ack("AA", control_id(content)))
+        while number == 0:
+            connection.sendall(ack("AA", "OTHER") * 1000)
+            talking.set()
+
+    with receiver(behave) as port, sender(port) as carrier:
+        carrier.send(message("C1"))
+        assert talking.wait(5)
+        began = time.monotonic()
+        assert carrier.send(message("C2")).control_id == "C2"
+        assert time.monotonic() - began < 5.0
+    assert received == [(0, "C1"), (1, "C2")]
 
 
 @pytest.mark.parametrize("answer", [b"x" * 2000, b"\x0b" + b"x" * 20_000, b"\x0bMSH\x0bMSH"])
