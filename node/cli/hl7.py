@@ -1,29 +1,47 @@
-"""`cardionode hl7`: what an HL7 destination would receive."""
+"""`cardionode hl7`: what a RIS would receive, and both ends of a link to try it with."""
 
 from __future__ import annotations
 
+import re
+import signal
 import sys
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from node.cli.options import Config, Overrides
+from node.cli.send import tls_credentials
 from node.dicom.template import load_templates
-from node.domain.errors import ConfigurationError, UnsupportedInstance
+from node.domain.errors import (
+    CardioNodeError,
+    ConfigurationError,
+    MalformedMessage,
+    StorageError,
+    UnsupportedInstance,
+)
 from node.domain.form import ResultForm
-from node.hl7.message import CODECS
+from node.hl7.listener import MllpListener
+from node.hl7.message import CODECS, Header, read_acknowledgement, read_header
+from node.hl7.sender import Hl7Sender
+from node.hl7.stand_in import Answer, answer_as
 from node.models import load_models
 from node.settings import Hl7DestinationSettings, Settings, read_settings
 from node.workflow.compose import compose_message
 from node.workflow.process import answer
 
-app = typer.Typer(no_args_is_help=True, help="HL7: what a RIS would receive.")
+app = typer.Typer(
+    no_args_is_help=True, help="HL7: what a RIS would receive, and both ends of a link to try."
+)
 
-
-@app.callback()
-def _of_several() -> None:
-    """A group, though it has one command so far."""
+_LIMIT_BYTES = 16_777_216
+_IDLE_TIMEOUT_S = 3600.0
+_CONNECTIONS = 50
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LONGEST_NAME = 64
 
 
 @app.command("preview")
@@ -85,3 +103,168 @@ def _form_beside(destination: str, settings: Settings) -> ResultForm:
 
     routing = build_routing(settings)
     return routing.decide_for(destination).form_for(routing.destinations[destination])
+
+
+@app.command("listen")
+def listen(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")],
+    host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
+    answer_with: Annotated[
+        Answer,
+        typer.Option("--answer", case_sensitive=False, help="What each message is answered."),
+    ] = Answer.AA,
+    show: Annotated[bool, typer.Option("--show", help="Print the segments too.")] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", file_okay=False, help="Folder for the messages, a file each."),
+    ] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="With [tls] of the configuration.")] = False,
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Stand in for a RIS: take HL7 messages and print a line for each, until Ctrl-C.
+
+    The line: time, message type (MSH-9), control id (MSH-10), size, answer. With --show or --keep
+    it tells of patients, as the messages do.
+    """
+    from node.configured import tls_of
+
+    desk = _Desk(answer_with, show=show, folder=keep)
+    listener = MllpListener(
+        host,
+        None if tls else port,
+        desk.take,
+        limit_bytes=_LIMIT_BYTES,
+        idle_timeout_s=_IDLE_TIMEOUT_S,
+        maximum_connections=_CONNECTIONS,
+        on_event=desk.tell,
+        tls_port=port if tls else None,
+        tls=tls_of(tls_credentials(config, overrides).server) if tls else None,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    listener.start()
+    desk.print(f"listening on {host}:{listener.tls_port if tls else listener.port}")
+    stop.wait()
+    listener.stop()
+    desk.print(f"{desk.count} message{'' if desk.count == 1 else 's'}")
+
+
+@app.command("send")
+def send(
+    files: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, help="HL7 messages, one a file.")
+    ],
+    to: Annotated[str, typer.Option("--to", help="The receiver: host:port.")],
+    tls: Annotated[bool, typer.Option("--tls", help="With [tls] of the configuration.")] = False,
+    server_name: Annotated[
+        str | None,
+        typer.Option(help="The name in the receiver's certificate, where it is not the host."),
+    ] = None,
+    answer_timeout_s: Annotated[
+        float, typer.Option("--answer-timeout", min=0.1, help="Seconds to wait for each answer.")
+    ] = 30.0,
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Send HL7 messages over MLLP, in order; exit status 0 only if each was acknowledged.
+
+    Lines may end with LF or CR LF, as editors leave them: each is sent with CR.
+    """
+    from node.configured import tls_of
+
+    host, port = _address(to)
+    sender = Hl7Sender(
+        host,
+        port,
+        answer_timeout_s=answer_timeout_s,
+        tls=tls_of(tls_credentials(config, overrides).client) if tls else None,
+        server_name=server_name,
+    )
+    console = Console(highlight=False, soft_wrap=True)
+    acknowledged = 0
+    for file in files:
+        try:
+            code = sender.send(_message_in(file)).code
+        except CardioNodeError as error:
+            console.print(f"{file}: {error.message}", style="red", markup=False)
+        else:
+            acknowledged += 1
+            console.print(f"{file}: {code.value}", markup=False)
+    sender.close()
+    console.print(f"{acknowledged} of {len(files)} acknowledged by {to}", markup=False)
+    if acknowledged < len(files):
+        raise typer.Exit(1)
+
+
+class _Desk:
+    """Where messages come to be shown, kept and answered; several at a time."""
+
+    def __init__(self, answer_with: Answer, *, show: bool, folder: Path | None) -> None:
+        """Raises ConfigurationError (the folder cannot be made)."""
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"cannot make {folder}: {error.strerror}") from error
+        self.count = 0
+        self._answer_with = answer_with
+        self._show = show
+        self._folder = folder
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._turn = threading.Lock()
+
+    def take(self, message: bytes, peer: str) -> bytes:
+        """The acknowledgement."""
+        at = datetime.now(UTC)
+        try:
+            header = read_header(message)
+        except MalformedMessage:
+            header = Header()
+        with self._turn:
+            self.count += 1
+            if self._folder is not None:
+                self._keep(self._folder, message, header, at)
+            acknowledgement = answer_as(self._answer_with, message, at=at)
+            said = read_acknowledgement(acknowledgement).code.value if acknowledgement else "none"
+            kind = "^".join(filter(None, (header.message_type, header.trigger)))
+            self.print(
+                f"{at.astimezone():%H:%M:%S}  {kind or '?'}  {header.control_id or '?'}  "
+                f"{len(message)} bytes  {said}"
+            )
+            if self._show:
+                for segment in message.decode(header.codec, errors="replace").splitlines():
+                    self.print(f"    {segment}")
+        return acknowledgement
+
+    def tell(self, event: str, fields: dict[str, object]) -> None:
+        """What went wrong with a connection."""
+        reason = fields.get("reason")
+        self.print(f"{fields.get('peer')}: {event}" + (f": {reason}" if reason else ""))
+
+    def print(self, line: str) -> None:
+        """What a peer sent must not command the terminal."""
+        shown = "".join(each if each.isprintable() else "\ufffd" for each in line)
+        self._console.print(shown, markup=False)
+
+    def _keep(self, folder: Path, message: bytes, header: Header, at: datetime) -> None:
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", header.control_id)[:_LONGEST_NAME]
+        file = folder / f"{at:%Y%m%dT%H%M%S.%f}-{self.count:04}-{name}.hl7"
+        try:
+            file.write_bytes(message)
+        except OSError as error:
+            raise StorageError(f"cannot write {file}: {error.strerror}") from error
+
+
+def _address(to: str) -> tuple[str, int]:
+    host, _, port = to.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise typer.BadParameter("write it as host:port", param_hint="--to")
+    return host.strip("[]"), int(port)
+
+
+def _message_in(file: Path) -> bytes:
+    """The message, its segments ended with CR."""
+    content = file.read_bytes().removeprefix(_BYTE_ORDER_MARK)
+    return content.replace(b"\r\n", b"\r").replace(b"\n", b"\r").strip(b"\r") + b"\r"

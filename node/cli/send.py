@@ -18,6 +18,7 @@ from node.domain.errors import CardioNodeError
 from node.settings import read_settings
 
 if TYPE_CHECKING:
+    from node.dicom.credentials import Credentials
     from node.dicom.dicomweb import StowClient
     from node.dicom.scu import StorageScu
 
@@ -47,7 +48,7 @@ def send(
     if "://" in to:
         sender = _stow_client(to, token)
     else:
-        context = _tls(config, overrides) if tls else None
+        context = tls_credentials(config, overrides).client if tls else None
         sender = _storage_scu(to, calling_ae, context, server_name)
     failures: list[tuple[Path, str]] = []
     for file in track(files, description="sending", console=console, transient=True):
@@ -97,7 +98,8 @@ def _stow_client(url: str, token: str) -> StowClient:
     return build_stow_client(destination)
 
 
-def _tls(config: Config, overrides: Overrides) -> Callable[[], ssl.SSLContext]:
+def tls_credentials(config: Config, overrides: Overrides) -> Credentials:
+    """Those of [tls]."""
     from node.configured import build_credentials
 
     credentials = build_credentials(read_settings(config, overrides or ()))
@@ -105,4 +107,4 @@ def _tls(config: Config, overrides: Overrides) -> Callable[[], ssl.SSLContext]:
         raise typer.BadParameter(
             "the configuration has no [tls]: name one with --config", param_hint="--tls"
         )
-    return credentials.client
+    return credentials

@@ -193,7 +193,8 @@ class Hl7Sender:
 
     def _unanswered(self, what: str) -> Unanswered:
         return Unanswered(
-            f"{self._host}:{self._port} {what}; the message is sent again under its control id"
+            f"{self._host}:{self._port} {what}; it may have the message: a delivery is sent "
+            "again, under its control id"
         )
 
     def _without_tls(self, tls: Tls, error: OSError) -> Unreachable:
@@ -249,7 +250,7 @@ def _judged(answer: Acknowledgement) -> Acknowledgement:
         said += f", error {answer.error_code} of HL7 table 0357"
     if answer.code in _ERRORS:
         raise TemporarilyRefused(
-            f"{said}; it is tried again, see the receiver's log for the reason"
+            f"{said}; see the receiver's log for the reason: a delivery is tried again"
         )
     raise Refused(
         f"{said}; compare version, message type and processing id of the destination's HL7 profile "

@@ -7,13 +7,48 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
+from enum import Enum
 
+from node.domain.errors import StorageError
 from node.hl7.listener import MllpListener, acknowledge
 from node.hl7.message import ErrorCondition, Header
 
 _LIMIT_BYTES = 16_777_216
 _IDLE_TIMEOUT_S = 600.0
 _MAXIMUM_CONNECTIONS = 50
+
+
+class Answer(Enum):
+    """What a stand-in says to every message, in enhanced mode with C for A."""
+
+    AA = "AA"
+    AE = "AE"
+    AR = "AR"
+    NONE = "none"
+
+
+def answer_as(answer: Answer, message: bytes, *, at: datetime) -> bytes:
+    """The acknowledgement of a receiver that says the same to every message that it can read.
+
+    Empty where the sender wants none of this kind, too.
+    """
+    if answer is Answer.NONE:
+        return b""
+    none_taken: frozenset[str] = frozenset()
+    return acknowledge(
+        message,
+        _fail if answer is Answer.AE else _forget,
+        at=at,
+        accepted_types=none_taken if answer is Answer.AR else None,
+    )
+
+
+def _forget(message: bytes, header: Header) -> None:
+    """Acknowledged all the same."""
+
+
+def _fail(message: bytes, header: Header) -> None:
+    raise StorageError("a stand-in that was told to fail")
 
 
 class RisStandIn:
