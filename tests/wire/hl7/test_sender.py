@@ -149,6 +149,25 @@ def test_a_chatty_receiver_cannot_hold_the_sender_beyond_its_timeout() -> None:
         assert time.monotonic() - began < 2.0
 
 
+def test_a_receiver_that_takes_a_byte_at_a_time_holds_the_sender_no_longer_than_its_timeout() -> (
+    None
+):
+    """The message is larger than what the system keeps of it for either side."""
+    given_up = Event()
+
+    def behave(connection: socket.socket, number: int) -> None:
+        while connection.recv(1) and not given_up.wait(0.05):
+            pass
+
+    content = message() + b"OBX|" + b"x" * 20_000_000 + b"\r"
+    with receiver(behave) as port, sender(port, answer_timeout_s=0.4) as carrier:
+        began = time.monotonic()
+        with pytest.raises(Unanswered, match="within"):
+            carrier.send(content)
+        assert time.monotonic() - began < 3.0
+        given_up.set()
+
+
 def test_a_late_answer_never_settles_the_next_message() -> None:
     numbers: list[int] = []
 
