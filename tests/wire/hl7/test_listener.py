@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import socket
 import time
 from threading import Event
 
@@ -11,6 +14,7 @@ from node.domain.errors import ConfigurationError, StorageError
 from node.hl7.listener import MllpListener, acknowledge
 from node.hl7.message import Header, read_acknowledgement
 from node.hl7.mllp import frame
+from tests.wire.dicom.listening import soon
 from tests.wire.hl7.listening import (
     AT,
     Events,
@@ -153,6 +157,24 @@ def test_one_connection_too_many_is_closed_at_once() -> None:
         with connect(listener) as third:
             third.sendall(frame(message("C3")))
             assert answers(third, 1) == ["AA C3"]
+
+
+def test_without_file_descriptors_a_caller_waits_until_some_are_given_back() -> None:
+    events: Events = []
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with listening(events=events) as listener, socket.socket() as caller:
+        caller.settimeout(5)
+        next_free = os.dup(caller.fileno())
+        os.close(next_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_free, usual[1]))
+        try:
+            caller.connect(("127.0.0.1", listener.port or 0))
+            assert soon(lambda: bool(events))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+        caller.sendall(frame(message()))
+        assert answers(caller, 1) == ["AA C1"]
+    assert events[0] == ("hl7 connection not taken", {"reason": "Too many open files"})
 
 
 def test_a_port_that_is_taken_is_named() -> None:
