@@ -20,7 +20,7 @@ Given = TypeVar("Given")
 
 
 class Connection:
-    """Used by one task at a time; nothing in it has a time-out of its own."""
+    """Used by one task at a time, which bounds what it waits for."""
 
     def __init__(self, connected: socket.socket, peer: str) -> None:
         """It is closed with this. peer: its address."""
@@ -57,7 +57,7 @@ class Connection:
             rest = rest[sent:]
 
     async def turn_away(self) -> None:
-        """Say no more, and let the peer read why.
+        """Say no more, and give the peer a second to read why.
 
         Closing over bytes that were not read resets the connection, and the alert may then not
         arrive.
