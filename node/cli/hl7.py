@@ -215,8 +215,8 @@ class _Desk:
         self._console = Console(highlight=False, soft_wrap=True)
         self._turn = threading.Lock()
 
-    def take(self, message: bytes, peer: str) -> bytes:
-        """The acknowledgement."""
+    def take(self, message: bytes, peer: str) -> tuple[bytes, ...]:
+        """The acknowledgements."""
         at = datetime.now(UTC)
         try:
             header = read_header(message)
@@ -226,17 +226,17 @@ class _Desk:
             self.count += 1
             if self._folder is not None:
                 self._keep(self._folder, message, header, at)
-            acknowledgement = answer_as(self._answer_with, message, at=at)
-            said = read_acknowledgement(acknowledgement).code.value if acknowledgement else "none"
+            acknowledgements = answer_as(self._answer_with, message, at=at)
+            codes = [read_acknowledgement(each).code.value for each in acknowledgements]
             kind = "^".join(filter(None, (header.message_type, header.trigger)))
             self.print(
                 f"{at.astimezone():%H:%M:%S}  {kind or '?'}  {header.control_id or '?'}  "
-                f"{len(message)} bytes  {said}"
+                f"{len(message)} bytes  {' '.join(codes) or 'none'}"
             )
             if self._show:
                 for segment in message.decode(header.codec, errors="replace").splitlines():
                     self.print(f"    {segment}")
-        return acknowledgement
+        return acknowledgements
 
     def tell(self, event: str, fields: dict[str, object]) -> None:
         """What went wrong with a connection."""

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from threading import Thread
 from typing import Final
 
-from node.domain.errors import CardioNodeError, ConfigurationError, MalformedMessage, StorageError
-from node.domain.identifiers import derived_control_id, sha256
+from node.domain.errors import CardioNodeError, ConfigurationError, MalformedMessage
 from node.hl7.connection import Connection
-from node.hl7.message import (
-    AcknowledgementCode,
-    ErrorCondition,
-    Header,
-    build_acknowledgement,
-    read_header,
-)
 from node.hl7.mllp import Deframer, frame
 from node.hl7.tls import Tls
 
-Handler = Callable[[bytes, str], bytes]
-"""Message and peer address -> the acknowledgement to send; empty sends none."""
+Handler = Callable[[bytes, str], Sequence[bytes]]
+"""Message and peer address -> the acknowledgements to send, in order."""
 OnEvent = Callable[[str, dict[str, object]], None]
 """Constant lower-case text and fields, never anything of a message."""
 
@@ -44,9 +35,6 @@ class _Entrance:
     port: int
     tls: Tls | None
     listening: socket.socket | None = None
-_UNKNOWN_TYPE: Final = ErrorCondition.UNSUPPORTED_MESSAGE_TYPE
-_LONGEST_CONTROL_ID: Final = 199
-"""Source: HL7 v2.7 MSH-10; 20 before that, which many exceed."""
 
 
 class MllpListener:
@@ -249,98 +237,13 @@ class MllpListener:
                 deadline = self._loop.time() + self._idle_timeout_s
 
     async def _answer(self, connection: Connection, message: bytes) -> None:
-        answer = await self._loop.run_in_executor(
+        answers = await self._loop.run_in_executor(
             self._handlers, self._handler, message, connection.peer
         )
-        if answer:
+        for answer in answers:
             async with asyncio.timeout(self._idle_timeout_s):
                 await connection.write(frame(answer))
 
 
 def _told(peer: str, error: CardioNodeError) -> dict[str, object]:
     return {"peer": peer, "error_code": error.code, "reason": error.message}
-
-
-def acknowledge(
-    message: bytes,
-    keep: Callable[[bytes, Header], ErrorCondition | None],
-    *,
-    at: datetime,
-    accepted_types: frozenset[str] | None = None,
-    processing_ids: frozenset[str] | None = None,
-    refused: Callable[[Header, ErrorCondition], None] = lambda header, condition: None,
-) -> bytes:
-    """The acknowledgement for one message, positive only after `keep` has made it durable.
-
-    keep: gives what speaks against the content of a message that it has kept all the same.
-    accepted_types: e.g. {"ORM^O01"}, and processing_ids, e.g. {"P"}; None takes every one.
-    refused: told of each message that is not kept, and why.
-    Empty bytes where the sender wants no answer of this kind (MSH-15). In enhanced mode this is the
-    accept acknowledgement.
-    No readable MSH: AR, error 100, with an empty MSA-2. No MSH-9 or MSH-10: AR or CR, error 101.
-    Another type, or an acknowledgement: error 200, or 201 where only the trigger is unknown.
-    Another processing id: error 202. Unusable content: AE, or CA in enhanced mode, because it is
-    kept. Storage that does not take it: AE or CE, error 207.
-    Source: HL7 v2.5.1 §2.9.2.2, §2.9.3.2; tables 0008, 0103, 0155, 0357.
-    """
-    try:
-        header = read_header(message)
-    except MalformedMessage:
-        unreadable = ErrorCondition.SEGMENT_SEQUENCE_ERROR
-        refused(Header(), unreadable)
-        return _answer_to(Header(), message, AcknowledgementCode.AR, at, unreadable)
-    accept_mode = header.accept_acknowledgement not in {"", "NE"}
-    objection = _objection(header, accepted_types, processing_ids)
-    if objection is not None:
-        refused(header, objection)
-        code = AcknowledgementCode.CR if accept_mode else AcknowledgementCode.AR
-        return _answer_to(header, message, code, at, objection)
-    try:
-        objection = keep(message, header)
-    except StorageError:
-        code = AcknowledgementCode.CE if accept_mode else AcknowledgementCode.AE
-        return _answer_to(header, message, code, at, ErrorCondition.APPLICATION_INTERNAL_ERROR)
-    if accept_mode:
-        return _answer_to(header, message, AcknowledgementCode.CA, at)
-    code = AcknowledgementCode.AA if objection is None else AcknowledgementCode.AE
-    return _answer_to(header, message, code, at, objection)
-
-
-def _objection(
-    header: Header, accepted_types: frozenset[str] | None, processing_ids: frozenset[str] | None
-) -> ErrorCondition | None:
-    if not header.control_id or not header.message_type:
-        return ErrorCondition.REQUIRED_FIELD_MISSING
-    if len(header.control_id) > _LONGEST_CONTROL_ID:
-        return ErrorCondition.DATA_TYPE_ERROR
-    if header.message_type == "ACK":
-        # Answering an answer could go on without end, and it answers nothing sent from here.
-        return _UNKNOWN_TYPE
-    if accepted_types is not None and header.event not in accepted_types:
-        types = {accepted.split("^")[0] for accepted in accepted_types}
-        is_known = header.message_type in types
-        return ErrorCondition.UNSUPPORTED_EVENT_CODE if is_known else _UNKNOWN_TYPE
-    if processing_ids is not None and (header.processing_id or "P") not in processing_ids:
-        return ErrorCondition.UNSUPPORTED_PROCESSING_ID
-    return None
-
-
-def _answer_to(
-    header: Header,
-    message: bytes,
-    code: AcknowledgementCode,
-    at: datetime,
-    error: ErrorCondition | None = None,
-) -> bytes:
-    if not _is_wanted(header, positive=error is None):
-        return b""
-    control_id = derived_control_id("ack", sha256(message), code.value, at.isoformat())
-    return build_acknowledgement(header, code, control_id=control_id, at=at, error=error)
-
-
-def _is_wanted(header: Header, *, positive: bool) -> bool:
-    """Table 0155 on MSH-15; with NE there, on MSH-16, which is original mode in other words."""
-    condition = header.accept_acknowledgement
-    if condition in {"", "NE"}:
-        condition = header.application_acknowledgement or ("NE" if condition else "AL")
-    return condition not in {"NE", "ER" if positive else "SU"}

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from node.domain.errors import StorageError
-from node.hl7.listener import MllpListener, acknowledge
+from node.hl7.acknowledgement import acknowledge
+from node.hl7.listener import MllpListener
 from node.hl7.message import ErrorCondition, Header
 
 _LIMIT_BYTES = 16_777_216
@@ -27,13 +28,13 @@ class Answer(Enum):
     NONE = "none"
 
 
-def answer_as(answer: Answer, message: bytes, *, at: datetime) -> bytes:
-    """The acknowledgement of a receiver that says the same to every message that it can read.
+def answer_as(answer: Answer, message: bytes, *, at: datetime) -> tuple[bytes, ...]:
+    """The acknowledgements of a receiver that says the same to every message that it can read.
 
-    Empty where the sender wants none of this kind, too.
+    None where the sender wants none of this kind, too.
     """
     if answer is Answer.NONE:
-        return b""
+        return ()
     none_taken: frozenset[str] = frozenset()
     return acknowledge(
         message,
@@ -43,11 +44,12 @@ def answer_as(answer: Answer, message: bytes, *, at: datetime) -> bytes:
     )
 
 
-def _forget(message: bytes, header: Header) -> None:
+def _forget(message: bytes, header: Header) -> ErrorCondition | None:
     """Acknowledged all the same."""
+    return None
 
 
-def _fail(message: bytes, header: Header) -> None:
+def _fail(message: bytes, header: Header) -> ErrorCondition | None:
     raise StorageError("a stand-in that was told to fail")
 
 
@@ -90,7 +92,7 @@ class RisStandIn:
         with self._changed:
             return self._changed.wait_for(lambda: len(self.received) >= count, timeout_s)
 
-    def _answer(self, message: bytes, peer: str) -> bytes:
+    def _answer(self, message: bytes, peer: str) -> tuple[bytes, ...]:
         return acknowledge(message, keep=self._keep, at=datetime.now(UTC))
 
     def _keep(self, message: bytes, header: Header) -> ErrorCondition | None:

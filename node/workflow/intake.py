@@ -22,7 +22,7 @@ from node.dicom.study import PATIENT_ID, read_patient_id
 from node.domain.delivery import Priority, ResultKind
 from node.domain.errors import InputError
 from node.domain.instance import Origin, ReceivedInstance
-from node.hl7.listener import acknowledge
+from node.hl7.acknowledgement import acknowledge
 from node.hl7.message import ErrorCondition, Header, UnacceptableContent
 from node.hl7.news import MESSAGES, News, read_news
 from node.store.received import Job
@@ -200,8 +200,8 @@ class Intake:
         except InputError:
             return False
 
-    def answer_message(self, message: bytes, peer: str) -> bytes:
-        """Keep one HL7 message and give the acknowledgement: positive only once it is durable.
+    def answer_message(self, message: bytes, peer: str) -> tuple[bytes, ...]:
+        """Keep one HL7 message and give its acknowledgements: positive only once it is durable.
 
         What it tells of orders and patients is noted with it. One whose content cannot be used is
         kept all the same, with why. The same control id with the same content is acknowledged

@@ -67,11 +67,8 @@ def intake() -> Iterator[Intake]:
 
 def answer(intake: Intake, content: bytes) -> str:
     """E.g. "AE 101"."""
-    acknowledgement = intake.answer_message(content, "192.0.2.9")
-    if not acknowledgement:
-        return "none"
-    given = read_acknowledgement(acknowledgement)
-    return f"{given.code.value} {given.error_code}".strip()
+    given = [read_acknowledgement(each) for each in intake.answer_message(content, "192.0.2.9")]
+    return ", ".join(f"{each.code.value} {each.error_code}".strip() for each in given) or "none"
 
 
 def test_each_message_gets_the_answer_of_the_standard(intake: Intake, shared: Path) -> None:

@@ -85,7 +85,8 @@ class World:
 
     def tell(self, message: bytes) -> bytes:
         """The acknowledgement of an HL7 message."""
-        return self._intake.answer_message(message, "192.0.2.9")
+        (answer,) = self._intake.answer_message(message, "192.0.2.9")
+        return answer
 
     def hl7_is_written_in(self, charset: str) -> None:
         """Where a message does not say so, from now on."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from node.hl7.listener import MllpListener, acknowledge
+from node.hl7.acknowledgement import acknowledge
+from node.hl7.listener import Handler, MllpListener
 from node.hl7.message import read_acknowledgement
 from node.hl7.mllp import Deframer
 from node.hl7.tls import Tls
@@ -21,13 +22,13 @@ def message(control_id: str = "C1", *, kind: str = "ORM^O01", mode: str = "") ->
     return text.encode()
 
 
-def echo(content: bytes, peer: str) -> bytes:
+def echo(content: bytes, peer: str) -> tuple[bytes, ...]:
     return acknowledge(content, lambda kept, header: None, at=AT)
 
 
 @contextmanager
 def listening(
-    handler: Callable[[bytes, str], bytes] = echo,
+    handler: Handler = echo,
     *,
     limit_bytes: int = 10_000,
     idle_timeout_s: float = 5.0,

@@ -35,7 +35,7 @@ def a_file(folder: Path, name: str = "order.hl7", content: bytes | None = None) 
 def test_each_file_is_sent_in_order_and_its_acknowledgement_shown(tmp_path: Path) -> None:
     taken: list[bytes] = []
 
-    def handler(content: bytes, peer: str) -> bytes:
+    def handler(content: bytes, peer: str) -> tuple[bytes, ...]:
         taken.append(content)
         return answer_as(Answer.AA, content, at=AT)
 
@@ -56,7 +56,7 @@ def test_each_file_is_sent_in_order_and_its_acknowledgement_shown(tmp_path: Path
 def test_segments_are_sent_with_cr_however_an_editor_left_them(tmp_path: Path, ends: bytes) -> None:
     taken: list[bytes] = []
 
-    def handler(content: bytes, peer: str) -> bytes:
+    def handler(content: bytes, peer: str) -> tuple[bytes, ...]:
         taken.append(content)
         return answer_as(Answer.AA, content, at=AT)
 

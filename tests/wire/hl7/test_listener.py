@@ -10,13 +10,11 @@ from threading import Event
 
 import pytest
 
-from node.domain.errors import ConfigurationError, StorageError
-from node.hl7.listener import MllpListener, acknowledge
-from node.hl7.message import Header, read_acknowledgement
+from node.domain.errors import ConfigurationError
+from node.hl7.listener import MllpListener
 from node.hl7.mllp import frame
 from tests.wire.dicom.listening import soon
 from tests.wire.hl7.listening import (
-    AT,
     Events,
     answers,
     connect,
@@ -52,7 +50,7 @@ def test_a_message_that_arrives_byte_by_byte_is_answered() -> None:
 def test_the_handler_gets_the_bytes_as_sent_and_the_peer() -> None:
     got: list[tuple[bytes, str]] = []
 
-    def handler(content: bytes, peer: str) -> bytes:
+    def handler(content: bytes, peer: str) -> tuple[bytes, ...]:
         got.append((content, peer))
         return echo(content, peer)
 
@@ -65,7 +63,7 @@ def test_the_handler_gets_the_bytes_as_sent_and_the_peer() -> None:
 def test_nothing_is_answered_before_the_handler_has_returned() -> None:
     durable = Event()
 
-    def handler(content: bytes, peer: str) -> bytes:
+    def handler(content: bytes, peer: str) -> tuple[bytes, ...]:
         assert durable.wait(5)
         return echo(content, peer)
 
@@ -107,7 +105,7 @@ def test_what_is_not_a_message_closes_the_connection_and_is_never_quoted(attack:
 def test_a_failing_handler_gives_no_answer_and_closes() -> None:
     events: Events = []
 
-    def handler(content: bytes, peer: str) -> bytes:
+    def handler(content: bytes, peer: str) -> tuple[bytes, ...]:
         raise RuntimeError("bug")
 
     with listening(handler, events=events) as listener, connect(listener) as connection:
@@ -195,7 +193,7 @@ def test_a_port_that_is_taken_is_named() -> None:
 def test_stopping_lets_a_message_in_hand_be_answered_and_closes_idle_connections() -> None:
     begun, release = Event(), Event()
 
-    def handler(content: bytes, peer: str) -> bytes:
+    def handler(content: bytes, peer: str) -> tuple[bytes, ...]:
         begun.set()
         assert release.wait(5)
         time.sleep(0.2)
@@ -213,10 +211,10 @@ def test_stopping_lets_a_message_in_hand_be_answered_and_closes_idle_connections
 def test_stopping_is_bounded_when_a_handler_hangs() -> None:
     begun, release = Event(), Event()
 
-    def handler(content: bytes, peer: str) -> bytes:
+    def handler(content: bytes, peer: str) -> tuple[bytes, ...]:
         begun.set()
         release.wait(20)
-        return b""
+        return ()
 
     with listening(handler) as listener, connect(listener) as connection:
         connection.sendall(frame(message()))
@@ -226,77 +224,3 @@ def test_stopping_is_bounded_when_a_handler_hangs() -> None:
         assert time.monotonic() - began < 3.0
         assert is_closed(connection)
         release.set()
-
-
-def test_a_positive_answer_follows_keeping() -> None:
-    kept: list[tuple[bytes, Header]] = []
-    answer = acknowledge(message(), lambda *pair: kept.append(pair), at=AT)
-    assert read_acknowledgement(answer).code.value == "AA"
-    assert [(content, header.control_id) for content, header in kept] == [(message(), "C1")]
-
-
-def test_the_same_message_at_the_same_time_gets_the_same_answer() -> None:
-    assert echo(message(), "") == echo(message(), "")
-
-
-def refuse(content: bytes, header: Header) -> None:
-    raise StorageError("the spool is full")
-
-
-def never(content: bytes, header: Header) -> None:
-    raise AssertionError("must not be kept")
-
-
-@pytest.mark.parametrize(
-    ("mode", "kept", "failed", "unsupported"),
-    [
-        ("", "AA", "AE", "AR"),
-        ("AL|NE", "CA", "CE", "CR"),
-        ("NE|AL", "AA", "AE", "AR"),
-        ("NE|NE", "", "", ""),
-        ("NE", "", "", ""),
-        ("ER|NE", "", "CE", "CR"),
-        ("SU|NE", "CA", "", ""),
-    ],
-)
-def test_the_mode_decides_what_is_answered(
-    mode: str, kept: str, failed: str, unsupported: str
-) -> None:
-    content = message(mode=mode)
-    supported = frozenset({"ORM^O01"})
-    assert code_of(acknowledge(content, lambda *pair: None, at=AT)) == kept
-    assert code_of(acknowledge(content, refuse, at=AT, accepted_types=supported)) == failed
-    answer = acknowledge(content, never, at=AT, accepted_types=frozenset({"ADT^A08"}))
-    assert code_of(answer) == unsupported
-
-
-@pytest.mark.parametrize(
-    ("kind", "error_code"), [("SIU^S12", "200"), ("ORM^O02", "201"), ("ORM^O01", "")]
-)
-def test_a_type_not_taken_is_told_from_a_trigger_not_taken(kind: str, error_code: str) -> None:
-    answer = acknowledge(
-        message(kind=kind),
-        lambda *pair: None,
-        at=AT,
-        accepted_types=frozenset({"ORM^O01", "ADT^A08"}),
-    )
-    assert read_acknowledgement(answer).error_code == error_code
-
-
-def test_a_message_without_a_readable_header_is_rejected_and_not_kept() -> None:
-    answer = read_acknowledgement(acknowledge(b"PID|||JANE", never, at=AT))
-    assert (answer.code.value, answer.control_id, answer.error_code) == ("AR", "", "100")
-
-
-@pytest.mark.parametrize(
-    ("content", "error_code"), [(message(""), "101"), (message(kind="ACK"), "200")]
-)
-def test_what_cannot_be_told_from_its_resend_or_answers_nothing_is_rejected(
-    content: bytes, error_code: str
-) -> None:
-    answer = read_acknowledgement(acknowledge(content, never, at=AT))
-    assert (answer.code.value, answer.error_code) == ("AR", error_code)
-
-
-def code_of(answer: bytes) -> str:
-    return read_acknowledgement(answer).code.value if answer else ""

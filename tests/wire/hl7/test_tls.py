@@ -116,7 +116,7 @@ def test_a_listener_may_have_the_port_with_tls_alone(pki: Pki) -> None:
     made = MllpListener(
         HOST,
         None,
-        lambda content, peer: ack("AA")[1:-2],
+        lambda content, peer: (ack("AA")[1:-2],),
         limit_bytes=10_000,
         idle_timeout_s=5,
         maximum_connections=4,
@@ -140,9 +140,9 @@ def test_a_message_and_an_answer_longer_than_a_record_of_tls_arrive_whole(
     long = message() + b"OBX|" + b"x" * 300_000 + b"\r"
     taken: list[bytes] = []
 
-    def handler(content: bytes, peer: str) -> bytes:
+    def handler(content: bytes, peer: str) -> tuple[bytes, ...]:
         taken.append(content)
-        return ack("AA", rest="|" + "y" * 300_000)[1:-2]
+        return (ack("AA", rest="|" + "y" * 300_000)[1:-2],)
 
     with (
         listening(
