@@ -46,7 +46,7 @@ def read_study(dataset: Dataset) -> Study:
         sop_instance_uid=sop_instance_uid,
         accession_number=_request_text(dataset, "AccessionNumber"),
         study_id=text_of(dataset, "StudyID"),
-        referring_physician=_person_name(dataset, "ReferringPhysicianName"),
+        referring_physician=next(filter(None, _name_groups(dataset, "ReferringPhysicianName")), ""),
         placer_order_number=_request_text(dataset, "PlacerOrderNumberImagingServiceRequest"),
         filler_order_number=_request_text(dataset, "FillerOrderNumberImagingServiceRequest"),
         requested_procedure_id=_request_text(dataset, "RequestedProcedureID"),
@@ -111,7 +111,7 @@ def read_patient(dataset: Dataset) -> Patient:
         issuer_of_patient_id=text_of(dataset, "IssuerOfPatientID"),
         issuer_universal_id=text_of(qualifier, "UniversalEntityID"),
         issuer_universal_id_type=text_of(qualifier, "UniversalEntityIDType"),
-        name=_person_name(dataset, "PatientName"),
+        name="=".join(_name_groups(dataset, "PatientName")).rstrip("="),
         birth_date=dicom_date(text_of(dataset, "PatientBirthDate")),
         sex=sex if sex in ("M", "F", "O") else "",
     )
@@ -131,13 +131,8 @@ def put_patient(dataset: Dataset, patient: Patient) -> Dataset:
         other.IssuerOfPatientID = former.issuer_of_patient_id
     dataset.OtherPatientIDsSequence = [*items_of(dataset, "OtherPatientIDsSequence"), other]
     dataset.PatientID = patient.patient_id
-    if patient.issuer_of_patient_id:
-        dataset.IssuerOfPatientID = patient.issuer_of_patient_id
-    if patient.issuer_universal_id:
-        qualifiers = Dataset()
-        qualifiers.UniversalEntityID = patient.issuer_universal_id
-        qualifiers.UniversalEntityIDType = patient.issuer_universal_id_type
-        dataset.IssuerOfPatientIDQualifiersSequence = [qualifiers]
+    if patient.issuer_of_patient_id or patient.issuer_universal_id:
+        _put_issuer(dataset, patient)
     if patient.name:
         dataset.PatientName = patient.name
     if patient.birth_date is not None:
@@ -147,10 +142,21 @@ def put_patient(dataset: Dataset, patient: Patient) -> Dataset:
     return dataset
 
 
-def _person_name(dataset: Dataset, keyword: str) -> str:
-    """The alphabetic group of a PN, else the first group that says anything (PS3.5 §6.2.1)."""
+def _put_issuer(dataset: Dataset, patient: Patient) -> None:
+    dataset.IssuerOfPatientID = patient.issuer_of_patient_id
+    qualifiers = []
+    if patient.issuer_universal_id:
+        qualifier = Dataset()
+        qualifier.UniversalEntityID = patient.issuer_universal_id
+        qualifier.UniversalEntityIDType = patient.issuer_universal_id_type
+        qualifiers.append(qualifier)
+    dataset.IssuerOfPatientIDQualifiersSequence = qualifiers
+
+
+def _name_groups(dataset: Dataset, keyword: str) -> list[str]:
+    """The groups of a PN in their order, empty where one says nothing (PS3.5 §6.2.1)."""
     groups = (group.strip() for group in text_of(dataset, keyword).split("="))
-    return next((group for group in groups if group.strip("^ ")), "")
+    return [group if group.strip("^ ") else "" for group in groups]
 
 
 def _request_text(dataset: Dataset, keyword: str) -> str:

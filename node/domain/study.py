@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from enum import Enum
+
+
+class NameGroup(Enum):
+    """In what a name is written; the order of the groups of a PN (DICOM PS3.5 §6.2.1.2)."""
+
+    ALPHABETIC = "alphabetic"
+    IDEOGRAPHIC = "ideographic"
+    PHONETIC = "phonetic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,10 +26,21 @@ class Patient:
     """Universal Entity ID of the issuer (0040,0032), an OID when its type is ISO."""
     issuer_universal_id_type: str = field(default="", repr=False)
     name: str = field(default="", repr=False)
-    """PN text, components parted by '^', the alphabetic group only."""
+    """PN text: groups parted by '=', their components by '^'."""
     birth_date: date | None = field(default=None, repr=False)
     sex: str = field(default="", repr=False)
     """Patient's Sex (0010,0040): M, F, O or empty."""
+
+    @property
+    def name_groups(self) -> Mapping[NameGroup, str]:
+        """The groups of the name that say anything."""
+        groups = zip(NameGroup, self.name.split("="), strict=False)
+        return {group: text for group, text in groups if text.strip("^ ")}
+
+    @property
+    def leading_name(self) -> str:
+        """The alphabetic group, else the first that says anything."""
+        return next(iter(self.name_groups.values()), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from node.domain.code import ConceptCode
 from node.domain.errors import ConfigurationError, UnsupportedInstance
 from node.domain.order import Order
 from node.domain.prediction import ModelIdentity, Prediction
-from node.domain.study import Patient, Study
+from node.domain.study import NameGroup, Patient, Study
 from node.hl7.message import CODECS, escape, timestamp
 from node.hl7.observation import (
     PRIVATE_SCHEME,
@@ -36,6 +36,12 @@ _VALUE: Final = re.compile(r"[^|^~&]+")
 """Whatever stands between two separators."""
 _CORRECTION: Final = "C"
 """Tables 0123 and 0085."""
+_NAME_REPRESENTATIONS: Final = {
+    NameGroup.ALPHABETIC: "A",
+    NameGroup.IDEOGRAPHIC: "I",
+    NameGroup.PHONETIC: "P",
+}
+"""XPN.8. Source: HL7 v2.5.1 §2.A.88.8, table 0465."""
 
 
 def build_oru(
@@ -70,7 +76,7 @@ def build_oru(
     )  # fmt: skip
     head = [
         _msh(study, profile, control_id),
-        _segment("PID", _pid(study.patient)),
+        _segment("PID", _pid(study.patient, profile)),
         # Table 0004: U, unknown; an ECG does not say whether its patient was admitted.
         _segment("PV1", {2: "U"}),
         _segment("ORC", {1: "RE", 2: components(*_placer(study, order))}),
@@ -128,8 +134,9 @@ def _encode(text: str, profile: Profile) -> bytes:
         return text.encode(CODECS[profile.charset])
     except UnicodeEncodeError:
         raise ConfigurationError(
-            f"the result holds a character that {profile.charset} cannot write; "
-            'set charset = "UNICODE UTF-8" in the destination\'s HL7 profile'
+            f"the result holds a character that {profile.charset} cannot write; set "
+            'charset = "UNICODE UTF-8" in the destination\'s HL7 profile, or where only further '
+            'groups of a name hold it, name_groups = "first"'
         ) from None
 
 
@@ -153,7 +160,7 @@ def _msh(study: Study, profile: Profile, control_id: str) -> str:
     return _segment("MSH", {1: "^~\\&"} | fields)
 
 
-def _pid(patient: Patient) -> dict[int, str]:
+def _pid(patient: Patient, profile: Profile) -> dict[int, str]:
     authority = (
         patient.issuer_of_patient_id,
         patient.issuer_universal_id,
@@ -164,18 +171,30 @@ def _pid(patient: Patient) -> dict[int, str]:
     return {
         1: "1",
         3: f"{components(patient.patient_id)}^^^{assigner}^MR",
-        5: _xpn(patient.name),
+        5: _names(patient, profile),
         7: birth_date.isoformat().replace("-", "") if birth_date else "",
         8: patient.sex if patient.sex in {"M", "F", "O"} else "U",
     }
 
 
-def _xpn(name: str) -> str:
+def _names(patient: Patient, profile: Profile) -> str:
+    """PID-5: a repetition a group. A name that is in the alphabet alone does not say so."""
+    groups = patient.name_groups
+    if profile.name_groups == "first":
+        groups = dict(list(groups.items())[:1])
+    alone = list(groups) == [NameGroup.ALPHABETIC]
+    names = (
+        _xpn(text, "" if alone else _NAME_REPRESENTATIONS[group]) for group, text in groups.items()
+    )
+    # PID-5 is required; an unknown name is name type U, unspecified (table 0200).
+    return "~".join(names) or "^^^^^^U"
+
+
+def _xpn(name: str, representation: str) -> str:
     """DICOM has prefix before suffix (PS3.5 §6.2.1.1), XPN suffix before prefix (§2.A.88)."""
     parts = [part.strip() for part in name.split("^")] + [""] * 5
     family, given, middle, prefix, suffix = parts[:5]
-    # PID-5 is required; an unknown name is name type U, unspecified (table 0200).
-    return components(family, given, middle, suffix, prefix) or "^^^^^^U"
+    return components(family, given, middle, suffix, prefix, "", "", representation)
 
 
 def _can_write(text: str, profile: Profile) -> bool:

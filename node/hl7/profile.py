@@ -8,12 +8,20 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from node.domain.errors import ConfigurationError
+from node.hl7.message import CODECS
 
 Name = Annotated[str, Field(max_length=180, pattern=r"^[^|^~\\&\x00-\x1f]*$")]
 """Namespace of an application or facility (HD.1)."""
+
+
+def _known_charset(name: str) -> str:
+    if name not in CODECS:
+        raise PydanticCustomError("charset", "must be one of {known}", {"known": ", ".join(CODECS)})
+    return name
 
 
 class _Table(BaseModel):
@@ -39,7 +47,8 @@ class Profile(_Table):
     """How an ORU for one destination is written; config/hl7/default.toml explains each key."""
 
     version: Literal["2.3.1", "2.4", "2.5.1"] = "2.5.1"
-    charset: Literal["UNICODE UTF-8", "8859/1", "ASCII"] = "UNICODE UTF-8"
+    charset: Annotated[str, AfterValidator(_known_charset)] = "UNICODE UTF-8"
+    name_groups: Literal["all", "first"] = "all"
     processing_id: Literal["P", "T", "D"] = "P"
     acknowledgement_mode: Literal["original", "enhanced"] = "original"
     result_status: Literal["R", "P"] = "R"

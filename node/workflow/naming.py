@@ -5,7 +5,7 @@ Two different objects never share one, and one object never gets two.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -105,6 +105,8 @@ class Naming:
         """All that a result's identity follows from. name: what it is, e.g. "cine"."""
         source, model = self._source, self._model
         order = () if source.order is None else astuple(source.order)
+        # Further groups of the name are in the source's digest.
+        patient = replace(source.study.patient, name=source.study.patient.leading_name)
         return (
             source.digest,
             model.digest,
@@ -112,7 +114,7 @@ class Naming:
             model.precision,
             model.preset,
             self._templates.version,
-            digest_of(*map(str, astuple(source.study.patient)), *map(str, order)),
+            digest_of(*map(str, astuple(patient)), *map(str, order)),
             name,
             str(source.revision),
             *variant,

@@ -149,6 +149,6 @@ def _family_name(patient: Patient) -> str:
 
     Empty where all of a name may stand as the family's.
     """
-    family, parted, _ = patient.name.partition("^")
+    family, parted, _ = patient.leading_name.partition("^")
     letters = unicodedata.normalize("NFKD", family.casefold())
     return "".join(letter for letter in letters if letter.isalnum()) if parted else ""

@@ -162,11 +162,11 @@ def test_an_instance_without_a_usable_uid_is_malformed(stated: str) -> None:
         ("chrRuss.dcm", "Люкceмбypг"),
         ("chrArab.dcm", "قباني^لنزار"),
         ("chrHbrw.dcm", "שרון^דבורה"),
-        ("chrH31.dcm", "Yamada^Tarou"),
-        ("chrH32.dcm", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
-        ("chrI2.dcm", "Hong^Gildong"),
-        ("chrX1.dcm", "Wang^XiaoDong"),
-        ("chrX2.dcm", "Wang^XiaoDong"),
+        ("chrH31.dcm", "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        ("chrH32.dcm", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
+        ("chrI2.dcm", "Hong^Gildong=洪^吉洞=홍^길동"),
+        ("chrX1.dcm", "Wang^XiaoDong=王^小東"),
+        ("chrX2.dcm", "Wang^XiaoDong=王^小东"),
     ],
 )
 def test_names_are_decoded_by_the_objects_character_set(shared: Path, file: str, name: str) -> None:
@@ -175,9 +175,21 @@ def test_names_are_decoded_by_the_objects_character_set(shared: Path, file: str,
     assert read_study(dataset).patient.name == name
 
 
-def test_a_name_without_an_alphabetic_group_keeps_the_group_it_has() -> None:
-    read = study(SpecificCharacterSet="ISO_IR 192", PatientName="=山田^太郎=やまだ^たろう")
-    assert read.patient.name == "山田^太郎"
+@pytest.mark.parametrize(
+    ("stated", "kept", "leading"),
+    [
+        ("=山田^太郎=やまだ^たろう", "=山田^太郎=やまだ^たろう", "山田^太郎"),
+        ("Yamada^Tarou==やまだ^たろう", "Yamada^Tarou==やまだ^たろう", "Yamada^Tarou"),
+        ("^^=山田^太郎", "=山田^太郎", "山田^太郎"),
+        ("Yamada^Tarou=^^=", "Yamada^Tarou", "Yamada^Tarou"),
+        ("==", "", ""),
+    ],
+)
+def test_groups_that_say_nothing_keep_their_place_alone(
+    stated: str, kept: str, leading: str
+) -> None:
+    read = study(SpecificCharacterSet="ISO_IR 192", PatientName=stated)
+    assert (read.patient.name, read.patient.leading_name) == (kept, leading)
 
 
 @pytest.mark.parametrize("levels", [1, 1500])

@@ -81,6 +81,7 @@ def test_of_several_procedures_of_one_accession_stays_what_they_agree_in() -> No
         (replace(JANE, birth_date=date(1971, 1, 1)), "birth date"),
         (replace(JANE, sex="M"), "sex"),
         (replace(JANE, name="Roe^Jane"), "family name"),
+        (replace(JANE, name="Roe^Jane=同^名"), "family name"),
     ],
 )
 def test_another_patient_in_the_order_is_a_doubt_that_names_no_value(
@@ -104,6 +105,8 @@ def test_another_accession_number_in_the_order_of_the_study_is_a_doubt() -> None
         replace(JANE, name="DOE^JANE^^Dr", birth_date=None, sex="O"),
         replace(JANE, name="Dö-e^J"),
         replace(JANE, name="山田^太郎"),
+        replace(JANE, name="Doe^Jane=山田^太郎"),
+        replace(JANE, name="=山田^太郎"),
         replace(JANE, name="Jane Doe"),
         replace(JANE, patient_id="X", issuer_of_patient_id="ELSEWHERE"),
     ],

@@ -1,0 +1,98 @@
+"""Messages to a RIS as the node composes them: what the ECG and the report say, read by others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hl7
+import pytest
+
+from node.dicom.part10 import read_part10
+from node.domain.errors import ConfigurationError
+from node.domain.form import DEFAULT_FORM
+from node.hl7.profile import Profile
+from node.workflow.compose import compose_message
+from tests.result_forms import TEMPLATES, source_of
+from tests.result_phantom import prediction
+from tests.unit.dicom.ecg_phantom import instance, part10, twelve_leads
+
+
+def ecg_of(shared: Path, sample: str) -> bytes:
+    """An ECG of the patient of a sample, named in the sample's character set."""
+    named = read_part10((shared / "data" / "malformed" / "charset" / sample).read_bytes())
+    return part10(
+        instance(
+            twelve_leads(),
+            SpecificCharacterSet=named.SpecificCharacterSet,
+            PatientName=named.PatientName,
+            PatientID="P-1",
+        )
+    )
+
+
+def message_of(ecg: bytes, profile: Profile) -> bytes:
+    return compose_message(
+        prediction(), source_of(read_part10(ecg)), DEFAULT_FORM,
+        destination="RIS", profile=profile, templates=TEMPLATES,
+    ).content  # fmt: skip
+
+
+def names_of(message: str) -> list[list[str]]:
+    """PID-5 as python-hl7 reads it: each repetition's family and given name, and what it is."""
+    names = [str(name).split("^") for name in hl7.parse(message).segment("PID")[5]]
+    return [[name[place] if place < len(name) else "" for place in (0, 1, 7)] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("sample", "charset", "codec", "names"),
+    [  # PS3.5 annexes H, I and J give these names
+        ("chrGerm.dcm", "8859/1", "iso8859-1", [["Äneas", "Rüdiger", ""]]),
+        ("chrFren.dcm", "8859/15", "iso8859-15", [["Buc", "Jérôme", ""]]),
+        ("chrRuss.dcm", "8859/5", "iso8859-5", [["Люкceмбypг", "", ""]]),
+        ("chrArab.dcm", "8859/6", "iso8859-6", [["قباني", "لنزار", ""]]),
+        ("chrGreek.dcm", "8859/7", "iso8859-7", [["Διονυσιος", "", ""]]),
+        ("chrHbrw.dcm", "8859/8", "iso8859-8", [["שרון", "דבורה", ""]]),
+        (
+            "chrH31.dcm",
+            "UNICODE UTF-8",
+            "utf-8",
+            [["Yamada", "Tarou", "A"], ["山田", "太郎", "I"], ["やまだ", "たろう", "P"]],
+        ),
+        (
+            "chrH32.dcm",
+            "UNICODE UTF-8",
+            "utf-8",
+            [["ﾔﾏﾀﾞ", "ﾀﾛｳ", "A"], ["山田", "太郎", "I"], ["やまだ", "たろう", "P"]],
+        ),
+        (
+            "chrI2.dcm",
+            "UNICODE UTF-8",
+            "utf-8",
+            [["Hong", "Gildong", "A"], ["洪", "吉洞", "I"], ["홍", "길동", "P"]],
+        ),
+        (
+            "chrX1.dcm",
+            "UNICODE UTF-8",
+            "utf-8",
+            [["Wang", "XiaoDong", "A"], ["王", "小東", "I"]],
+        ),
+    ],
+)
+def test_the_name_of_an_ecg_is_read_from_the_message_in_all_its_letters(
+    shared: Path, sample: str, charset: str, codec: str, names: list[list[str]]
+) -> None:
+    message = message_of(ecg_of(shared, sample), Profile.model_validate({"charset": charset}))
+    assert names_of(message.decode(codec)) == names
+
+
+@pytest.mark.parametrize("sample", ["chrH31.dcm", "chrI2.dcm", "chrX1.dcm"])
+def test_ideographs_stop_a_latin_message_unless_the_receiver_wants_the_first_name(
+    shared: Path, sample: str
+) -> None:
+    ecg = ecg_of(shared, sample)
+    with pytest.raises(ConfigurationError, match='name_groups = "first"'):
+        message_of(ecg, Profile(charset="8859/1"))
+    message = message_of(ecg, Profile(charset="8859/1", name_groups="first"))
+    ((family, _, representation),) = names_of(message.decode("iso8859-1"))
+    assert family in ("Yamada", "Hong", "Wang")
+    assert representation == ""
