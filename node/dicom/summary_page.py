@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from node.dicom.template import ReferenceRange, SummaryRow, Templates
+from node.dicom.template import SummaryRow, Templates
 from node.domain.prediction import Cine, DiseaseProbability, Estimate, Prediction, Spread
+from node.domain.reference_range import ReferenceRange, Standing
 
 WIDTH, HEIGHT = 1024, 800
 """Points of the page; read in a viewer's window of 1280 x 800 beside its own tools."""
@@ -175,10 +176,9 @@ def _number(
 
 
 def _verdict(value: float, reference: ReferenceRange | None, templates: Templates) -> str:
-    if reference is None or reference.lower <= value <= reference.upper:
-        return ""
+    standing = Standing.WITHIN if reference is None else reference.standing(value)
     text = templates.summary.text
-    return text.below if value < reference.lower else text.above
+    return {Standing.BELOW: text.below, Standing.ABOVE: text.above}.get(standing, "")
 
 
 def _track(

@@ -11,6 +11,7 @@ from typing import Any
 
 from node.domain.code import Code, ConceptCode
 from node.domain.errors import BundleError, ConfigurationError
+from node.domain.reference_range import ReferenceRange, ReferenceRanges
 
 HEART_RATE = "heart-rate"
 SYNTHETIC = "SYNTHETIC"
@@ -112,14 +113,6 @@ class WithdrawalTemplate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceRange:
-    """Between which numbers healthy people lie, in the unit of the field."""
-
-    lower: float
-    upper: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryRow:
     """One number of the summary."""
 
@@ -173,6 +166,13 @@ class SummaryTemplate:
     derivation: str
     text: SummaryTexts
     rows: tuple[SummaryRow, ...]
+
+    def ranges(self, sex: str) -> ReferenceRanges:
+        """sex: "F", "M", or anything else for unknown, which has none."""
+        return ReferenceRanges(
+            statement=self.text.range_statement,
+            by_field={row.field_id: row.ranges[sex] for row in self.rows if sex in row.ranges},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

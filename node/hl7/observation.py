@@ -15,8 +15,9 @@ from decimal import Decimal
 from node.domain.code import Code, ConceptCode
 from node.domain.errors import BundleError
 from node.domain.prediction import DiseaseProbability, Estimate, Prediction
-from node.domain.study import Study
+from node.domain.reference_range import ReferenceRange, ReferenceRanges, Standing
 from node.hl7.message import escape
+from node.hl7.profile import Profile
 
 SYNTHETIC = "AI ESTIMATE FROM ECG - SYNTHETIC - NOT VERIFIED BY A PHYSICIAN"
 CORRECTED = "CORRECTED RESULT: replaces the one that was sent before"
@@ -33,6 +34,9 @@ _STUDY = Code(value="113014", scheme="DCM", meaning="DICOM Study")
 _REPORT = Code(value="REPORT-UID", scheme=PRIVATE_SCHEME, meaning="SR SOP Instance UID")
 _CINE = Code(value="CINE-UID", scheme=PRIVATE_SCHEME, meaning="Synthetic cine SOP Instance UID")
 _FINDINGS = Code(value="121070", scheme="DCM", meaning="Findings")
+
+_ABNORMAL_FLAGS = {Standing.BELOW: "L", Standing.WITHIN: "N", Standing.ABOVE: "H"}
+"""Table 0078."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -59,6 +63,10 @@ class Observation:
     sub_id: str = ""
     value: str
     unit: str = ""
+    reference: str = ""
+    """OBX-7."""
+    abnormal_flag: str = ""
+    """OBX-8."""
     status: str = ""
     """OBX-11; empty is the status of the whole result."""
     by_model: bool = False
@@ -76,25 +84,33 @@ def components(*values: str) -> str:
 
 def observations(
     prediction: Prediction,
-    study: Study,
     codes: Mapping[str, ConceptCode],
     references: StudyReferences,
+    ranges: ReferenceRanges,
+    profile: Profile,
     *,
-    text_report: bool,
     is_correction: bool = False,
 ) -> list[Observation]:
-    """All observations in the order of their OBX-1.
+    """All observations that the profile wants, in the order of their OBX-1.
 
     Raises BundleError (a field without a code, or in another unit than its code's).
     """
     groups = [
-        *(_of_estimate(estimate, _code(codes, estimate)) for estimate in prediction.estimates),
+        *(
+            _of_estimate(
+                estimate,
+                _code(codes, estimate),
+                ranges.by_field.get(estimate.field_id),
+                with_flag=profile.abnormal_flags,
+            )
+            for estimate in prediction.estimates
+        ),
         *(_of_disease(disease, _code(codes, disease)) for disease in prediction.diseases),
         [_number(_ce(_HEART_RATE), heart_rate_text(prediction), _PER_MINUTE)],
         *([reference] for reference in _of_study(references)),
     ]
-    if text_report:
-        groups.append([_line(line) for line in report_lines(prediction, is_correction)])
+    if profile.text_report:
+        groups.append([_line(line) for line in report_lines(prediction, ranges, is_correction)])
     return [
         replace(observation, sub_id=f"{group}.{member}")
         for group, members in enumerate(groups, start=1)
@@ -107,7 +123,9 @@ def heart_rate_text(prediction: Prediction) -> str:
     return f"{prediction.heart_rate_bpm:.0f}"
 
 
-def report_lines(prediction: Prediction, is_correction: bool = False) -> Iterator[str]:
+def report_lines(
+    prediction: Prediction, ranges: ReferenceRanges, is_correction: bool = False
+) -> Iterator[str]:
     """The report as a person reads it, what it is not first."""
     model = prediction.model
     yield SYNTHETIC
@@ -122,6 +140,8 @@ def report_lines(prediction: Prediction, is_correction: bool = False) -> Iterato
             f"{estimate.name}: {estimate.text(estimate.value)}{unit} "
             f"({model.interval_coverage * 100:g} % prediction interval {lower} to {upper}{unit})"
         )
+    if any(estimate.field_id in ranges.by_field for estimate in prediction.estimates):
+        yield ranges.statement
     for disease in prediction.diseases:
         yield f"Probability of {disease.name}: {disease.text()}"
     yield f"Heart rate of the ECG: {heart_rate_text(prediction)} /min"
@@ -130,15 +150,22 @@ def report_lines(prediction: Prediction, is_correction: bool = False) -> Iterato
     yield f"Model: {model.bundle} {model.version} ({model.digest[:12]}), {model.how}"
 
 
-def _of_estimate(estimate: Estimate, concept: ConceptCode) -> list[Observation]:
+def _of_estimate(
+    estimate: Estimate, concept: ConceptCode, reference: ReferenceRange | None, *, with_flag: bool
+) -> list[Observation]:
     if concept.unit.value != estimate.unit:
         raise BundleError(
             f"field {estimate.field_id} is in {estimate.unit} but its code is in "
             f"{concept.unit.value}; correct the bundle's manifest or the concept table"
         )
     identifier, unit = _identifier(concept, estimate), concept.unit
+    value = _number(identifier, estimate.text(estimate.value), unit, by_model=True)
+    if reference is not None:
+        flag = _ABNORMAL_FLAGS[reference.standing(float(value.value))] if with_flag else ""
+        span = f"{reference.lower:g}-{reference.upper:g}"
+        value = replace(value, reference=span, abnormal_flag=flag)
     return [
-        _number(identifier, estimate.text(estimate.value), unit, by_model=True),
+        value,
         _number(_ce(_LOWER), _distance(estimate, estimate.lower), unit),
         _number(_ce(_UPPER), _distance(estimate, estimate.upper), unit),
         *_site(concept),

@@ -19,6 +19,7 @@ from node.domain.code import ConceptCode
 from node.domain.errors import ConfigurationError, UnsupportedInstance
 from node.domain.order import Order
 from node.domain.prediction import ModelIdentity, Prediction
+from node.domain.reference_range import ReferenceRanges
 from node.domain.study import NameGroup, Patient, Study
 from node.hl7.message import CODECS, escape, timestamp
 from node.hl7.observation import (
@@ -54,6 +55,7 @@ def build_oru(
     filler_number: str,
     codes: Mapping[str, ConceptCode],
     references: StudyReferences,
+    ranges: ReferenceRanges,
     is_correction: bool = False,
 ) -> bytes:
     """The message in the profile's version and character set, segments ending with CR.
@@ -71,9 +73,8 @@ def build_oru(
     model = prediction.model
     status = _CORRECTION if is_correction else profile.result_status
     found = observations(
-        prediction, study, codes, references,
-        text_report=profile.text_report, is_correction=is_correction,
-    )  # fmt: skip
+        prediction, codes, references, ranges, profile, is_correction=is_correction
+    )
     head = [
         _msh(study, profile, control_id),
         _segment("PID", _pid(study.patient, profile)),
@@ -256,6 +257,8 @@ def _obx(
         4: observation.sub_id,
         5: observation.value,
         6: observation.unit,
+        7: observation.reference,
+        8: observation.abnormal_flag,
         11: observation.status or status,
         14: timestamp(study.performed_at),
     }

@@ -54,6 +54,7 @@ class Profile(_Table):
     result_status: Literal["R", "P"] = "R"
     diagnostic_section: Annotated[str, Field(pattern=r"^[A-Z]{0,10}$")] = "RAD"
     text_report: bool = True
+    abnormal_flags: bool = False
     sending: Party = Party(application="CARDIONODE")
     receiving: Party = Party()
     universal_service: UniversalService = UniversalService()

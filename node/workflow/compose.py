@@ -145,6 +145,7 @@ def compose_message(
         is_correction=is_correction,
         codes=templates.codes(field_ids),
         references=references,
+        ranges=templates.summary.ranges(source.study.patient.sex),
     )
     return ResultObject(kind=ResultKind.ORU, identifier=control_id, content=content)
 

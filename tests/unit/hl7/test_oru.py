@@ -20,6 +20,7 @@ from node.domain.code import Code, ConceptCode
 from node.domain.errors import BundleError, ConfigurationError, UnsupportedInstance
 from node.domain.order import Order
 from node.domain.prediction import Prediction
+from node.domain.reference_range import ReferenceRange, ReferenceRanges
 from node.domain.study import Patient, Study
 from node.hl7.message import CODECS, Header, read_header
 from node.hl7.observation import CORRECTED, SYNTHETIC
@@ -30,6 +31,15 @@ from tests.result_phantom import DISEASES, ESTIMATES, NOTE, model, prediction
 LEFT_VENTRICLE = Code(value="87878005", scheme="SCT", meaning="Left ventricle")
 REFERENCES = StudyReferences(
     study_uid="1.2.826.0.1.3680043.8.498.2", report_uid="2.25.1001", cine_uid="2.25.1002"
+)
+NO_RANGES = ReferenceRanges(statement="Reference: nobody", by_field={})
+RANGES = ReferenceRanges(
+    statement="Reference: the healthy",
+    by_field={
+        "24100": ReferenceRange(lower=150.3, upper=200),  # printed 150.2
+        "24101": ReferenceRange(lower=64.5, upper=90),  # printed 64.5
+        "24103": ReferenceRange(lower=48, upper=56.9),  # printed 57.0
+    },
 )
 AUTHORITY = {
     "issuer_of_patient_id": "HOSPITAL",
@@ -85,6 +95,7 @@ def oru(
     order: Order | None = None,
     profile: Profile | None = None,
     is_correction: bool = False,
+    ranges: ReferenceRanges = NO_RANGES,
 ) -> bytes:
     return build_oru(
         answer or prediction(),
@@ -95,6 +106,7 @@ def oru(
         filler_number="CN0123456789ABCDEF00",
         codes=CODES,
         references=REFERENCES,
+        ranges=ranges,
         is_correction=is_correction,
     )
 
@@ -197,6 +209,7 @@ def test_without_a_cine_none_is_referred_to() -> None:
         filler_number="2",
         codes=CODES,
         references=replace(REFERENCES, cine_uid=None),
+        ranges=NO_RANGES,
     )
     assert b"CINE-UID" not in message
 
@@ -237,6 +250,35 @@ def test_the_readable_report_can_be_left_out() -> None:
         "CE",
         "ST",
     }
+
+
+def referenced(message: bytes) -> dict[str, tuple[str, str]]:
+    """OBX-7 and OBX-8 of each number, by OBX-4."""
+    return {
+        str(obx[4]): (str(obx[7]), str(obx[8])) for obx in observed(message) if str(obx[2]) == "NM"
+    }
+
+
+def test_a_range_stands_beside_the_value_it_is_for_and_no_other_number() -> None:
+    told = referenced(oru(ranges=RANGES))
+    assert {place: each for place, each in told.items() if each != ("", "")} == {
+        "1.1": ("150.3-200", ""),
+        "2.1": ("64.5-90", ""),
+        "3.1": ("48-56.9", ""),
+    }
+
+
+def test_flags_follow_from_the_number_that_is_printed_where_they_are_wanted() -> None:
+    told = referenced(oru(ranges=RANGES, profile=Profile(abnormal_flags=True)))
+    flags = {place: flag for place, (_, flag) in told.items() if flag}
+    assert flags == {"1.1": "L", "2.1": "N", "3.1": "H"}  # HL7 table 0078
+
+
+def test_readers_are_told_whose_ranges_they_are_where_there_are_any() -> None:
+    assert RANGES.statement in [str(obx[5]) for obx in observed(oru(ranges=RANGES))]
+    others = replace(RANGES, by_field={"99999": ReferenceRange(lower=0, upper=1)})
+    for none in (NO_RANGES, others):
+        assert b"Reference: " not in oru(ranges=none)
 
 
 def test_observations_are_numbered_and_named_apart() -> None:

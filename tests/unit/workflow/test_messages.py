@@ -13,7 +13,7 @@ from node.domain.form import DEFAULT_FORM
 from node.hl7.profile import Profile
 from node.workflow.compose import compose_message
 from tests.result_forms import TEMPLATES, source_of
-from tests.result_phantom import prediction
+from tests.result_phantom import ecg_head, prediction
 from tests.unit.dicom.ecg_phantom import instance, part10, twelve_leads
 
 
@@ -96,3 +96,33 @@ def test_ideographs_stop_a_latin_message_unless_the_receiver_wants_the_first_nam
     ((family, _, representation),) = names_of(message.decode("iso8859-1"))
     assert family in ("Yamada", "Hong", "Wang")
     assert representation == ""
+
+
+@pytest.mark.parametrize(
+    ("sex", "volume", "fraction"),
+    [  # Petersen et al. 2017, as dicom_templates/summary.toml has it
+        ("F", "80-175", "51-71"),
+        ("M", "93-232", "48-68"),
+        ("O", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_ranges_are_those_of_the_summary_for_the_sex_of_the_patient(
+    sex: str, volume: str, fraction: str
+) -> None:
+    head = ecg_head()
+    head.PatientSex = sex
+    message = compose_message(
+        prediction(), source_of(head), DEFAULT_FORM,
+        destination="RIS", profile=Profile(), templates=TEMPLATES,
+    ).content.decode()  # fmt: skip
+    told = {
+        str(obx[3]).split("^")[3]: str(obx[7])
+        for obx in hl7.parse(message).segments("OBX")
+        if str(obx[4]).endswith(".1") and str(obx[3]).count("^") == 5
+    }
+    assert (told["24100"], told["24103"], told["24105"]) == (volume, fraction, "")
+    known = {row.field_id: row.ranges.get(sex) for row in TEMPLATES.summary.rows}
+    for field_id, range_told in told.items():
+        stands = known.get(field_id)
+        assert range_told == (f"{stands.lower:g}-{stands.upper:g}" if stands else "")
