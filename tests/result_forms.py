@@ -17,6 +17,7 @@ from node.dicom.template import load_templates
 from node.dicom.waveform import read_ecg
 from node.domain.code import Code
 from node.domain.delivery import ResultKind, ResultObject
+from node.domain.ecg import ECGRecord
 from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm, StudyForm
 from node.domain.order import Order
 from node.domain.prediction import Prediction
@@ -35,6 +36,12 @@ FORMS = [
 ]
 """All but for the character sets."""
 CINES = [each for each in CineForm if each is not CineForm.NONE]
+
+
+@cache
+def record() -> ECGRecord:
+    """The waveform that goes with the phantom's ECG, which has none."""
+    return read_ecg(mortara())
 
 
 def brief() -> Prediction:
@@ -87,7 +94,7 @@ def compose(
     ecg = source_of(source)
     if is_correction:
         ecg = corrected(ecg)
-    return compose_objects(estimate, read_ecg(mortara()), ecg, TEMPLATES, form, kinds)
+    return compose_objects(estimate, record(), ecg, TEMPLATES, form, kinds)
 
 
 def composed(

@@ -79,12 +79,13 @@ def preview(
     templates = load_templates()
     pipeline = load_models(settings.model, templates, print).pipeline_for(called)
     found = answer(file.read_bytes(), pipeline=pipeline)
-    if found.prediction is None:
+    if found.prediction is None or found.record is None:
         reasons = "; ".join(finding.message for finding in found.quality.findings)
         raise UnsupportedInstance(f"there is no estimate, so that no message is sent: {reasons}")
     profile = profile_of(configured)
     message = compose_message(
         found.prediction,
+        found.record,
         found.source,
         _form_beside(destination, settings),
         destination=destination,

@@ -83,11 +83,9 @@ def build_pdf(
     templates: Templates,
     filing: Filing = BESIDE_ECG,
 ) -> bytes:
-    """The page as a PS3.10 file: Encapsulated PDF with the page as its one picture.
+    """The document of `encode_pdf` as a PS3.10 file: Encapsulated PDF.
 
-    rhythm_strip: (rows, columns, 3) uint8 of `PDF_STRIP_SIZE`. The document's own dates are those
-    of the ECG: the same answer, the same bytes.
-    Raises like `build_summary`.
+    rhythm_strip: (rows, columns, 3) uint8 of `PDF_STRIP_SIZE`. Raises like `build_summary`.
     Source: DICOM PS3.3 A.45.1, C.24.1, C.24.2.
     """
     document = _head(
@@ -104,11 +102,30 @@ def build_pdf(
     study = read_study(source)
     ecg = instance_reference(study.sop_class_uid, study.sop_instance_uid)
     document.SourceInstanceSequence = [ecg]
-    title = filing.titled(templates.summary.document_title, templates)
-    document.DocumentTitle = title
+    document.DocumentTitle = filing.titled(templates.summary.document_title, templates)
     document.ConceptNameCodeSequence = []
     document.MIMETypeOfEncapsulatedDocument = "application/pdf"
-    moment = local_time(source, study).timetuple()
+    content = encode_pdf(prediction, source, rhythm_strip, templates=templates, filing=filing)
+    document.EncapsulatedDocumentLength = len(content)
+    document.EncapsulatedDocument = content + b"\0" * (len(content) % 2)
+    return encode(document)
+
+
+def encode_pdf(
+    prediction: Prediction,
+    source: Dataset,
+    rhythm_strip: NDArray[np.uint8],
+    *,
+    templates: Templates,
+    filing: Filing = BESIDE_ECG,
+) -> bytes:
+    """The page as a PDF file with the page as its one picture.
+
+    rhythm_strip: (rows, columns, 3) uint8 of `PDF_STRIP_SIZE`. The document's own dates are those
+    of the ECG: the same answer, the same bytes.
+    Raises like `build_summary`.
+    """
+    moment = local_time(source, read_study(source)).timetuple()
     page = _page(prediction, source, rhythm_strip, templates, filing, PDF_SCALE)
     file = io.BytesIO()
     page.save(
@@ -117,15 +134,12 @@ def build_pdf(
         resolution=PDF_DOTS_PER_INCH,
         quality=PDF_JPEG_QUALITY,
         subsampling=0,
-        title=title,
+        title=filing.titled(templates.summary.document_title, templates),
         producer=templates.equipment.model_name,
         creationDate=moment,
         modDate=moment,
     )
-    content = file.getvalue()
-    document.EncapsulatedDocumentLength = len(content)
-    document.EncapsulatedDocument = content + b"\0" * (len(content) % 2)
-    return encode(document)
+    return file.getvalue()
 
 
 def _head(

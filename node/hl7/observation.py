@@ -8,6 +8,7 @@ Source: HL7 v2.5.1 §7.4.2; DICOM CID 225 (measurement uncertainty); IHE RAD-128
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -33,6 +34,8 @@ _STUDY = Code(value="113014", scheme="DCM", meaning="DICOM Study")
 # DICOM codes no "SOP Instance UID of the report that says the same".
 _REPORT = Code(value="REPORT-UID", scheme=PRIVATE_SCHEME, meaning="SR SOP Instance UID")
 _CINE = Code(value="CINE-UID", scheme=PRIVATE_SCHEME, meaning="Synthetic cine SOP Instance UID")
+_LINK = Code(value="STUDY-LINK", scheme=PRIVATE_SCHEME, meaning="Link to the DICOM study")
+_PDF = Code(value="SUMMARY-PDF", scheme=PRIVATE_SCHEME, meaning="Summary as PDF")
 _FINDINGS = Code(value="121070", scheme="DCM", meaning="Findings")
 
 _ABNORMAL_FLAGS = {Standing.BELOW: "L", Standing.WITHIN: "N", Standing.ABOVE: "H"}
@@ -50,6 +53,8 @@ class StudyReferences:
     report_uid: str | None
     """SOP Instance UID of the structured report."""
     cine_uid: str | None
+    link: str = ""
+    """URL that shows the study; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +62,7 @@ class Observation:
     """One OBX; each field as it stands in the message, escaped."""
 
     value_type: str
-    """OBX-2: NM, CE, ST or TX."""
+    """OBX-2: NM, CE, ST, RP, TX or ED."""
     identifier: str
     """OBX-3."""
     sub_id: str = ""
@@ -89,10 +94,12 @@ def observations(
     ranges: ReferenceRanges,
     profile: Profile,
     *,
+    pdf: bytes | None = None,
     is_correction: bool = False,
 ) -> list[Observation]:
     """All observations that the profile wants, in the order of their OBX-1.
 
+    pdf: the summary, where it goes along.
     Raises BundleError (a field without a code, or in another unit than its code's).
     """
     groups = [
@@ -111,6 +118,8 @@ def observations(
     ]
     if profile.text_report:
         groups.append([_line(line) for line in report_lines(prediction, ranges, is_correction)])
+    if pdf is not None:
+        groups.append([_document(pdf, profile.pdf_layout)])
     return [
         replace(observation, sub_id=f"{group}.{member}")
         for group, members in enumerate(groups, start=1)
@@ -187,7 +196,7 @@ def _of_disease(disease: DiseaseProbability, concept: ConceptCode) -> list[Obser
 
 
 def _of_study(references: StudyReferences) -> Iterator[Observation]:
-    """UIDs, with status O: they describe the order, they were not observed."""
+    """UIDs and the link, with status O: they describe the order, they were not observed."""
     for code, uid in (
         (_STUDY, references.study_uid),
         (_REPORT, references.report_uid),
@@ -200,6 +209,10 @@ def _of_study(references: StudyReferences) -> Iterator[Observation]:
                 value=components(uid),
                 status="O",
             )
+    if references.link:
+        yield Observation(
+            value_type="RP", identifier=_ce(_LINK), value=components(references.link), status="O"
+        )
 
 
 def _code(codes: Mapping[str, ConceptCode], field: Estimate | DiseaseProbability) -> ConceptCode:
@@ -239,6 +252,13 @@ def _number(identifier: str, value: str, unit: Code, *, by_model: bool = False) 
 
 def _line(text: str) -> Observation:
     return Observation(value_type="TX", identifier=_ce(_FINDINGS), value=components(text))
+
+
+def _document(pdf: bytes, layout: str) -> Observation:
+    """layout: ED.1 to ED.4. Source: HL7 v2.5.1 §2.A.24."""
+    return Observation(
+        value_type="ED", identifier=_ce(_PDF), value=f"{layout}^{b64encode(pdf).decode('ascii')}"
+    )
 
 
 def _ce(code: Code) -> str:

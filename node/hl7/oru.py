@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Final
+from urllib.parse import quote
 
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.core import Message
@@ -29,6 +32,7 @@ from node.hl7.observation import (
     components,
     observations,
 )
+from node.hl7.placeholder import fill, placeholders
 from node.hl7.profile import Profile
 
 __all__ = ["StudyReferences", "build_oru"]
@@ -56,6 +60,7 @@ def build_oru(
     codes: Mapping[str, ConceptCode],
     references: StudyReferences,
     ranges: ReferenceRanges,
+    pdf: bytes | None = None,
     is_correction: bool = False,
 ) -> bytes:
     """The message in the profile's version and character set, segments ending with CR.
@@ -72,27 +77,66 @@ def build_oru(
         )
     model = prediction.model
     status = _CORRECTION if is_correction else profile.result_status
+    known = _identifiers(study, order, references, filler_number)
     found = observations(
-        prediction, codes, references, ranges, profile, is_correction=is_correction
+        prediction,
+        codes,
+        replace(references, link=_link(profile, known)),
+        ranges,
+        profile,
+        pdf=pdf,
+        is_correction=is_correction,
     )
     head = [
         _msh(study, profile, control_id),
         _segment("PID", _pid(study.patient, profile)),
         # Table 0004: U, unknown; an ECG does not say whether its patient was admitted.
         _segment("PV1", {2: "U"}),
-        _segment("ORC", {1: "RE", 2: components(*_placer(study, order))}),
-        _segment("OBR", _obr(study, order, profile, filler_number, status)),
+        _segment("ORC", {1: "RE", 2: _placer(known, order)}),
+        _segment("OBR", _obr(study, order, profile, known, status)),
     ]
     results = [
         _segment("OBX", _obx(number, observation, study, profile, model, status))
         for number, observation in enumerate(found, start=1)
     ]
     _check_structure(head, results, profile)
-    return _encode("".join(f"{segment}\r" for segment in (*head, *results)), profile)
+    own = [
+        _segment(
+            name, {place: fill(text, known, components) for place, text in enumerate(texts, 1)}
+        )
+        for name, *texts in profile.z_segments
+    ]
+    return _encode("".join(f"{segment}\r" for segment in (*head, *results, *own)), profile)
+
+
+def _identifiers(
+    study: Study, order: Order | None, references: StudyReferences, filler_number: str
+) -> dict[str, str]:
+    """What the result is known by, by the names of `SEGMENT_PLACES`; empty where there is none."""
+    ordered = order or Order()
+    accession = ordered.accession_number or study.accession_number
+    filler = ordered.filler_order_number or study.filler_order_number or accession or filler_number
+    return {
+        "study_uid": references.study_uid,
+        "report_uid": references.report_uid or "",
+        "cine_uid": references.cine_uid or "",
+        "patient_id": study.patient.patient_id,
+        "accession": accession,
+        "placer_order_number": ordered.placer_order_number or study.placer_order_number,
+        "filler_order_number": filler,
+        "requested_procedure_id": ordered.requested_procedure_id or study.requested_procedure_id,
+    }
+
+
+def _link(profile: Profile, known: Mapping[str, str]) -> str:
+    """Empty where it would lead nowhere: a number that it is made of is unknown."""
+    if not all(known[name] for name in placeholders(profile.study_link)):
+        return ""
+    return fill(profile.study_link, known, partial(quote, safe=""))
 
 
 def _segment(name: str, fields: Mapping[int, str]) -> str:
-    last = max(number for number, text in fields.items() if text)
+    last = max((number for number, text in fields.items() if text), default=1)
     return "|".join([name, *(fields.get(number, "") for number in range(1, last + 1))])
 
 
@@ -206,34 +250,41 @@ def _can_write(text: str, profile: Profile) -> bool:
     return True
 
 
-def _placer(study: Study, order: Order | None) -> tuple[str, ...]:
-    """The number of who asked, and who gave it where that is known: an EI."""
-    if order is None or not order.placer_order_number:
-        return (study.placer_order_number,)
-    return (order.placer_order_number, *order.placer_issuer)
+def _placer(known: Mapping[str, str], order: Order | None) -> str:
+    """An EI: the number, and who gave it where it is the order's."""
+    number, ordered = known["placer_order_number"], order or Order()
+    issuer = ordered.placer_issuer if number == ordered.placer_order_number else ()
+    return components(number, *issuer)
+
+
+def _filler(known: Mapping[str, str], order: Order | None) -> str:
+    number, ordered = known["filler_order_number"], order or Order()
+    issuer = ordered.filler_issuer if number == ordered.filler_order_number else ()
+    return components(number, *issuer)
 
 
 def _obr(
-    study: Study, order: Order | None, profile: Profile, filler_number: str, status: str
+    study: Study, order: Order | None, profile: Profile, known: Mapping[str, str], status: str
 ) -> dict[int, str]:
-    ordered = order or Order()
-    accession = ordered.accession_number or study.accession_number
-    filler: tuple[str, ...] = (study.filler_order_number or accession or filler_number,)
-    if ordered.filler_order_number:
-        filler = (ordered.filler_order_number, *ordered.filler_issuer)
     service = profile.universal_service
     procedure = ""
-    code = ordered.procedure
+    code = order.procedure if order else None
     if code is not None and _can_write(code.meaning, profile):  # else what the profile says
         procedure = components(code.value, code.meaning, code.scheme)
     performed_at = timestamp(study.performed_at)
+    held = {
+        "accession": known["accession"],
+        "requested-procedure-id": known["requested_procedure_id"],
+        "none": "",
+    }
     return {
         1: "1",
-        2: components(*_placer(study, order)),
-        3: components(*filler),
+        2: _placer(known, order),
+        3: _filler(known, order),
         4: procedure or components(service.code, service.text, service.scheme),
         7: performed_at,
-        18: components(accession),
+        18: components(held[profile.placer_field_1]),
+        19: components(held[profile.placer_field_2]),
         22: performed_at,
         24: profile.diagnostic_section,
         25: status,

@@ -2,26 +2,77 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from node.domain.errors import ConfigurationError
 from node.hl7.message import CODECS
+from node.hl7.placeholder import unknown_placeholders
 
 Name = Annotated[str, Field(max_length=180, pattern=r"^[^|^~\\&\x00-\x1f]*$")]
 """Namespace of an application or facility (HD.1)."""
 
+LINK_PLACES: Final = ("study_uid", "accession")
+SEGMENT_PLACES: Final = (
+    *LINK_PLACES,
+    "report_uid",
+    "cine_uid",
+    "patient_id",
+    "placer_order_number",
+    "filler_order_number",
+    "requested_procedure_id",
+)
+"""What a profile's own texts may name."""
+_LAYOUT: Final = r"^[^|^~\\&\x00-\x1f]*(\^[^|^~\\&\x00-\x1f]*){2}\^Base64$"
+"""ED.1 to ED.4 (HL7 v2.5.1 §2.A.24)."""
+_LINK: Final = re.compile(r"https?://[!-~]+")
+_Z_SEGMENT: Final = re.compile(r"Z[A-Z0-9]{2}")
+_SEPARATOR: Final = re.compile(r"[|\x00-\x1f\x7f]")
+
 
 def _known_charset(name: str) -> str:
     if name not in CODECS:
-        raise PydanticCustomError("charset", "must be one of {known}", {"known": ", ".join(CODECS)})
+        raise _problem_of(f"must be one of {', '.join(CODECS)}")
     return name
+
+
+def _checked_link(link: str) -> str:
+    if link and not _LINK.fullmatch(link):
+        raise _problem_of(
+            "must begin with http:// or https:// and hold ASCII characters alone, no spaces"
+        )
+    return _with_known_places(link, LINK_PLACES)
+
+
+def _checked_segment(segment: tuple[str, ...]) -> tuple[str, ...]:
+    name, *fields = segment or ("",)
+    if not _Z_SEGMENT.fullmatch(name) or not fields:
+        raise _problem_of("must be a name of Z and two capital letters or digits, then its fields")
+    if any(_SEPARATOR.search(field) for field in fields):
+        raise _problem_of("a field must not hold | or a line's end: give each as a text of its own")
+    return name, *(_with_known_places(field, SEGMENT_PLACES) for field in fields)
+
+
+def _with_known_places(template: str, known: Collection[str]) -> str:
+    if problem := unknown_placeholders(template, known):
+        raise _problem_of(problem)
+    return template
+
+
+def _problem_of(words: str) -> PydanticCustomError:
+    return PydanticCustomError("profile", "{words}", {"words": words})
+
+
+def _as_tuple(value: object) -> object:
+    """TOML has lists."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 class _Table(BaseModel):
@@ -43,6 +94,12 @@ class UniversalService(_Table):
     scheme: Annotated[str, Field(min_length=1, max_length=20)] = "99CARDIONODE"
 
 
+ZSegment = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_checked_segment)]
+"""Name and fields."""
+PlacerField = Literal["none", "accession", "requested-procedure-id"]
+"""What OBR-18 or OBR-19 holds."""
+
+
 class Profile(_Table):
     """How an ORU for one destination is written; config/hl7/default.toml explains each key."""
 
@@ -55,6 +112,12 @@ class Profile(_Table):
     diagnostic_section: Annotated[str, Field(pattern=r"^[A-Z]{0,10}$")] = "RAD"
     text_report: bool = True
     abnormal_flags: bool = False
+    pdf: Literal["none", "ed"] = "none"
+    pdf_layout: Annotated[str, Field(pattern=_LAYOUT)] = "^application^pdf^Base64"
+    study_link: Annotated[str, AfterValidator(_checked_link)] = ""
+    placer_field_1: PlacerField = "accession"
+    placer_field_2: PlacerField = "none"
+    z_segments: Annotated[tuple[ZSegment, ...], BeforeValidator(_as_tuple)] = ()
     sending: Party = Party(application="CARDIONODE")
     receiving: Party = Party()
     universal_service: UniversalService = UniversalService()

@@ -18,8 +18,9 @@ _DESCRIBES: Final = "O"
 
 
 def withdraw_oru(sent: bytes, *, control_id: str) -> bytes:
-    """The message that takes back one of ours. Its readable report says that and nothing else.
+    """The message that takes back one of ours.
 
+    Its readable report says that and nothing else; a document does not go out again.
     sent: with CR segment ends. control_id becomes MSH-10; orders, patient and identifiers stay.
     Source: HL7 v2.5.1 §4.5.3.25 (OBR-25), §7.4.2.11 (OBX-11).
     """
@@ -34,6 +35,8 @@ def withdraw_oru(sent: bytes, *, control_id: str) -> bytes:
         elif fields[0] == "OBX":
             if fields[2] == "TX":
                 fields[5], said = (_DELETED if said else WITHDRAWN), True
+            elif fields[2] == "ED":
+                fields[5] = _DELETED
             if fields[11] != _DESCRIBES:
                 fields[11] = _POSTED_AS_WRONG
     return "".join(f"{'|'.join(fields)}\r" for fields in segments).encode(codec)

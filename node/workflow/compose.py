@@ -10,7 +10,7 @@ from node.dicom.filing import Filing
 from node.dicom.reference import FiledInstance
 from node.dicom.rejection_note import build_rejection_note
 from node.dicom.structured_report import REPORT_CLASSES, build_no_result_report, build_report
-from node.dicom.summary import PDF_STRIP_SIZE, build_pdf, build_summary
+from node.dicom.summary import PDF_STRIP_SIZE, build_pdf, build_summary, encode_pdf
 from node.dicom.summary_page import STRIP_SIZE
 from node.dicom.template import Templates
 from node.dicom.validation import check_results
@@ -108,6 +108,7 @@ def compose_rejection(
 
 def compose_message(
     prediction: Prediction,
+    record: ECGRecord,
     source: Source,
     form: ResultForm,
     *,
@@ -118,6 +119,7 @@ def compose_message(
 ) -> ResultObject:
     """The ORU^R01 for one HL7 destination, with the numbers and codes of the report.
 
+    A PDF in it is the one that an archive is sent.
     is_correction: the destination was sent an earlier one of this ECG.
     form: of the DICOM results it refers to; of a series of single frames it names the first.
     """
@@ -135,6 +137,15 @@ def compose_message(
         *(estimate.field_id for estimate in prediction.estimates),
         *(disease.field_id for disease in prediction.diseases),
     ]
+    pdf = None
+    if profile.pdf == "ed":
+        pdf = encode_pdf(
+            prediction,
+            source.dataset,
+            draw_rhythm_strip(record, size=PDF_STRIP_SIZE),
+            templates=templates,
+            filing=naming.filing,
+        )
     content = build_oru(
         prediction,
         source.study,
@@ -145,6 +156,7 @@ def compose_message(
         is_correction=is_correction,
         codes=templates.codes(field_ids),
         references=references,
+        pdf=pdf,
         ranges=templates.summary.ranges(source.study.patient.sex),
     )
     return ResultObject(kind=ResultKind.ORU, identifier=control_id, content=content)

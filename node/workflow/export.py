@@ -46,9 +46,10 @@ def export(
     made: dict[ResultKind, list[bytes]] = {}
     for result in compose(found, templates, form, kinds=kinds):
         made.setdefault(result.kind, []).append(result.content)
-    if found.prediction is not None:
+    if found.prediction is not None and found.record is not None:
         message = compose_message(
             found.prediction,
+            found.record,
             found.source,
             form,
             destination="default",

@@ -352,7 +352,7 @@ class Processing:
         *,
         is_correction: bool = False,
     ) -> ResultObject:
-        if found.prediction is None or receiver.profile is None:
+        if found.prediction is None or found.record is None or receiver.profile is None:
             raise AssertionError("only a prediction is sent to an HL7 destination with a profile")
         compose = partial(
             compose_message,
@@ -361,7 +361,7 @@ class Processing:
             templates=self.templates,
             is_correction=is_correction,
         )
-        return self.run(compose, found.prediction, found.source, form)
+        return self.run(compose, found.prediction, found.record, found.source, form)
 
     def _settle(
         self,

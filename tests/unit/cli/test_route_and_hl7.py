@@ -177,11 +177,11 @@ def test_the_message_is_the_one_that_the_node_would_send(configuration: Path, ec
     pipeline = load_pipeline(read_bundle(BUNDLES / "quick"), OnnxRuntime(threads=1))
     templates = load_templates()
     found = answer(ecg.read_bytes(), pipeline=pipeline)
-    assert found.prediction is not None
+    assert found.prediction is not None and found.record is not None
     profile = Profile.model_validate({"version": "2.4", "receiving": {"application": "SITE"}})
     form = ResultForm(report=ReportForm.NONE)  # the first rule that names RIS sends no report
     sent = compose_message(
-        found.prediction, found.source, form,
+        found.prediction, found.record, found.source, form,
         destination="RIS", profile=profile, templates=templates,
     )  # fmt: skip
     assert _preview(configuration, ecg, "--destination", "RIS", "--exact") == sent.content

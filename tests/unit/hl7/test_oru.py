@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -25,13 +26,14 @@ from node.domain.study import Patient, Study
 from node.hl7.message import CODECS, Header, read_header
 from node.hl7.observation import CORRECTED, SYNTHETIC
 from node.hl7.oru import StudyReferences, build_oru
-from node.hl7.profile import Party, Profile, read_profile
+from node.hl7.profile import SEGMENT_PLACES, Party, Profile, read_profile
 from tests.result_phantom import DISEASES, ESTIMATES, NOTE, model, prediction
 
 LEFT_VENTRICLE = Code(value="87878005", scheme="SCT", meaning="Left ventricle")
 REFERENCES = StudyReferences(
     study_uid="1.2.826.0.1.3680043.8.498.2", report_uid="2.25.1001", cine_uid="2.25.1002"
 )
+VERSIONS = ["2.3.1", "2.4", "2.5.1"]
 NO_RANGES = ReferenceRanges(statement="Reference: nobody", by_field={})
 RANGES = ReferenceRanges(
     statement="Reference: the healthy",
@@ -96,6 +98,7 @@ def oru(
     profile: Profile | None = None,
     is_correction: bool = False,
     ranges: ReferenceRanges = NO_RANGES,
+    pdf: bytes | None = None,
 ) -> bytes:
     return build_oru(
         answer or prediction(),
@@ -107,6 +110,7 @@ def oru(
         codes=CODES,
         references=REFERENCES,
         ranges=ranges,
+        pdf=pdf,
         is_correction=is_correction,
     )
 
@@ -287,13 +291,112 @@ def test_observations_are_numbered_and_named_apart() -> None:
     assert len({str(obx[4]) for obx in rows}) == len(rows)
 
 
-@pytest.mark.parametrize("version", ["2.3.1", "2.4", "2.5.1"])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_hl7apy_finds_nothing_wrong_when_it_parses_the_bytes_again(version: str) -> None:
     message = oru(profile=Profile(version=version))
     parsed = parse_message(message.decode(), validation_level=VALIDATION_LEVEL.TOLERANT)
     assert parsed.validate()
     assert parsed.to_er7().rstrip("\r") == message.decode().rstrip("\r")
     assert read_header(message).version == version
+
+
+PDF = b"%PDF-1.4 \xff|^~\\&\r\n"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "layout", ["^application^pdf^Base64", "CARDIONODE^PDF^PDF^Base64", "^AP^PDF^Base64"]
+)
+def test_the_document_is_the_last_result_in_the_layout_the_site_knows(
+    version: str, layout: str
+) -> None:
+    profile = Profile.model_validate({"version": version, "pdf_layout": layout})
+    message = oru(pdf=PDF, profile=profile)
+    *others, last = observed(message)
+    assert {str(obx[2]) for obx in others} == {"NM", "CE", "ST", "TX"}
+    assert (str(last[2]), str(last[3]), str(last[11])) == (
+        "ED",
+        "SUMMARY-PDF^Summary as PDF^99CARDIONODE",
+        "R",
+    )
+    *told, data = str(last[5]).split("^")
+    assert "^".join(told) == layout
+    assert b64decode(data, validate=True) == PDF
+    assert parse_message(message.decode(), validation_level=VALIDATION_LEVEL.TOLERANT).validate()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_link_leads_to_the_study_whatever_its_numbers_are_made_of(version: str) -> None:
+    profile = Profile.model_validate(
+        {"version": version, "study_link": "https://v.example/#/?s={study_uid}&a={accession}~{{x}}"}
+    )
+    subject = replace(study(), accession_number="A/1 &ü")
+    (link,) = [obx for obx in typed_observations(oru(subject=subject, profile=profile))
+               if obx.obx_2 == "RP"]  # fmt: skip
+    assert link.obx_5 == [
+        "https://v.example/#/?s=1.2.826.0.1.3680043.8.498.2&a=A%2F1%20%26%C3%BC~{x}"
+    ]
+    assert link.obx_11 == "O"
+
+
+def test_a_link_that_lacks_a_number_is_left_out() -> None:
+    subject = replace(study(), accession_number="")
+    for link, count in (("https://v/{accession}", 0), ("https://v/{study_uid}", 1)):
+        message = oru(subject=subject, profile=Profile(study_link=link))
+        assert message.count(b"|RP|") == count
+
+
+ORDERED = Order(
+    placer_order_number="PL^9",
+    filler_order_number="FI&9",
+    accession_number="ACC9",
+    requested_procedure_id="RP9",
+)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_segments_of_the_sites_own_stand_last_with_what_is_known(version: str) -> None:
+    named = [f"{{{name}}}" for name in SEGMENT_PLACES]
+    profile = Profile.model_validate(
+        {
+            "version": version,
+            "z_segments": [["ZDS", "{study_uid}^CARDIONODE^Application^DICOM"], ["ZA1", *named]],
+        }
+    )
+    message = oru(order=ORDERED, profile=profile)
+    *_, first, second = message.decode().rstrip("\r").split("\r")
+    assert first == "ZDS|1.2.826.0.1.3680043.8.498.2^CARDIONODE^Application^DICOM"
+    assert dict(zip(SEGMENT_PLACES, second.split("|")[1:], strict=True)) == {
+        "study_uid": REFERENCES.study_uid,
+        "accession": "ACC9",
+        "report_uid": REFERENCES.report_uid,
+        "cine_uid": REFERENCES.cine_uid,
+        "patient_id": "P-1",
+        "placer_order_number": "PL\\S\\9",
+        "filler_order_number": "FI\\T\\9",
+        "requested_procedure_id": "RP9",
+    }
+    assert parse_message(message.decode(), validation_level=VALIDATION_LEVEL.TOLERANT).validate()
+
+
+def test_a_segment_of_the_sites_own_may_have_nothing_to_say() -> None:
+    profile = Profile.model_validate({"z_segments": [["ZPO", "{placer_order_number}", ""]]})
+    assert oru(profile=profile).endswith(b"\rZPO|\r")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sent"),
+    [
+        ("accession", "none", ["ACC9"]),
+        ("accession", "requested-procedure-id", ["ACC9", "RP9"]),
+        ("requested-procedure-id", "accession", ["RP9", "ACC9"]),
+        ("none", "none", [""]),
+    ],
+)
+def test_sites_choose_what_the_placer_fields_hold(first: str, second: str, sent: list[str]) -> None:
+    profile = Profile.model_validate({"placer_field_1": first, "placer_field_2": second})
+    obr = fields(oru(order=ORDERED, profile=profile), "OBR")
+    assert obr[18:20] == [*sent, ""][:2]
 
 
 def test_spaces_alone_are_no_number_of_an_order() -> None:

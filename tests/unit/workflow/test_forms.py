@@ -23,7 +23,7 @@ from node.domain.form import (
 from node.domain.identifiers import sha256
 from node.hl7.profile import Profile
 from node.workflow.compose import compose_message
-from tests.result_forms import CINES, FORMS, TEMPLATES, composed, of_kind, source_of
+from tests.result_forms import CINES, FORMS, TEMPLATES, composed, of_kind, record, source_of
 from tests.result_phantom import FRAMES, ecg_head, prediction
 
 CLASSES = {
@@ -239,7 +239,7 @@ def test_a_letter_that_the_character_set_does_not_have_is_refused_and_not_told(
 def test_a_message_names_what_the_archive_gets() -> None:
     for form in FORMS:
         message = compose_message(
-            prediction(), source_of(ecg_head()), form,
+            prediction(), record(), source_of(ecg_head()), form,
             destination="RIS", profile=Profile(), templates=TEMPLATES,
         ).content.decode()  # fmt: skip
         objects = composed(form)

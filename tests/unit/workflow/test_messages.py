@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
+from base64 import b64decode
 from pathlib import Path
 
 import hl7
 import pytest
+from pydicom import dcmread
 
 from node.dicom.part10 import read_part10
+from node.dicom.rendering import document
+from node.domain.delivery import ResultKind
 from node.domain.errors import ConfigurationError
 from node.domain.form import DEFAULT_FORM
 from node.hl7.profile import Profile
-from node.workflow.compose import compose_message
-from tests.result_forms import TEMPLATES, source_of
+from node.workflow.compose import compose_message, compose_objects
+from tests.result_forms import TEMPLATES, record, source_of
 from tests.result_phantom import ecg_head, prediction
 from tests.unit.dicom.ecg_phantom import instance, part10, twelve_leads
 
@@ -32,7 +37,7 @@ def ecg_of(shared: Path, sample: str) -> bytes:
 
 def message_of(ecg: bytes, profile: Profile) -> bytes:
     return compose_message(
-        prediction(), source_of(read_part10(ecg)), DEFAULT_FORM,
+        prediction(), record(), source_of(read_part10(ecg)), DEFAULT_FORM,
         destination="RIS", profile=profile, templates=TEMPLATES,
     ).content  # fmt: skip
 
@@ -113,7 +118,7 @@ def test_ranges_are_those_of_the_summary_for_the_sex_of_the_patient(
     head = ecg_head()
     head.PatientSex = sex
     message = compose_message(
-        prediction(), source_of(head), DEFAULT_FORM,
+        prediction(), record(), source_of(head), DEFAULT_FORM,
         destination="RIS", profile=Profile(), templates=TEMPLATES,
     ).content.decode()  # fmt: skip
     told = {
@@ -126,3 +131,19 @@ def test_ranges_are_those_of_the_summary_for_the_sex_of_the_patient(
     for field_id, range_told in told.items():
         stands = known.get(field_id)
         assert range_told == (f"{stands.lower:g}-{stands.upper:g}" if stands else "")
+
+
+@pytest.mark.parametrize("sex", ["F", ""])
+def test_the_document_in_a_message_is_that_of_the_archive(sex: str) -> None:
+    head = ecg_head()
+    head.PatientSex = sex
+    source = source_of(head)
+    (archived,) = compose_objects(
+        prediction(), record(), source, TEMPLATES, DEFAULT_FORM, {ResultKind.PDF}
+    )
+    message = compose_message(
+        prediction(), record(), source, DEFAULT_FORM,
+        destination="RIS", profile=Profile(pdf="ed"), templates=TEMPLATES,
+    ).content.decode()  # fmt: skip
+    (sent,) = [obx for obx in hl7.parse(message).segments("OBX") if str(obx[2]) == "ED"]
+    assert b64decode(str(sent[5]).split("^")[4]) == document(dcmread(io.BytesIO(archived.content)))

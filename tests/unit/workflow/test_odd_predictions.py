@@ -7,15 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from node.dicom.waveform import read_ecg
 from node.domain.delivery import ResultKind
 from node.domain.errors import PredictionError
 from node.domain.form import DEFAULT_FORM
 from node.domain.prediction import DiseaseProbability, Estimate, Prediction
 from node.hl7.profile import default_profile
 from node.workflow.compose import compose_message, compose_objects
-from tests.ecg_instances import mortara
-from tests.result_forms import TEMPLATES, source_of
+from tests.result_forms import TEMPLATES, record, source_of
 from tests.result_phantom import DISEASES, ESTIMATES, ecg_head, prediction
 
 CENTRES = (0.0, 0.004, 1.0, 57.3, 400.0, 12_345.6, 1e7, -0.3, -20.0, -9_999.9)
@@ -56,12 +54,13 @@ def test_odd_numbers_are_told_or_refused(seed: int, sex: str) -> None:
     head.PatientSex = sex
     source, made = source_of(head), odd(random.Random(seed))
     try:
-        objects = compose_objects(made, read_ecg(mortara()), source, TEMPLATES, DEFAULT_FORM, KINDS)
+        objects = compose_objects(made, record(), source, TEMPLATES, DEFAULT_FORM, KINDS)
     except PredictionError:
         return
     assert {each.kind for each in objects} == KINDS
     message = compose_message(
         made,
+        record(),
         source,
         DEFAULT_FORM,
         destination="RIS",
