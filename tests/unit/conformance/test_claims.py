@@ -287,6 +287,9 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "unit/hl7/test_oru.py": (
             "test_python_hl7_reads_every_estimate_with_its_interval_unit_and_code",
             "test_the_references_describe_and_do_not_observe",
+            "test_the_document_is_the_last_result_in_the_layout_the_site_knows",
+            "test_a_link_leads_to_the_study_whatever_its_numbers_are_made_of",
+            "test_segments_of_the_sites_own_stand_last_with_what_is_known",
             "test_a_correction_says_so_in_every_result_and_to_the_reader",
         ),
         "unit/workflow/test_correct.py": (

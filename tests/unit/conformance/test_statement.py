@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,12 @@ from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.study import read_study
 from node.dicom.template import load_templates
 from node.dicom.waveform import read_ecg, read_subject
+from node.domain.code import Code
 from node.domain.delivery import ROUTED_RESULTS, ResultKind, ResultObject
 from node.domain.ecg import Lead
 from node.domain.errors import InputError
 from node.domain.form import ResultForm, StudyForm
+from node.hl7.profile import Profile
 from node.workflow.compose import compose_no_result, compose_objects
 from tests.ecg_instances import mortara
 from tests.result_forms import corrected, rejection_note, source_of
@@ -539,16 +542,24 @@ def test_private_codes_of_reports_are_listed(created: list[tuple[ResultKind, Dat
 
 
 def test_the_fields_of_a_message_are_those_of_the_table() -> None:
-    message = test_oru.oru().decode("utf-8")
+    procedure = Code(value="ECG12", scheme="L", meaning="12-lead ECG")
+    message = test_oru.oru(
+        order=replace(test_oru.ORDERED, procedure=procedure),
+        ranges=test_oru.RANGES,
+        pdf=test_oru.PDF,
+        profile=Profile(
+            abnormal_flags=True,
+            study_link="https://viewer.example/{study_uid}",
+            placer_field_2="requested-procedure-id",
+        ),
+    ).decode("utf-8")
     filled = set()
     for line in filter(None, message.split("\r")):
         name, *values = line.split("|")
         shift = 2 if name == "MSH" else 1
         filled |= {f"{name}-{at + shift}" for at, value in enumerate(values) if value}
     filled |= {"MSH-1"}
-    unordered = {"ORC-2", "OBR-2"}  # of the order, or of the ECG's request
-    assert filled - set(load_prose().hl7_field) == set()
-    assert set(load_prose().hl7_field) - filled <= unordered
+    assert filled == set(load_prose().hl7_field)
 
 
 def test_files_name_the_implementation(created: list[tuple[ResultKind, Dataset]]) -> None:
