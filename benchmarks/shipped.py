@@ -9,7 +9,7 @@ from typing import Final
 from node.dicom.template import Templates, load_templates
 from node.domain.delivery import ResultObject
 from node.domain.form import DEFAULT_FORM
-from node.hl7.profile import default_profile
+from node.hl7.profile import shipped_profile
 from node.workflow.export import export
 from node.workflow.ports import Run, here
 from node.workflow.process import Answer, answer, compose
@@ -48,5 +48,5 @@ class Served:
     def process(self, content: bytes, folder: Path) -> Path:
         """As `cardionode process` does one ECG, with all files and pictures."""
         return export(
-            self.ask(content), folder, profile=default_profile(), templates=self.templates
+            self.ask(content), folder, profile=shipped_profile(), templates=self.templates
         )

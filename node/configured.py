@@ -20,7 +20,7 @@ from node.dicom.worklist import WorklistScu
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import ConfigurationError
 from node.domain.form import DEFAULT_FORM
-from node.hl7.profile import Profile, default_profile, read_profile
+from node.hl7.profile import Profile, read_profile, shipped_profile, shipped_profiles
 from node.hl7.sender import Hl7Sender
 from node.hl7.tls import Tls
 from node.settings import (
@@ -49,13 +49,15 @@ def open_spool(settings: Settings, home: Path) -> Spool:
 
 def profile_of(destination: Hl7DestinationSettings) -> Profile:
     """The profile an HL7 destination names. Raises ConfigurationError."""
-    if destination.profile == "default":
-        return default_profile()
+    name = destination.profile
+    if name in shipped_profiles():
+        return shipped_profile(name)
     try:
-        return read_profile(Path(destination.profile).read_text(encoding="utf-8"))
+        return read_profile(Path(name).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(
-            f"cannot read the HL7 profile {destination.profile}: {error.strerror}"
+            f"cannot read the HL7 profile {name}: {error.strerror}; it is the path of a file, or "
+            f"one of {', '.join(shipped_profiles())}"
         ) from error
 
 

@@ -21,7 +21,7 @@ from node.domain.form import (
     ResultForm,
     StudyForm,
 )
-from node.hl7.profile import default_profile
+from node.hl7.profile import shipped_profile
 from node.models import load_models
 from node.settings import read_settings
 from node.workflow.export import export
@@ -73,7 +73,7 @@ def process(
                 folder = export(
                     found,
                     out,
-                    profile=default_profile(),
+                    profile=shipped_profile(),
                     templates=templates,
                     form=form,
                     kinds=kinds,

@@ -138,10 +138,17 @@ def read_profile(text: str) -> Profile:
         raise ConfigurationError(f"the HL7 profile has to be changed: {problems}") from None
 
 
+def shipped_profiles() -> list[str]:
+    """The names of the profiles in config/hl7."""
+    found = (each.name for each in files("config").joinpath("hl7").iterdir())
+    return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
+
+
 @cache
-def default_profile() -> Profile:
-    """The profile of config/hl7/default.toml."""
-    return read_profile(files("config").joinpath("hl7", "default.toml").read_text(encoding="utf-8"))
+def shipped_profile(name: str = "default") -> Profile:
+    """The profile of config/hl7 with that name."""
+    file = files("config").joinpath("hl7", f"{name}.toml")
+    return read_profile(file.read_text(encoding="utf-8"))
 
 
 def _problem(detail: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.domain.errors import ConfigurationError
-from node.hl7.profile import Profile, read_profile
+from node.hl7.profile import Profile, read_profile, shipped_profile, shipped_profiles
 
 DEFAULT = Path(__file__).resolve().parents[3] / "config" / "hl7" / "default.toml"
 
@@ -31,6 +31,19 @@ def test_each_key_of_the_shipped_profile_has_a_comment_above_it() -> None:
         top_level = key in Profile.model_fields and key != "placer_field_2"  # explained with the 1
         if top_level or line in tables:
             assert above.startswith("#"), line
+
+
+def test_examples_are_shipped_beside_it() -> None:
+    assert shipped_profiles() == ["default", "engine-2.4", "ris-2.3.1"]
+    versions = {name: shipped_profile(name).version for name in shipped_profiles()}
+    assert versions == {"default": "2.5.1", "engine-2.4": "2.4", "ris-2.3.1": "2.3.1"}
+
+
+@pytest.mark.parametrize("name", shipped_profiles())
+def test_an_example_says_what_it_is_for_and_why_each_key_differs(name: str) -> None:
+    text = (DEFAULT.parent / f"{name}.toml").read_text(encoding="utf-8")
+    for block in text.strip().split("\n\n"):
+        assert block.startswith(("#", "[receiving]")), block
 
 
 def test_rad_128_decides_the_defaults() -> None:

@@ -11,7 +11,7 @@ from node.domain.delivery import ResultKind
 from node.domain.errors import PredictionError
 from node.domain.form import DEFAULT_FORM
 from node.domain.prediction import DiseaseProbability, Estimate, Prediction
-from node.hl7.profile import default_profile
+from node.hl7.profile import shipped_profile
 from node.workflow.compose import compose_message, compose_objects
 from tests.result_forms import TEMPLATES, record, source_of
 from tests.result_phantom import DISEASES, ESTIMATES, ecg_head, prediction
@@ -64,7 +64,7 @@ def test_odd_numbers_are_told_or_refused(seed: int, sex: str) -> None:
         source,
         DEFAULT_FORM,
         destination="RIS",
-        profile=default_profile(),
+        profile=shipped_profile(),
         templates=TEMPLATES,
     )
     assert message.content.startswith(b"MSH|")
