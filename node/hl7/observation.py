@@ -26,8 +26,8 @@ SIMULATED = "Model trained on SIMULATED data: not for clinical use"
 PRIVATE_SCHEME = "99CARDIONODE"
 
 _PER_MINUTE = Code(value="/min", scheme="UCUM", meaning="/min")
-_LOWER = Code(value="371885007", scheme="SCT", meaning="range of lower measurement uncertainty")
-_UPPER = Code(value="371886008", scheme="SCT", meaning="range of upper measurement uncertainty")
+_LOWER = Code(value="371885007", scheme="SCT", meaning="-, range of lower measurement uncertainty")
+_UPPER = Code(value="371886008", scheme="SCT", meaning="+, range of upper measurement uncertainty")
 _FINDING_SITE = Code(value="363698007", scheme="SCT", meaning="Finding Site")
 _HEART_RATE = Code(value="8867-4", scheme="LN", meaning="Heart rate")
 _STUDY = Code(value="113014", scheme="DCM", meaning="DICOM Study")

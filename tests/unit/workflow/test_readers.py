@@ -219,6 +219,29 @@ def test_every_number_is_that_of_the_report(name: str, version: str, reader: Rea
     assert set(found) == set(reported())
 
 
+def test_every_code_is_one_of_the_report(name: str, version: str, reader: Reader) -> None:
+    """Value, scheme and meaning of what is measured, where, and in which unit."""
+    coded = {
+        (item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning)
+        for item in every_item(archived()[ResultKind.REPORT])
+        if "CodeValue" in item
+    }
+    told = set()
+    for obx in read(reader, name, version).observations:
+        places = {"NM": (3, 6), "CE": (3, 5)}.get(obx(2, 1), ())
+        told |= {(obx(place, 1), obx(place, 3), obx(place, 2)) for place in places}
+    assert told <= coded
+    assert {scheme for _, scheme, _ in told} == {"LN", "SCT", "DCM", "UCUM", "99CARDIONODE"}
+
+
+def every_item(dataset: Dataset) -> Iterator[Dataset]:
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield item
+                yield from every_item(item)
+
+
 def test_every_identifier_is_that_of_the_ecg(name: str, version: str, reader: Reader) -> None:
     found, head = read(reader, name, version), ecg()
     assert found.patient(3, 1) == head.PatientID
