@@ -66,7 +66,8 @@ def build_oru(
     """The message in the profile's version and character set, segments ending with CR.
 
     All times in it are the ECG's. control_id becomes MSH-10. filler_number: for OBR-3 where neither
-    order nor study has one. is_correction: it replaces one that was sent under the same number.
+    order nor study has one. pdf: the summary, which goes along where it is given. is_correction: it
+    replaces one that was sent under the same number.
     Raises UnsupportedInstance (the ECG has no Patient ID), BundleError (a field without a code, or
     in another unit), ConfigurationError (the character set cannot write the message; the version's
     structure does not allow it).
