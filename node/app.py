@@ -40,6 +40,7 @@ from node.metrics import Gauge, Metrics
 from node.models import available_cores, load_models
 from node.settings import (
     DicomDestinationSettings,
+    Hl7DestinationSettings,
     Settings,
 )
 from node.side_processes import SideProcesses
@@ -108,6 +109,9 @@ class Node:
                 initial_s=each.retry_initial_s,
                 maximum_s=each.retry_maximum_s,
                 give_up_after_s=each.give_up_after_s,
+                maximum_refusals=(
+                    each.maximum_refusals if isinstance(each, Hl7DestinationSettings) else None
+                ),
             )
             for name, each in settings.destinations.items()
         }

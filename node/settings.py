@@ -232,6 +232,7 @@ class Hl7DestinationSettings(_SocketDestinationSettings, _TlsChoice):
     kind: Literal["hl7"]
     profile: str = "default"
     after_committed: str | None = None
+    maximum_refusals: Annotated[int, Field(ge=1, le=10_000)] = 20
     connect_timeout_s: Seconds = 10.0
     answer_timeout_s: Seconds = 30.0
 

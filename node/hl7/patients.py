@@ -24,8 +24,8 @@ _MEDICAL_RECORD = ("MR", "PI", "PT", "")
 """Identifier types (table 0203), the one that DICOM's Patient ID most likely holds first."""
 _SEXES = frozenset("MFO")
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)")
-_ALPHABETIC = ("", "A")
-"""Name representation codes (table 0465) of a name in Latin letters."""
+_GROUPS = {"": 0, "A": 0, "I": 1, "P": 2}
+"""Group of a PN by name representation code (table 0465). Source: DICOM PS3.5 §6.2.1.2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,20 +99,23 @@ def _identified(
 
 
 def _person_name(segment: Segment, number: int) -> str:
-    """PN of the first XPN in Latin letters, else of the first: XPN has suffix before prefix."""
-    repetitions = segment.repetitions(number)
-    if not repetitions:
-        return ""
-    latin = (
-        each for each in repetitions if segment.text(number, 8, repetition=each) in _ALPHABETIC
-    )
-    chosen = next(latin, repetitions[0])
-    # Of FN the surname; what DICOM takes for separators parts nothing in a name.
-    family, given, middle, suffix, prefix = (
-        re.sub(r"[\^=\\]", " ", segment.text(number, part, subcomponent=1, repetition=chosen))
-        for part in (1, 2, 3, 4, 5)
-    )
-    return "^".join((family, given, middle, prefix, suffix)).rstrip("^")
+    """PN of an XPN, which has suffix before prefix: its first repetition in each kind of writing.
+
+    Of FN the surname is taken; what DICOM takes for separators parts nothing in a name.
+    """
+    groups = ["", "", ""]
+    for repetition in segment.repetitions(number):
+        place = _GROUPS.get(segment.text(number, 8, repetition=repetition), 0)
+        family, given, middle, suffix, prefix = (
+            re.sub(
+                r"[\^=\\]", " ", segment.text(number, part, subcomponent=1, repetition=repetition)
+            )
+            for part in (1, 2, 3, 4, 5)
+        )
+        groups[place] = groups[place] or "^".join((family, given, middle, prefix, suffix)).rstrip(
+            "^"
+        )
+    return "=".join(groups).rstrip("=")
 
 
 def _date(text: str) -> date | None:

@@ -79,6 +79,8 @@ class Postman:
         now = self.clock()
         if now - delivery.owed_since > timedelta(seconds=policy.give_up_after_s):
             return _stop(DeliveryState.EXHAUSTED, error)
+        if isinstance(error, TemporarilyRefused) and self._is_refused_for_good(delivery, policy):
+            return _stop(DeliveryState.EXHAUSTED, error)
         wait_s = policy.wait_s(delivery.attempts + 1, self.jitter())
         if isinstance(error, TemporarilyRefused):
             wait_s = max(wait_s, min(error.retry_after_s, policy.maximum_s))
@@ -88,6 +90,14 @@ class Postman:
             error_code=error.code,
             error_message=error.message,
         )
+
+    def _is_refused_for_good(self, delivery: Delivery, policy: RetryPolicy) -> bool:
+        if policy.maximum_refusals is None:
+            return False
+        with self.work.begin() as transaction:
+            tried = transaction.outbox.attempts_of(delivery.delivery_id)
+        refusals = sum(each["error_code"] == TemporarilyRefused.code for each in tried)
+        return refusals + 1 >= policy.maximum_refusals
 
     def _settle(self, delivery: Delivery, outcome: DeliveryOutcome, started_at: datetime) -> None:
         at = self.clock()

@@ -12,6 +12,9 @@ class RetryPolicy:
     initial_s: float = 5.0
     maximum_s: float = 900.0
     give_up_after_s: float = 7 * 24 * 3600.0
+    maximum_refusals: int | None = None
+    """Of "not now", before a person is waited for; None takes any number. Whoever is served in
+    order keeps all others waiting meanwhile."""
 
     def wait_s(self, attempts: int, jitter: float) -> float:
         """Seconds until the next try after so many: doubled each time, less up to a quarter.

@@ -188,9 +188,11 @@ def test_what_is_deleted_or_not_known_is_empty() -> None:
     assert told(content).patients[0].patient == Patient(patient_id="P-1")
 
 
-def test_the_surname_and_the_latin_name_are_taken_and_escapes_are_read() -> None:
-    content = message("ADT^A01", "PID|||P-1||X^Y^^^^^L^I~VAN DER&van der&X^B\\T\\B^^^^^L^A\r")
-    assert told(content).patients[0].patient.name == "VAN DER^B&B"
+def test_each_way_to_write_a_name_is_a_group_of_it_and_escapes_are_read() -> None:
+    names = "X^Y^^^^^L^I~VAN DER&van der&X^B\\T\\B^^^^^L^A~SECOND^ALIAS^^^^^A^A"
+    patient = told(message("ADT^A01", f"PID|||P-1||{names}\r")).patients[0].patient
+    assert patient.name == "VAN DER^B&B=X^Y"
+    assert patient.leading_name == "VAN DER^B&B"
 
 
 @pytest.mark.parametrize(

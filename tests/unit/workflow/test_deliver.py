@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -171,3 +172,16 @@ def test_jitter_only_shortens_a_wait() -> None:
     policy = RetryPolicy(initial_s=8, maximum_s=100)
     assert policy.wait_s(1, 1.0) == 6.0
     assert policy.wait_s(1, 0.0) == 8.0
+
+
+def test_whoever_is_served_in_order_is_not_held_up_for_ever_by_one_refused_message(
+    world: World,
+) -> None:
+    patient = replace(world.postman.policies["PACS"], maximum_refusals=3)
+    world.postman = replace(world.postman, policies={"PACS": patient})
+    for error in (TemporarilyRefused("AE"), Unreachable("down"), TemporarilyRefused("AE")):
+        world.pacs.error = error
+        assert world.attempt() is not None
+    world.pacs.error = TemporarilyRefused("AE")
+    assert world.attempt() is None
+    assert world.delivery().state is DeliveryState.EXHAUSTED
