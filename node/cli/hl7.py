@@ -1,11 +1,13 @@
-"""`cardionode hl7`: what a RIS would receive, and both ends of a link to try it with."""
+"""`cardionode hl7`: what a RIS would receive, what it sent, and both ends of a link to try."""
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sys
 import threading
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +15,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from node.cli.options import Config, Overrides
+from node.cli.jobs import open_work
+from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
 from node.cli.send import tls_credentials
 from node.dicom.template import load_templates
 from node.domain.errors import (
@@ -104,6 +107,34 @@ def _form_beside(destination: str, settings: Settings) -> ResultForm:
 
     routing = build_routing(settings)
     return routing.decide_for(destination).form_for(routing.destinations[destination])
+
+
+@app.command("received")
+def received(
+    config: Config = None,
+    home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
+    limit: Annotated[int, typer.Option(min=1, max=10000, help="How many, latest first.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List the latest messages that were taken, and why one was not used.
+
+    Nothing of what they say is shown; what is refused is in the log alone, as its sender keeps it.
+    """
+    settings = read_settings(config, overrides or ())
+    with open_work(settings, home) as work, work.begin() as transaction:
+        messages = transaction.messages.latest(limit=limit)
+    console = Console(highlight=False, soft_wrap=True)
+    if as_json:
+        console.out(json.dumps([asdict(each) for each in messages], indent=2, default=str))
+        return
+    for each in messages:  # no table: the reasons are sentences
+        console.print(
+            f"{each.received_at:%Y-%m-%d %H:%M:%S} UTC  {each.message_type}  {each.control_id}  "
+            f"from {each.peer}" + (f"\n      {each.error_message}" if each.error_message else ""),
+            style="yellow" if each.error_message else None,
+            markup=False,
+        )
 
 
 @app.command("listen")

@@ -101,5 +101,11 @@ def _write_integration(manuscript: Manuscript, subject: Subject) -> None:
     )
     manuscript.heading(2, "HL7 Version 2 Messages")
     manuscript.paragraph(prose.introduction["hl7"])
-    for key in ("hl7_outbound", "hl7_acknowledgement", "hl7_inbound"):
+    for key in (
+        "hl7_outbound",
+        "hl7_acknowledgement",
+        "hl7_inbound",
+        "hl7_orders",
+        "hl7_patients",
+    ):
         manuscript.paragraph(prose.claim[key])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import hl7
@@ -58,6 +59,9 @@ def test_a_late_order_and_a_merge_are_in_what_arrives_and_nothing_arrives_withou
         node.wait_for_jobs(
             lambda jobs: jobs[0]["state"] == "completed" and len(jobs[0]["deliveries"]) == 8
         )
+        listed = node.run("hl7", "received", "--json")
+        assert [each["control_id"] for each in json.loads(listed.stdout)] == ["M1", "O1"]
+        assert "OLD-ID" not in listed.stdout
         pacs.start()
         ris.start()
         (job,) = node.wait_for_jobs(settled(1), within_s=90)

@@ -18,6 +18,7 @@ TABLES = "wire/dicom/test_conformance_statement.py"
 NEGOTIATION, REQUESTS = "wire/dicom/test_negotiation.py", "wire/dicom/test_requests.py"
 COMMITMENT, COMMIT = "wire/dicom/test_commitment.py", "unit/workflow/test_commit.py"
 WITHDRAW = "unit/workflow/test_withdraw.py"
+REGISTRY = "unit/workflow/test_registry.py"
 WORKLIST = "wire/dicom/test_worklist.py"
 TLS, FORMS = "wire/dicom/test_tls.py", "unit/workflow/test_forms.py"
 
@@ -307,12 +308,41 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "hl7_inbound": {
-        "wire/hl7/test_listener.py": (
-            "test_a_positive_answer_follows_keeping",
-            "test_the_mode_decides_what_is_answered",
+        "unit/hl7/test_acknowledgement.py": (
+            "test_the_sender_gets_the_acknowledgements_it_asked_for",
+            "test_what_is_not_taken_is_told_apart",
         ),
+        "unit/workflow/test_acknowledgements.py": (),
         "unit/workflow/test_intake.py": (
             "test_a_message_is_kept_before_it_is_acknowledged_and_kept_once",
+        ),
+        REGISTRY: (
+            "test_what_cannot_be_used_is_kept_refused_and_taken_when_it_can",
+            "test_a_message_told_twice_is_noted_once",
+        ),
+    },
+    "hl7_orders": {
+        "unit/hl7/test_news.py": (
+            "test_an_order_message_of_version_2_3_1_is_read_where_ihe_puts_things",
+            "test_an_imaging_order_has_its_numbers_in_ipc",
+            "test_an_order_control_says_whether_the_order_stands",
+        ),
+        REGISTRY: (
+            "test_the_order_that_came_before_its_ecg_is_named_in_the_results",
+            "test_an_ecg_that_waits_for_its_order_goes_on_when_it_comes",
+            "test_a_changed_order_has_the_last_word",
+            "test_a_cancelled_order_holds_the_ecg_and_a_new_one_lets_it_go",
+        ),
+    },
+    "hl7_patients": {
+        "end_to_end/test_orders_and_merges.py": (),
+        "unit/store/test_patients.py": (
+            "test_after_any_merges_everybody_is_who_the_last_ones_say",
+        ),
+        REGISTRY: (
+            "test_a_merged_patient_is_the_one_who_stays_in_results_made_later",
+            "test_a_merge_renews_what_is_not_sent_and_leaves_what_is",
+            "test_an_ecg_under_the_number_of_somebody_else_is_held_until_that_is_put_right",
         ),
     },
 }
