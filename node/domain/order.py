@@ -36,6 +36,18 @@ class ScheduledOrder:
     is_cancelled: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderKeys:
+    """What an order is found by, as digests but for the study; None where it is not."""
+
+    placer_digest: str | None
+    filler_digest: str | None
+    accession_digest: str | None
+    procedure_digest: str | None
+    """Of the Requested Procedure ID: an order may be several procedures."""
+    study_instance_uid: str | None
+
+
 class AskBy(StrEnum):
     """What a RIS is asked by; for an ECG that does not have it, by the other."""
 

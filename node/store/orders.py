@@ -10,23 +10,12 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from node.domain.order import OrderKeys
 from node.store.messages import WORD, Word
 from node.store.tables import hl7_message, order
 
 _NUMBERS: Final = frozenset({"placer_digest", "filler_digest"})
 _OTHERS: Final = frozenset({"study_instance_uid", "accession_digest"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderKeys:
-    """What an order is known by; None where it is not."""
-
-    placer_digest: str | None
-    filler_digest: str | None
-    accession_digest: str | None
-    procedure_digest: str | None
-    """Of the Requested Procedure ID: an order may be several procedures."""
-    study_instance_uid: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

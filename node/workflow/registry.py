@@ -11,12 +11,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from node.domain.identifiers import digest_of
-from node.domain.order import Order, ScheduledOrder
+from node.domain.order import Order, OrderKeys, ScheduledOrder
 from node.domain.study import Patient, Study
 from node.hl7.news import News, read_news
 from node.hl7.orders import OrderNews
 from node.hl7.patients import PatientNews
-from node.store.orders import OrderKeys
 from node.workflow.identity import patient_digest
 from node.workflow.intervene import correct_job
 from node.workflow.ports import ObjectStore, Transaction, UnitOfWork

@@ -165,10 +165,25 @@ def test_only_jobs_with_nothing_owed_are_old_enough_to_go(connection: sa.Connect
 
 def test_the_same_message_is_listed_once(connection: sa.Connection) -> None:
     messages = Messages(connection)
-    message = {"control_id": "1", "message_type": "ADT", "peer": "x", "at": NOW}
-    assert messages.add(content_digest="a" * 64, **message)
-    assert not messages.add(content_digest="a" * 64, **message)
-    assert messages.add(content_digest="b" * 64, **message)
+
+    def add(name: str, error: str | None = None) -> int | None:
+        return messages.add(
+            control_id="1",
+            message_type="ADT^A01",
+            peer="x",
+            content_digest=name * 64,
+            at=NOW,
+            unmarked_charset="ASCII",
+            error=error,
+        )
+
+    assert add("a") == 1
+    assert add("a") is None
+    assert add("b", "unusable") == 2
+    assert add("b", "unusable") is None
+    assert add("b") == 2  # it can be used now
+    assert add("b") is None
+    assert [each.error_message for each in messages.latest(limit=9)] == [None, None]
 
 
 def test_what_was_settled_meanwhile_is_not_taken_up(connection: sa.Connection) -> None:
