@@ -23,14 +23,17 @@ def conformance(
     form: Annotated[
         Format, typer.Option("--format", help="markdown, or html for a browser.")
     ] = Format.MARKDOWN,
+    hl7: Annotated[bool, typer.Option("--hl7", help="The HL7 statement instead.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", dir_okay=False, help="File; without one it is printed.")
     ] = None,
 ) -> None:
     """Print the DICOM Conformance Statement and the IHE integration statement of a configuration.
 
-    It names AE titles, addresses and who may call, and no secret.
+    With --hl7 what the node says of its messages, with examples. Both name addresses, AE titles and
+    who may call, and no secret.
     """
+    from node.conformance.messages import message_statement
     from node.conformance.page import page
     from node.conformance.statement import conformance_statement
 
@@ -38,9 +41,9 @@ def conformance(
     name = "the annotated default" if config is None else config.name
     if overrides:
         name = f"{name}, with {', '.join(each.partition('=')[0] for each in overrides)} overridden"
-    text = conformance_statement(settings, name)
+    text = (message_statement if hl7 else conformance_statement)(settings, name)
     if form is Format.HTML:
-        text = page(text, "DICOM Conformance Statement")
+        text = page(text, f"{'HL7' if hl7 else 'DICOM'} Conformance Statement")
     if out is None:
         typer.echo(text, nl=False)
     else:

@@ -63,6 +63,11 @@ class Prose(_Table):
     """Keyword -> what it is read for."""
     context_group: tuple[ContextGroup, ...]
     hl7_field: Mapping[str, Words]
+    """Place -> what a message of ours has there."""
+    hl7_read: Mapping[str, Words]
+    """Place -> what it is read for, in a message that comes in."""
+    messages: Mapping[str, Words]
+    """Of the HL7 statement."""
     ihe: tuple[IheTransaction, ...]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,8 @@ from node.dicom.template import HEART_RATE, Templates
 from node.domain.code import Code
 from node.domain.delivery import ROUTED_RESULTS, ResultKind, ResultObject
 from node.domain.ecg import STANDARD_LEADS, ECGRecord, Finding, Severity
-from node.domain.form import CharacterSet, ResultForm, StudyForm
+from node.domain.form import DEFAULT_FORM, CharacterSet, ResultForm, StudyForm
+from node.domain.identifiers import derived_control_id
 from node.domain.prediction import (
     Cine,
     DiseaseProbability,
@@ -30,7 +32,14 @@ from node.domain.prediction import (
     ModelIdentity,
     Prediction,
 )
-from node.workflow.compose import compose_no_result, compose_objects, compose_rejection
+from node.hl7.profile import Profile
+from node.hl7.withdrawal import withdraw_oru
+from node.workflow.compose import (
+    compose_message,
+    compose_no_result,
+    compose_objects,
+    compose_rejection,
+)
 from node.workflow.naming import FIRST_REVISION, Source
 from node.workflow.reconcile import stated_order
 
@@ -70,6 +79,39 @@ def specimens(templates: Templates) -> Iterator[ResultObject]:
             )
             yield from compose_no_result(findings, source, prediction.model, templates, form)
         yield _note(source, templates)
+
+
+def message_specimens(templates: Templates, profile: Profile) -> dict[str, bytes]:
+    """A result as a site's profile has it written, its correction, and its withdrawal."""
+    source = replace(
+        _source(_full_ecg()), revision=FIRST_REVISION, predecessor=None, replaces_sent=False
+    )
+    compose = partial(
+        compose_message,
+        _message_prediction(templates),
+        _record(),
+        form=DEFAULT_FORM,
+        destination="specimen",
+        profile=profile,
+        templates=templates,
+    )
+    result = compose(source)
+    again = replace(source, revision=FIRST_REVISION + 1, replaces_sent=True)
+    correction = compose(again, is_correction=True)
+    withdrawal = withdraw_oru(
+        correction.content, control_id=derived_control_id(correction.identifier)
+    )
+    return {
+        "Result": result.content,
+        "Correction": correction.content,
+        "Withdrawal": withdrawal,
+    }
+
+
+def _message_prediction(templates: Templates) -> Prediction:
+    """Enough to see how each is written, and no more to read than need be."""
+    whole = _prediction(templates)
+    return replace(whole, estimates=whole.estimates[:2], diseases=whole.diseases[:1])
 
 
 def _note(source: Source, templates: Templates) -> ResultObject:

@@ -80,7 +80,7 @@ class Hl7Sender:
                 # A late answer must never be taken for the next message's.
                 self._disconnect()
                 raise
-        return _judged(answer)
+        return judged(answer)
 
     def probe(self) -> None:
         """Open and close a connection, sending nothing. Raises Unreachable."""
@@ -241,8 +241,11 @@ def _acknowledgement_of(answer: bytes, control_id: str) -> Acknowledgement | Non
     return acknowledgement if acknowledgement.control_id == control_id else None
 
 
-def _judged(answer: Acknowledgement) -> Acknowledgement:
-    """The answer if it is positive. MSA-3 and ERR texts may repeat patient data: never quoted."""
+def judged(answer: Acknowledgement) -> Acknowledgement:
+    """The answer if it is positive. MSA-3 and ERR texts may repeat patient data: never quoted.
+
+    Raises TemporarilyRefused (AE, CE), Refused (AR, CR).
+    """
     if answer.code in _ACCEPTED:
         return answer
     said = f"the receiver answered {answer.code.value}"

@@ -36,7 +36,7 @@ from node.domain.delivery import ROUTED_RESULTS, ResultKind, ResultObject
 from node.domain.ecg import Lead
 from node.domain.errors import InputError
 from node.domain.form import ResultForm, StudyForm
-from node.hl7.profile import Profile
+from node.hl7.profile import Party, Profile
 from node.workflow.compose import compose_no_result, compose_objects
 from tests.ecg_instances import mortara
 from tests.result_forms import corrected, rejection_note, source_of
@@ -549,6 +549,9 @@ def test_the_fields_of_a_message_are_those_of_the_table() -> None:
         pdf=test_oru.PDF,
         profile=Profile(
             abnormal_flags=True,
+            acknowledgement_mode="enhanced",
+            sending=Party(application="CARDIONODE", facility="HOSPITAL"),
+            receiving=Party(application="RIS", facility="HOSPITAL"),
             study_link="https://viewer.example/{study_uid}",
             placer_field_2="requested-procedure-id",
         ),
