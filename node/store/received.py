@@ -144,6 +144,11 @@ class Jobs:
             sa.select(job.c.job_id).where(job.c.job_id == job_id).with_for_update()
         )
 
+    def lock_of(self, patient_digests: Collection[str]) -> None:
+        """The same for all of these patients."""
+        query = sa.select(job.c.job_id).where(job.c.patient_digest.in_(patient_digests))
+        self._connection.execute(query.order_by(job.c.job_id).with_for_update())
+
     def latest(self, *, limit: int, state: JobState | None = None) -> list[Job]:
         """The last received first."""
         query = job.select().order_by(job.c.job_id.desc()).limit(limit)

@@ -248,7 +248,10 @@ class Processing:
             )
         doubt = found.doubt
         if not found.is_scheduled and self.order_policy.holds_unmatched:
-            doubt = "no order of this ECG was found; release or reject the job"
+            doubt = (
+                "no order of this ECG was found; it goes on when one comes by HL7, or release or "
+                "reject the job"
+            )
         if doubt is not None and job.released != UNCERTAIN_ORDER:
             self._hold(job, UNCERTAIN_ORDER, doubt)
             return None
@@ -378,6 +381,7 @@ class Processing:
         findings = "; ".join(finding.message for finding in found.quality.findings)
         model, at = found.model, self.clock()
         with self.work.begin() as transaction:
+            transaction.jobs.lock(job.job_id)
             if is_merged_since(transaction, stated.patient, told):
                 run = transaction.jobs.take_up(job.job_id, run=job.run)
                 if run is not None:

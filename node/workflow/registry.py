@@ -112,6 +112,8 @@ def note(transaction: Transaction, news: News, *, message_id: int, at: datetime)
     for place, told in enumerate(news.patients):
         given_up += _note_patient(transaction, told, message_id=message_id, place=place)
     again = _take_up_held(transaction, news)
+    # One that is about to settle has settled before this is looked for, or finds the merge.
+    transaction.jobs.lock_of(given_up)
     for job in transaction.jobs.answered_with_results_owed(patient_digests=given_up):
         if correct_job(transaction, job, at):
             again.append(job.job_id)
