@@ -288,6 +288,7 @@ class Node:
             on_event=self._report_warning,
             tls_port=hl7.tls_port,
             tls=tls_of(self._credentials.server) if self._credentials is not None else None,
+            networks=hl7.networks,
         )
 
     def _build_stow(self) -> StowEndpoint | None:

@@ -97,6 +97,7 @@ class DicomSettings(_Table):
 
 class Hl7Settings(_Table):
     host: str
+    networks: tuple[IPv4Network | IPv6Network, ...] = Field(min_length=1)
     port: PortOrOff
     tls_port: PortOrOff
     maximum_message_bytes: Annotated[int, Field(ge=1024, le=67108864)]

@@ -119,6 +119,7 @@ def _write_transport(manuscript: Manuscript, subject: Subject) -> None:
         ("Parameter", "Value"),
         [
             ("Address", hl7.host),
+            ("Who may call", ", ".join(map(str, hl7.networks))),
             ("Port", "off" if hl7.port is None else str(hl7.port)),
             ("Port with TLS", "off" if hl7.tls_port is None else str(hl7.tls_port)),
             ("Longest message, bytes", str(hl7.maximum_message_bytes)),

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from threading import Thread
 from typing import Final
 
@@ -53,11 +54,13 @@ class MllpListener:
         tls_port: int | None = None,
         tls: Tls | None = None,
         handshake_timeout_s: float = 15.0,
+        networks: Sequence[IPv4Network | IPv6Network] | None = None,
     ) -> None:
         """port and tls_port: 0 takes a free one, None is not to listen there.
 
         idle_timeout_s bounds the wait for a message to begin, and then for it to end.
-        maximum_connections: of both ports; one that shakes hands counts.
+        maximum_connections: of both ports; one that shakes hands counts. networks: who may call;
+        None is everybody.
         """
         self._host = host
         self._entrances: list[_Entrance] = []
@@ -70,6 +73,7 @@ class MllpListener:
         self._idle_timeout_s = idle_timeout_s
         self._handshake_timeout_s = handshake_timeout_s
         self._maximum_connections = maximum_connections
+        self._networks = networks
         self._on_event = on_event
         self._loop = asyncio.new_event_loop()
         self._handlers = ThreadPoolExecutor(_HANDLERS_AT_ONCE, thread_name_prefix="hl7-handler")
@@ -152,12 +156,20 @@ class MllpListener:
             self._loop.call_later(_LOOK_AGAIN_S, self._attend, entrance)
             return
         connection = Connection(connected, str(address[0]))
+        if not self._may_call(connection.peer):
+            self._on_event("hl7 connection refused: address not allowed", {"peer": connection.peer})
+            connection.close()
+            return
         if len(self._connections) >= self._maximum_connections:
             self._on_event("hl7 connection refused: too many", {"peer": connection.peer})
             connection.close()
             return
         task = self._loop.create_task(self._converse(connection, entrance.tls))
         self._connections[task] = False
+
+    def _may_call(self, peer: str) -> bool:
+        address = ip_address(peer)
+        return self._networks is None or any(address in network for network in self._networks)
 
     async def _wind_down(self, grace_s: float) -> None:
         self._stopping = True

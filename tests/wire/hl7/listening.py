@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from ipaddress import IPv4Network
 
 from node.hl7.acknowledgement import acknowledge
 from node.hl7.listener import Handler, MllpListener
@@ -36,6 +37,7 @@ def listening(
     events: Events | None = None,
     tls: Tls | None = None,
     handshake_timeout_s: float = 5.0,
+    networks: Sequence[IPv4Network] | None = None,
 ) -> Iterator[MllpListener]:
     """With tls on a second port too."""
     seen: Events = [] if events is None else events
@@ -50,6 +52,7 @@ def listening(
         tls_port=None if tls is None else 0,
         tls=tls,
         handshake_timeout_s=handshake_timeout_s,
+        networks=networks,
     )
     listener.start()
     try:

@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import time
+from ipaddress import IPv4Network
 from threading import Event
 
 import pytest
@@ -224,3 +225,18 @@ def test_stopping_is_bounded_when_a_handler_hangs() -> None:
         assert time.monotonic() - began < 3.0
         assert is_closed(connection)
         release.set()
+
+
+def test_only_callers_of_the_networks_that_may_call_are_heard() -> None:
+    events: Events = []
+    for network, is_heard in (("127.0.0.0/8", True), ("192.0.2.0/24", False)):
+        with (
+            listening(networks=[IPv4Network(network)], events=events) as listener,
+            connect(listener) as connection,
+        ):
+            connection.sendall(frame(message()))
+            if is_heard:
+                assert answers(connection, 1) == ["AA C1"]
+            else:
+                assert is_closed(connection)
+    assert events == [("hl7 connection refused: address not allowed", {"peer": "127.0.0.1"})]
