@@ -52,6 +52,7 @@ from node.web.stow import StowEndpoint, StowLimits
 from node.workflow.commit import Committing
 from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
 from node.workflow.deliver import Postman
+from node.workflow.inbox import Inbox
 from node.workflow.intake import Intake
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
@@ -98,6 +99,12 @@ class Node:
             clock=utc_now,
             maximum_bytes=min(settings.dicom.maximum_instance_mb * 1_000_000, MAX_INFLATED_BYTES),
             routing=self._routing,
+        )
+        self._inbox = Inbox(
+            spool=self._spool,
+            work=self._work,
+            telemetry=self.journal,
+            clock=utc_now,
             processing_ids=frozenset(settings.hl7.processing_ids),
             unmarked_charset=settings.hl7.unmarked_charset,
         )
@@ -281,7 +288,7 @@ class Node:
         return MllpListener(
             hl7.host,
             hl7.port,
-            self._intake.answer_message,
+            self._inbox.answer,
             limit_bytes=hl7.maximum_message_bytes,
             idle_timeout_s=hl7.idle_timeout_s,
             maximum_connections=hl7.maximum_connections,

@@ -1,8 +1,7 @@
-"""Taking an instance or a message over from its sender: durable first, then the success status."""
+"""Taking an instance over from its sender: durable first, then the success status."""
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -22,15 +21,11 @@ from node.dicom.study import PATIENT_ID, read_patient_id
 from node.domain.delivery import Priority, ResultKind
 from node.domain.errors import InputError
 from node.domain.instance import Origin, ReceivedInstance
-from node.hl7.acknowledgement import acknowledge
-from node.hl7.message import ErrorCondition, Header, UnacceptableContent
-from node.hl7.news import MESSAGES, News, read_news
 from node.store.received import Job
 from node.workflow.identity import patient_digest
 from node.workflow.naming import FIRST_REVISION
 from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, Transaction, UnitOfWork
 from node.workflow.precedence import take_earlier_along
-from node.workflow.registry import note
 from node.workflow.route import Arrival, Destination, Routing
 
 NOTHING_AT_ONCE = Routing(rules=(), destinations={})
@@ -57,10 +52,6 @@ class Intake:
     maximum_bytes: int = MAX_INFLATED_BYTES
     """Of a data set once it is inflated."""
     routing: Routing = NOTHING_AT_ONCE
-    processing_ids: frozenset[str] = frozenset("P")
-    """HL7 table 0103: of messages that are meant."""
-    unmarked_charset: str = "ASCII"
-    """HL7 table 0211: what a message is written in that does not say so."""
 
     def accept(
         self,
@@ -199,70 +190,6 @@ class Intake:
             return kept == source_digest(read_part10(instance.content))
         except InputError:
             return False
-
-    def answer_message(self, message: bytes, peer: str) -> tuple[bytes, ...]:
-        """Keep one HL7 message and give its acknowledgements: positive only once it is durable.
-
-        What it tells of orders and patients is noted with it. One whose content cannot be used is
-        kept all the same, with why. The same control id with the same content is acknowledged
-        again and kept once.
-        """
-        return acknowledge(
-            message,
-            keep=lambda kept, header: self._keep(kept, header, peer),
-            at=self.clock(),
-            accepted_types=MESSAGES,
-            processing_ids=self.processing_ids,
-            refused=partial(self._refuse, peer),
-        )
-
-    def _keep(self, message: bytes, header: Header, peer: str) -> ErrorCondition | None:
-        at = self.clock()
-        digest = self.spool.put(message)
-        objection, error, news = None, None, News()
-        try:
-            news = read_news(message, header.event, unmarked=self.unmarked_charset)
-        except UnacceptableContent as unusable:
-            objection, error = unusable.condition, unusable.message
-        with self.work.begin() as transaction:
-            message_id = transaction.messages.add(
-                control_id=header.control_id,
-                message_type=header.event,
-                peer=peer,
-                content_digest=digest,
-                at=at,
-                unmarked_charset=self.unmarked_charset,
-                error=error,
-            )
-            again = (
-                [] if message_id is None else note(transaction, news, message_id=message_id, at=at)
-            )
-        said = "message kept" if error is None else "message kept, but not used"
-        self.telemetry.event(
-            "message received again" if message_id is None else said,
-            level=Level.INFO if error is None else Level.WARNING,
-            message_type=header.event,
-            peer=peer,
-            size_bytes=len(message),
-            reason=error,
-        )
-        for job_id in again:
-            self.telemetry.event(
-                "job processed again after a message", job_id=job_id, message_type=header.event
-            )
-        return objection
-
-    def _refuse(self, peer: str, header: Header, condition: ErrorCondition) -> None:
-        """Say which kind of message the sender keeps. Only a type that is known is told."""
-        code, meaning = condition.value
-        event = header.event
-        self.telemetry.event(
-            "message refused",
-            level=Level.WARNING,
-            peer=peer,
-            message_type=event if re.fullmatch(r"[A-Z]{3}\^[A-Z0-9]{3}", event) else None,
-            reason=f"{meaning} ({code} of HL7 table 0357)",
-        )
 
 
 ACCEPTED = "instance accepted"

@@ -313,10 +313,8 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
             "test_what_is_not_taken_is_told_apart",
         ),
         "unit/workflow/test_acknowledgements.py": (),
-        "unit/workflow/test_intake.py": (
-            "test_a_message_is_kept_before_it_is_acknowledged_and_kept_once",
-        ),
         REGISTRY: (
+            "test_a_message_is_kept_before_it_is_acknowledged_and_kept_once",
             "test_what_cannot_be_used_is_kept_refused_and_taken_when_it_can",
             "test_a_message_told_twice_is_noted_once",
         ),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.hl7.message import read_acknowledgement
-from node.workflow.intake import Intake
+from node.workflow.inbox import Inbox
 from tests.fakes import Clock, MemorySpool, MemoryUnitOfWork, Notes
 
 ANSWERS = {
@@ -59,36 +59,36 @@ NEGATIVE = ("AE", "AR", "CE", "CR")
 
 
 @pytest.fixture
-def intake() -> Iterator[Intake]:
+def inbox() -> Iterator[Inbox]:
     work = MemoryUnitOfWork()
-    yield Intake(spool=MemorySpool(), work=work, telemetry=Notes(), clock=Clock())
+    yield Inbox(spool=MemorySpool(), work=work, telemetry=Notes(), clock=Clock())
     work.close()
 
 
-def answer(intake: Intake, content: bytes) -> str:
+def answer(inbox: Inbox, content: bytes) -> str:
     """E.g. "AE 101"."""
-    given = [read_acknowledgement(each) for each in intake.answer_message(content, "192.0.2.9")]
+    given = [read_acknowledgement(each) for each in inbox.answer(content, "192.0.2.9")]
     return ", ".join(f"{each.code.value} {each.error_code}".strip() for each in given) or "none"
 
 
-def test_each_message_gets_the_answer_of_the_standard(intake: Intake, shared: Path) -> None:
+def test_each_message_gets_the_answer_of_the_standard(inbox: Inbox, shared: Path) -> None:
     expected = {name: code for code, names in ANSWERS.items() for name in names.split()}
     files = sorted((shared / "data" / "hl7").iterdir())
-    assert {file.name: answer(intake, file.read_bytes()) for file in files} == expected
+    assert {file.name: answer(inbox, file.read_bytes()) for file in files} == expected
 
 
-def test_what_is_no_message_is_never_taken(intake: Intake, shared: Path) -> None:
+def test_what_is_no_message_is_never_taken(inbox: Inbox, shared: Path) -> None:
     files = sorted((shared / "data" / "malformed" / "hl7_fuzz").iterdir())
     assert len(files) > 30
     for file in files:
-        assert answer(intake, file.read_bytes()).startswith(NEGATIVE), file.name
+        assert answer(inbox, file.read_bytes()).startswith(NEGATIVE), file.name
 
 
 @pytest.mark.parametrize("megabytes", [0.8, 5])
-def test_a_large_message_is_answered_soon(intake: Intake, megabytes: float) -> None:
+def test_a_large_message_is_answered_soon(inbox: Inbox, megabytes: float) -> None:
     head = "MSH|^~\\&|RIS|H|CN|H|20261126||OMG^O19|C1|P|2.5.1\rPID|||P-1\rORC|NW|PL1\rOBR|1\r"
     line = "OBX|1|ED|PDF^Document^L||^application^pdf^Base64^" + "QUJD" * 250 + "||||||F\r"
     content = (head + line * int(megabytes * 1e6 / len(line))).encode()
     begun_s = time.monotonic()
-    assert answer(intake, content) == "AA"
+    assert answer(inbox, content) == "AA"
     assert time.monotonic() - begun_s < 1

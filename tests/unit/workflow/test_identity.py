@@ -15,6 +15,7 @@ from node.domain.errors import NotPossible
 from node.domain.instance import Origin
 from node.store.received import Job
 from node.workflow.identity import IdentityPolicy
+from node.workflow.inbox import Inbox
 from node.workflow.intake import Intake
 from node.workflow.intervene import Intervention
 from node.workflow.process import Processing
@@ -41,9 +42,9 @@ class World:
     def __init__(self, pipeline: Pipeline, policy: IdentityPolicy) -> None:
         self.work, self.notes, self.clock = MemoryUnitOfWork(), Notes(), Clock()
         self.spool = MemorySpool()
-        self._intake = Intake(
-            spool=self.spool, work=self.work, telemetry=self.notes, clock=self.clock
-        )
+        parts = {"work": self.work, "telemetry": self.notes, "clock": self.clock}
+        self._intake = Intake(spool=self.spool, **parts)
+        self._inbox = Inbox(spool=self.spool, **parts)
         self.processing = Processing(
             spool=self.spool,
             work=self.work,
@@ -85,12 +86,12 @@ class World:
 
     def tell(self, message: bytes) -> bytes:
         """The acknowledgement of an HL7 message."""
-        (answer,) = self._intake.answer_message(message, "192.0.2.9")
+        (answer,) = self._inbox.answer(message, "192.0.2.9")
         return answer
 
     def hl7_is_written_in(self, charset: str) -> None:
         """Where a message does not say so, from now on."""
-        self._intake = replace(self._intake, unmarked_charset=charset)
+        self._inbox = replace(self._inbox, unmarked_charset=charset)
 
     def job(self, job_id: int) -> Job:
         with self.work.begin() as transaction:

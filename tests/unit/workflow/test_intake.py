@@ -166,19 +166,6 @@ def test_an_instance_cut_short_leaves_nothing_behind(world: World) -> None:
     assert world.spool.kept == {}
 
 
-def test_a_message_is_kept_before_it_is_acknowledged_and_kept_once(world: World) -> None:
-    message = b"MSH|^~\\&|RIS|H|||20260102||ADT^A01|77|P|2.5.1\rPID|1||X\r"
-    (first,) = world.intake.answer_message(message, "127.0.0.1")
-    (again,) = world.intake.answer_message(message, "127.0.0.1")
-    assert b"MSA|AA|77" in first
-    assert b"MSA|AA|77" in again
-    assert list(world.spool.kept.values()) == [message]
-    assert len(world.notes.said("message kept")) == 1
-    world.spool.error = OutOfSpace("full")
-    (refused,) = world.intake.answer_message(message.replace(b"|77|", b"|78|"), "127.0.0.1")
-    assert b"MSA|AE|78" in refused
-
-
 def test_a_rule_gives_the_job_its_priority_and_others_stay_routine(world: World) -> None:
     world.route(STAT, LOW)
     world.ecg(1)

@@ -10,6 +10,7 @@ from pydicom import Dataset
 
 from node.dicom.part10 import read_part10
 from node.domain.delivery import Delivery, DeliveryState, JobState, ResultKind
+from node.domain.errors import OutOfSpace
 from node.workflow.identity import IdentityPolicy
 from node.workflow.reconcile import OrderPolicy
 from pipelines.contract import Pipeline
@@ -248,3 +249,14 @@ def test_a_message_told_twice_is_noted_once(world: World) -> None:
     world.tell(merge("A", "B", "M1"))  # its first acknowledgement was lost
     world.answer(1, patient="B")
     assert report(world, 1).PatientID == "A"
+
+
+def test_a_message_is_kept_before_it_is_acknowledged_and_kept_once(world: World) -> None:
+    told = message("ADT^A01", PID.format("A"))
+    for _ in range(2):
+        assert b"MSA|AA|C1" in world.tell(told)
+    assert list(world.spool.kept.values()) == [told]
+    assert len(world.notes.said("message kept")) == 1
+    assert len(world.notes.said("message received again")) == 1
+    world.spool.error = OutOfSpace("full")
+    assert b"MSA|AE|C2" in world.tell(message("ADT^A01", PID.format("A"), control_id="C2"))

@@ -1,0 +1,123 @@
+"""Taking an HL7 message over from its sender: durable first, then the acknowledgement."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from node.hl7.acknowledgement import acknowledge
+from node.hl7.message import ErrorCondition, Header, UnacceptableContent
+from node.hl7.news import MESSAGES, News, read_news
+from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, Transaction, UnitOfWork
+from node.workflow.registry import note
+
+_EVENT = re.compile(r"[A-Z]{3}\^[A-Z0-9]{3}")
+"""Anything else in that place may be something of a patient."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Received:
+    """A message, and what could be read of it."""
+
+    header: Header
+    peer: str
+    content_digest: str
+    at: datetime
+    news: News
+    unusable: UnacceptableContent | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """Accepts what a RIS tells."""
+
+    spool: ObjectStore
+    work: UnitOfWork
+    telemetry: Telemetry
+    clock: Clock
+    processing_ids: frozenset[str] = frozenset("P")
+    """HL7 table 0103: of messages that are meant."""
+    unmarked_charset: str = "ASCII"
+    """HL7 table 0211: what a message is written in that does not say so."""
+
+    def answer(self, message: bytes, peer: str) -> tuple[bytes, ...]:
+        """Keep one message and give its acknowledgements: positive only once it is durable.
+
+        What it tells of orders and patients is noted with it. One whose content cannot be used is
+        kept all the same, with why. The same control id with the same content is acknowledged
+        again and has no effect.
+        """
+        return acknowledge(
+            message,
+            keep=partial(self._keep, peer),
+            at=self.clock(),
+            accepted_types=MESSAGES,
+            processing_ids=self.processing_ids,
+            refused=partial(self._refuse, peer),
+        )
+
+    def _keep(self, peer: str, message: bytes, header: Header) -> ErrorCondition | None:
+        """Raises StorageError."""
+        news, unusable = self._read(message, header)
+        received = _Received(
+            header=header,
+            peer=peer,
+            content_digest=self.spool.put(message),
+            at=self.clock(),
+            news=news,
+            unusable=unusable,
+        )
+        is_new, again = self.work.together(partial(self._enter, received))
+        self._tell(received, is_new=is_new, size_bytes=len(message))
+        for job_id in again:
+            self.telemetry.event(
+                "job processed again after a message", job_id=job_id, message_type=header.event
+            )
+        return unusable.condition if unusable is not None else None
+
+    def _read(self, message: bytes, header: Header) -> tuple[News, UnacceptableContent | None]:
+        """What it tells, or why it cannot be used."""
+        try:
+            return read_news(message, header.event, unmarked=self.unmarked_charset), None
+        except UnacceptableContent as unusable:
+            return News(), unusable
+
+    def _enter(self, received: _Received, transaction: Transaction) -> tuple[bool, list[int]]:
+        """Whether it is a new message, and the jobs that are processed again for it."""
+        message_id = transaction.messages.add(
+            control_id=received.header.control_id,
+            message_type=received.header.event,
+            peer=received.peer,
+            content_digest=received.content_digest,
+            at=received.at,
+            unmarked_charset=self.unmarked_charset,
+            error=received.unusable.message if received.unusable is not None else None,
+        )
+        if message_id is None:
+            return False, []
+        return True, note(transaction, received.news, message_id=message_id, at=received.at)
+
+    def _tell(self, received: _Received, *, is_new: bool, size_bytes: int) -> None:
+        unusable = received.unusable
+        said = "message kept" if unusable is None else "message kept, but not used"
+        self.telemetry.event(
+            said if is_new else "message received again",
+            level=Level.INFO if unusable is None else Level.WARNING,
+            message_type=received.header.event,
+            peer=received.peer,
+            size_bytes=size_bytes,
+            reason=unusable.message if unusable is not None else None,
+        )
+
+    def _refuse(self, peer: str, header: Header, condition: ErrorCondition) -> None:
+        """Say which kind of message the sender keeps. Only a type that is known is told."""
+        code, meaning = condition.value
+        self.telemetry.event(
+            "message refused",
+            level=Level.WARNING,
+            peer=peer,
+            message_type=header.event if _EVENT.fullmatch(header.event) else None,
+            reason=f"{meaning} ({code} of HL7 table 0357)",
+        )
