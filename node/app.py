@@ -100,7 +100,13 @@ class Node:
             maximum_bytes=min(settings.dicom.maximum_instance_mb * 1_000_000, MAX_INFLATED_BYTES),
             routing=self._routing,
         )
+        self._registry = Registry(
+            spool=self._spool,
+            work=self._work,
+            corrects_late=settings.orders.late == "correct",
+        )
         self._inbox = Inbox(
+            registry=self._registry,
             spool=self._spool,
             work=self._work,
             telemetry=self.journal,
@@ -201,7 +207,7 @@ class Node:
                 templates=self._templates,
                 routing=self._routing,
                 identity=build_identity_policy(settings),
-                registry=Registry(spool=self._spool, work=self._work),
+                registry=self._registry,
                 orders=build_worklist(settings, self._credentials),
                 order_policy=build_order_policy(settings),
                 telemetry=self.journal,

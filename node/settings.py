@@ -358,6 +358,7 @@ class IdentitySettings(_Table):
 
 class OrdersSettings(_Table):
     unmatched: Literal["process", "hold"]
+    late: Literal["tell", "correct"]
 
 
 class WorklistSettings(_AssociationSettings):

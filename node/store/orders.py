@@ -57,7 +57,9 @@ class OrderBook:
         )
         return bool(known)
 
-    def find(self, *, study_instance_uid: str, accession_digest: str | None) -> list[KnownOrder]:
+    def find(
+        self, *, study_instance_uid: str, accession_digest: str | None
+    ) -> tuple[KnownOrder, ...]:
         """Those of the study or the accession number, the first told of first."""
         matches = [order.c.study_instance_uid == study_instance_uid]
         if accession_digest is not None:
@@ -68,10 +70,10 @@ class OrderBook:
             .where(sa.or_(*matches))
             .order_by(order.c.order_id)
         )
-        return [
+        return tuple(
             KnownOrder(word=Word(*words), is_cancelled=is_cancelled)
             for *words, is_cancelled in self._connection.execute(query)
-        ]
+        )
 
     def _same(self, keys: OrderKeys) -> list[int]:
         """Ids of the orders that these numbers are of.

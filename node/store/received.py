@@ -73,6 +73,10 @@ class Job:
     """Tells the ECGs of one patient. None without a Patient ID, and before it was read."""
     study_instance_uid: str | None
     """None before it was read."""
+    accession_digest: str | None = field(repr=False)
+    """Likewise, and without an accession number."""
+    order_digest: str | None = field(repr=False)
+    """Of the order that its results name."""
     released: str | None
     """Error code of the doubt that a person let it go in spite of, the last one."""
     conflicts_with: int | None
@@ -157,7 +161,12 @@ class Jobs:
         return [_read(row) for row in self._connection.execute(query)]
 
     def identify(
-        self, job_id: int, *, study_instance_uid: str, patient_digest: str | None
+        self,
+        job_id: int,
+        *,
+        study_instance_uid: str,
+        patient_digest: str | None,
+        accession_digest: str | None,
     ) -> list[int]:
         """Note whose ECG it is; other jobs of the study with another patient, oldest first.
 
@@ -166,7 +175,11 @@ class Jobs:
         self._connection.execute(
             job.update()
             .where(job.c.job_id == job_id)
-            .values(study_instance_uid=study_instance_uid, patient_digest=patient_digest)
+            .values(
+                study_instance_uid=study_instance_uid,
+                patient_digest=patient_digest,
+                accession_digest=accession_digest,
+            )
         )
         if patient_digest is None:
             return []
@@ -235,6 +248,19 @@ class Jobs:
             job.c.state.in_([state.value for state in _ANSWERED]),
             job.c.patient_digest.in_(patient_digests),
             owed.exists(),
+        )
+        return [_read(row) for row in self._connection.execute(query.order_by(job.c.job_id))]
+
+    def answered_of(
+        self, *, study_instance_uids: Collection[str], accession_digests: Collection[str]
+    ) -> list[Job]:
+        """Those of one of the studies or accession numbers, oldest first."""
+        query = job.select().where(
+            job.c.state.in_([state.value for state in _ANSWERED]),
+            sa.or_(
+                job.c.study_instance_uid.in_(study_instance_uids),
+                job.c.accession_digest.in_(accession_digests),
+            ),
         )
         return [_read(row) for row in self._connection.execute(query.order_by(job.c.job_id))]
 
@@ -307,6 +333,7 @@ class Jobs:
         at: datetime,
         bundle: str | None = None,
         prediction_digest: str | None = None,
+        order_digest: str | None = None,
         error_code: str | None = None,
         error_message: str | None = None,
     ) -> bool:
@@ -319,6 +346,7 @@ class Jobs:
                 settled_at=at,
                 bundle=bundle,
                 prediction_digest=prediction_digest,
+                order_digest=order_digest,
                 error_code=error_code,
                 error_message=error_message,
             )

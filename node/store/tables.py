@@ -55,6 +55,8 @@ job = sa.Table(
     sa.Column("priority", sa.String(8), nullable=False),
     sa.Column("patient_digest", sa.String(64), index=True),
     sa.Column("study_instance_uid", sa.String(64), index=True),
+    sa.Column("accession_digest", sa.String(64), index=True),
+    sa.Column("order_digest", sa.String(64)),
     sa.Column("released", sa.String(64)),
     sa.Column("conflicts_with", sa.Integer, sa.ForeignKey("node_job.job_id")),
     sa.Column("settled_at", UtcDateTime),

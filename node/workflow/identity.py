@@ -33,6 +33,11 @@ def patient_digest(patient_id: str) -> str | None:
     return digest_of("patient", patient_id) if patient_id else None
 
 
+def accession_digest(number: str) -> str | None:
+    """What an ECG and its order are matched by without naming it; None without one."""
+    return digest_of("accession", number) if number else None
+
+
 def doubt_without_others(study: Study, policy: IdentityPolicy) -> str | None:
     """Why the ECG alone leaves its patient in doubt; None where it does not."""
     if policy.holds_missing and not study.patient.patient_id:
@@ -53,7 +58,10 @@ def doubt_about(
     """
     digest = patient_digest(study.patient.patient_id)
     others = transaction.jobs.identify(
-        job.job_id, study_instance_uid=study.study_instance_uid, patient_digest=digest
+        job.job_id,
+        study_instance_uid=study.study_instance_uid,
+        patient_digest=digest,
+        accession_digest=accession_digest(study.accession_number),
     )
     if job.released is not None:  # of its patient, or of its order, which comes after that
         return None

@@ -11,7 +11,7 @@ from node.hl7.acknowledgement import acknowledge
 from node.hl7.message import ErrorCondition, Header, UnacceptableContent
 from node.hl7.news import MESSAGES, News, read_news
 from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, Transaction, UnitOfWork
-from node.workflow.registry import note
+from node.workflow.registry import Followed, Registry
 
 _EVENT = re.compile(r"[A-Z]{3}\^[A-Z0-9]{3}")
 """Anything else in that place may be something of a patient."""
@@ -37,6 +37,7 @@ class Inbox:
     work: UnitOfWork
     telemetry: Telemetry
     clock: Clock
+    registry: Registry
     processing_ids: frozenset[str] = frozenset("P")
     """HL7 table 0103: of messages that are meant."""
     unmarked_charset: str = "ASCII"
@@ -69,12 +70,8 @@ class Inbox:
             news=news,
             unusable=unusable,
         )
-        is_new, again = self.work.together(partial(self._enter, received))
-        self._tell(received, is_new=is_new, size_bytes=len(message))
-        for job_id in again:
-            self.telemetry.event(
-                "job processed again after a message", job_id=job_id, message_type=header.event
-            )
+        followed = self.work.together(partial(self._enter, received))
+        self._tell(received, followed, size_bytes=len(message))
         return unusable.condition if unusable is not None else None
 
     def _read(self, message: bytes, header: Header) -> tuple[News, UnacceptableContent | None]:
@@ -84,8 +81,8 @@ class Inbox:
         except UnacceptableContent as unusable:
             return News(), unusable
 
-    def _enter(self, received: _Received, transaction: Transaction) -> tuple[bool, list[int]]:
-        """Whether it is a new message, and the jobs that are processed again for it."""
+    def _enter(self, received: _Received, transaction: Transaction) -> Followed | None:
+        """What follows from it; None where it has come before."""
         message_id = transaction.messages.add(
             control_id=received.header.control_id,
             message_type=received.header.event,
@@ -96,20 +93,34 @@ class Inbox:
             error=received.unusable.message if received.unusable is not None else None,
         )
         if message_id is None:
-            return False, []
-        return True, note(transaction, received.news, message_id=message_id, at=received.at)
+            return None
+        return self.registry.note(transaction, received.news, message_id=message_id, at=received.at)
 
-    def _tell(self, received: _Received, *, is_new: bool, size_bytes: int) -> None:
-        unusable = received.unusable
+    def _tell(self, received: _Received, followed: Followed | None, *, size_bytes: int) -> None:
+        unusable, event = received.unusable, received.header.event
         said = "message kept" if unusable is None else "message kept, but not used"
         self.telemetry.event(
-            said if is_new else "message received again",
+            "message received again" if followed is None else said,
             level=Level.INFO if unusable is None else Level.WARNING,
-            message_type=received.header.event,
+            message_type=event,
             peer=received.peer,
             size_bytes=size_bytes,
             reason=unusable.message if unusable is not None else None,
         )
+        if followed is None:
+            return
+        for job_id in followed.again:
+            self.telemetry.event(
+                "job processed again after a message", job_id=job_id, message_type=event
+            )
+        for job_id, doubt in followed.doubtful:
+            self.telemetry.event(
+                "a message contradicts results that were made",
+                level=Level.WARNING,
+                job_id=job_id,
+                message_type=event,
+                reason=doubt,
+            )
 
     def _refuse(self, peer: str, header: Header, condition: ErrorCondition) -> None:
         """Say which kind of message the sender keeps. Only a type that is known is told."""

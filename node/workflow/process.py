@@ -36,10 +36,11 @@ from node.workflow.ports import Clock, Level, ObjectStore, Orders, Run, Telemetr
 from node.workflow.reconcile import (
     UNCERTAIN_ORDER,
     OrderPolicy,
+    order_digest,
     reconcile,
     stated_order,
 )
-from node.workflow.registry import NOTHING_TOLD, Registry, ToldPatient, is_merged_since
+from node.workflow.registry import NOTHING_TOLD, Registry, Told
 from node.workflow.replacement import Replaced, replaced_by, standing_messages, take_back
 from node.workflow.route import Arrival, Destination, Routing
 from pipelines.contract import Pipeline, Watch, unwatched
@@ -186,11 +187,11 @@ class Processing:
         try:
             content = self.spool.get(job.content_digest)
             stated = read_source(content)
-            told = self.registry.patient(stated.study.patient) if self.registry else NOTHING_TOLD
+            told = self.registry.look_up(stated.study) if self.registry else NOTHING_TOLD
             source = self._with_patient(job, stated, told)
             if source is None:
                 return
-            ordered = self._with_order(job, source)
+            ordered = self._with_order(job, source, told)
             if ordered is None:
                 return
             source = replace(
@@ -216,7 +217,7 @@ class Processing:
             duration_ms=int(elapsed.total_seconds() * 1000),
         )
 
-    def _with_patient(self, job: Job, source: Source, told: ToldPatient) -> Source | None:
+    def _with_patient(self, job: Job, source: Source, told: Told) -> Source | None:
         """The ECG of the patient whom the RIS has merged theirs into; None where it is held."""
         known = told.patient
         if known is not None and told.was_merged:
@@ -230,9 +231,9 @@ class Processing:
         self._hold(job, UNCERTAIN_PATIENT, doubt)
         return None
 
-    def _with_order(self, job: Job, source: Source) -> Source | None:
+    def _with_order(self, job: Job, source: Source, told: Told) -> Source | None:
         """The ECG with the order it answers; None where the job waits, for that or a person."""
-        found = reconcile(source.study, self.registry.find(source.study) if self.registry else ())
+        found = reconcile(source.study, told.orders)
         try:
             if not found.is_scheduled and self.orders is not None:
                 found = reconcile(source.study, self.orders.find(source.study))
@@ -372,9 +373,9 @@ class Processing:
         found: Answer,
         owed: Sequence[tuple[Destination, ResultObject]],
         stated: Study,
-        told: ToldPatient,
+        told: Told,
     ) -> bool:
-        """Commit it all; False where the patient was merged meanwhile: it is processed again."""
+        """Commit it all; False where a RIS has told more meanwhile: it is processed again."""
         digests = {result.identifier: self.spool.put(result.content) for _, result in owed}
         prediction = found.prediction
         kept = self.spool.put(describe(prediction).encode()) if prediction else None
@@ -382,7 +383,7 @@ class Processing:
         model, at = found.model, self.clock()
         with self.work.begin() as transaction:
             transaction.jobs.lock(job.job_id)
-            if is_merged_since(transaction, stated.patient, told):
+            if self.registry is not None and self.registry.is_stale(transaction, stated, told):
                 run = transaction.jobs.take_up(job.job_id, run=job.run)
                 if run is not None:
                     transaction.enqueue_job(job.job_id, run=run, priority=job.priority)
@@ -393,6 +394,7 @@ class Processing:
                 at=at,
                 bundle=model.label,
                 prediction_digest=kept,
+                order_digest=order_digest(found.source.order),
                 error_code=None if found.prediction else "quality-gate",
                 error_message=None if found.prediction else findings,
             )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final, TypeVar
 
+from node.domain.identifiers import digest_of
 from node.domain.order import Order, ScheduledOrder
 from node.domain.study import Patient, Study
 
@@ -41,6 +42,11 @@ def stated_order(study: Study) -> Order | None:
     if not (study.accession_number or study.placer_order_number or study.filler_order_number):
         return None
     return _stated(study)
+
+
+def order_digest(order: Order | None) -> str | None:
+    """What tells whether results would name another order; None where they name none."""
+    return None if order is None else digest_of(*map(str, astuple(order)))
 
 
 def unasked(study: Study) -> Reconciled:

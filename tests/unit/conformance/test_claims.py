@@ -328,6 +328,7 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         REGISTRY: (
             "test_the_order_that_came_before_its_ecg_is_named_in_the_results",
             "test_an_ecg_that_waits_for_its_order_goes_on_when_it_comes",
+            "test_an_order_that_comes_after_the_results_is_told_or_has_them_corrected",
             "test_a_changed_order_has_the_last_word",
             "test_a_cancelled_order_holds_the_ecg_and_a_new_one_lets_it_go",
         ),

@@ -67,7 +67,7 @@ def test_a_changed_accession_number_replaces_the_old_one(transaction: MemoryTran
             place=0,
             is_cancelled=False,
         )
-    assert transaction.orders.find(study_instance_uid="", accession_digest="A1") == []
+    assert transaction.orders.find(study_instance_uid="", accession_digest="A1") == ()
     assert len(transaction.orders.find(study_instance_uid="", accession_digest="A2")) == 1
 
 

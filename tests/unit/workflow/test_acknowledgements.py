@@ -10,6 +10,7 @@ import pytest
 
 from node.hl7.message import read_acknowledgement
 from node.workflow.inbox import Inbox
+from node.workflow.registry import Registry
 from tests.fakes import Clock, MemorySpool, MemoryUnitOfWork, Notes
 
 ANSWERS = {
@@ -61,7 +62,9 @@ NEGATIVE = ("AE", "AR", "CE", "CR")
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
     work = MemoryUnitOfWork()
-    yield Inbox(spool=MemorySpool(), work=work, telemetry=Notes(), clock=Clock())
+    spool = MemorySpool()
+    registry = Registry(spool=spool, work=work)
+    yield Inbox(spool=spool, work=work, telemetry=Notes(), clock=Clock(), registry=registry)
     work.close()
 
 

@@ -44,11 +44,12 @@ class World:
         self.spool = MemorySpool()
         parts = {"work": self.work, "telemetry": self.notes, "clock": self.clock}
         self._intake = Intake(spool=self.spool, **parts)
-        self._inbox = Inbox(spool=self.spool, **parts)
+        self.registry = Registry(spool=self.spool, work=self.work)
+        self._inbox = Inbox(spool=self.spool, registry=self.registry, **parts)
         self.processing = Processing(
             spool=self.spool,
             work=self.work,
-            registry=Registry(spool=self.spool, work=self.work),
+            registry=self.registry,
             pipeline_for=lambda called_ae: pipeline,
             templates=load_templates(),
             routing=Routing(
@@ -92,6 +93,10 @@ class World:
     def hl7_is_written_in(self, charset: str) -> None:
         """Where a message does not say so, from now on."""
         self._inbox = replace(self._inbox, unmarked_charset=charset)
+
+    def correct_late(self) -> None:
+        """What orders that come after the results change, from now on."""
+        self._inbox = replace(self._inbox, registry=replace(self.registry, corrects_late=True))
 
     def job(self, job_id: int) -> Job:
         with self.work.begin() as transaction:

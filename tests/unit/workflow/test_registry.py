@@ -260,3 +260,55 @@ def test_a_message_is_kept_before_it_is_acknowledged_and_kept_once(world: World)
     assert len(world.notes.said("message received again")) == 1
     world.spool.error = OutOfSpace("full")
     assert b"MSA|AE|C2" in world.tell(message("ADT^A01", PID.format("A"), control_id="C2"))
+
+
+TOLD = "a message contradicts results that were made"
+
+
+def test_an_order_that_comes_after_the_results_is_told_or_has_them_corrected(
+    world: World,
+) -> None:
+    world.answer(1, patient="A", AccessionNumber="A1")
+    world.tell(order())
+    assert world.job(1).state is JobState.COMPLETED
+    (told,) = world.notes.said(TOLD)
+    assert told["job_id"] == 1 and "jobs correct" in told["reason"]
+    world.correct_late()
+    world.tell(order("XO"))
+    assert (world.job(1).state, world.job(1).revision) == (JobState.RECEIVED, 2)
+    world.processing.process(1)
+    assert request(world, 1).PlacerOrderNumberImagingServiceRequest == "PL1"
+    world.tell(order("SC"))  # the order is as it was
+    assert world.job(1).state is JobState.COMPLETED
+    assert len(world.notes.said(TOLD)) == 1
+
+
+@pytest.mark.parametrize(
+    ("late", "reason"),
+    [(order(patient="B"), "another Patient ID"), (order("CA"), "was cancelled")],
+)
+def test_a_contradiction_that_comes_after_the_results_is_told_and_changes_nothing(
+    world: World, late: bytes, reason: str
+) -> None:
+    world.correct_late()
+    world.answer(1, patient="A", AccessionNumber="A1")
+    world.tell(late)
+    assert world.job(1).state is JobState.COMPLETED
+    (told,) = world.notes.said(TOLD)
+    assert reason in told["reason"]
+
+
+def test_an_order_that_comes_while_the_model_answers_is_not_missed(
+    world: World, pipeline: Pipeline
+) -> None:
+    def ordered_meanwhile(called_ae: str) -> Pipeline:
+        world.tell(order())
+        return pipeline
+
+    world.take(1, patient="A", AccessionNumber="A1")
+    world.processing = replace(world.processing, pipeline_for=ordered_meanwhile)
+    world.processing.process(1)
+    assert world.job(1).state is JobState.RECEIVED
+    world.processing.process(1)
+    assert world.job(1).state is JobState.COMPLETED
+    assert request(world, 1).PlacerOrderNumberImagingServiceRequest == "PL1"
