@@ -62,3 +62,16 @@ class Study:
     requested_procedure_id: str = field(default="", repr=False)
     performed_at: datetime
     """Acquisition time, else content, else study. Local time; aware when the offset is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyReferences:
+    """The DICOM objects that show the same result as a message."""
+
+    study_uid: str
+    """Study Instance UID of the study they are filed in."""
+    report_uid: str | None
+    """SOP Instance UID of the structured report."""
+    cine_uid: str | None
+    link: str = ""
+    """URL that shows the study; empty for none."""

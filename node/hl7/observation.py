@@ -11,25 +11,24 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
 from node.domain.code import Code, ConceptCode
-from node.domain.errors import BundleError
+from node.domain.concept import (
+    HEART_RATE,
+    LOWER_UNCERTAINTY,
+    PER_MINUTE,
+    PRIVATE_SCHEME,
+    UPPER_UNCERTAINTY,
+    concept_of,
+)
 from node.domain.prediction import DiseaseProbability, Estimate, Prediction
 from node.domain.reference_range import ReferenceRange, ReferenceRanges, Standing
+from node.domain.study import StudyReferences
+from node.domain.wording import distance_text, heart_rate_text, report_lines
 from node.hl7.message import escape
 from node.hl7.profile import Profile
 
-SYNTHETIC = "AI ESTIMATE FROM ECG - SYNTHETIC - NOT VERIFIED BY A PHYSICIAN"
-CORRECTED = "CORRECTED RESULT: replaces the one that was sent before"
-SIMULATED = "Model trained on SIMULATED data: not for clinical use"
-PRIVATE_SCHEME = "99CARDIONODE"
-
-_PER_MINUTE = Code(value="/min", scheme="UCUM", meaning="/min")
-_LOWER = Code(value="371885007", scheme="SCT", meaning="-, range of lower measurement uncertainty")
-_UPPER = Code(value="371886008", scheme="SCT", meaning="+, range of upper measurement uncertainty")
 _FINDING_SITE = Code(value="363698007", scheme="SCT", meaning="Finding Site")
-_HEART_RATE = Code(value="8867-4", scheme="LN", meaning="Heart rate")
 _STUDY = Code(value="113014", scheme="DCM", meaning="DICOM Study")
 # DICOM codes no "SOP Instance UID of the report that says the same".
 _REPORT = Code(value="REPORT-UID", scheme=PRIVATE_SCHEME, meaning="SR SOP Instance UID")
@@ -42,19 +41,6 @@ _ABNORMAL_FLAGS = {Standing.BELOW: "L", Standing.WITHIN: "N", Standing.ABOVE: "H
 """Table 0078."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyReferences:
-    """The DICOM objects that show the same result."""
-
-    study_uid: str
-    """Study Instance UID of the study they are filed in."""
-    report_uid: str | None
-    """SOP Instance UID of the structured report."""
-    cine_uid: str | None
-    link: str = ""
-    """URL that shows the study; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +92,14 @@ def observations(
         *(
             _of_estimate(
                 estimate,
-                _code(codes, estimate),
+                concept_of(codes, estimate),
                 ranges.by_field.get(estimate.field_id),
                 with_flag=profile.abnormal_flags,
             )
             for estimate in prediction.estimates
         ),
-        *(_of_disease(disease, _code(codes, disease)) for disease in prediction.diseases),
-        [_number(_ce(_HEART_RATE), heart_rate_text(prediction), _PER_MINUTE)],
+        *(_of_disease(disease, concept_of(codes, disease)) for disease in prediction.diseases),
+        [_number(_ce(HEART_RATE), heart_rate_text(prediction), PER_MINUTE)],
         *([reference] for reference in _of_study(references)),
     ]
     if profile.text_report:
@@ -127,46 +113,9 @@ def observations(
     ]
 
 
-def heart_rate_text(prediction: Prediction) -> str:
-    """Whole beats a minute."""
-    return f"{prediction.heart_rate_bpm:.0f}"
-
-
-def report_lines(
-    prediction: Prediction, ranges: ReferenceRanges, is_correction: bool = False
-) -> Iterator[str]:
-    """The report as a person reads it, what it is not first."""
-    model = prediction.model
-    yield SYNTHETIC
-    if is_correction:
-        yield CORRECTED
-    if model.simulated:
-        yield SIMULATED
-    for estimate in prediction.estimates:
-        lower, upper = estimate.text(estimate.lower), estimate.text(estimate.upper)
-        unit = "" if estimate.unit == "1" else f" {estimate.unit}"
-        yield (
-            f"{estimate.name}: {estimate.text(estimate.value)}{unit} "
-            f"({model.interval_coverage * 100:g} % prediction interval {lower} to {upper}{unit})"
-        )
-    if any(estimate.field_id in ranges.by_field for estimate in prediction.estimates):
-        yield ranges.statement
-    for disease in prediction.diseases:
-        yield f"Probability of {disease.name}: {disease.text()}"
-    yield f"Heart rate of the ECG: {heart_rate_text(prediction)} /min"
-    for finding in prediction.findings:
-        yield finding.message
-    yield f"Model: {model.bundle} {model.version} ({model.digest[:12]}), {model.how}"
-
-
 def _of_estimate(
     estimate: Estimate, concept: ConceptCode, reference: ReferenceRange | None, *, with_flag: bool
 ) -> list[Observation]:
-    if concept.unit.value != estimate.unit:
-        raise BundleError(
-            f"field {estimate.field_id} is in {estimate.unit} but its code is in "
-            f"{concept.unit.value}; correct the bundle's manifest or the concept table"
-        )
     identifier, unit = _identifier(concept, estimate), concept.unit
     value = _number(identifier, estimate.text(estimate.value), unit, by_model=True)
     if reference is not None:
@@ -175,16 +124,10 @@ def _of_estimate(
         value = replace(value, reference=span, abnormal_flag=flag)
     return [
         value,
-        _number(_ce(_LOWER), _distance(estimate, estimate.lower), unit),
-        _number(_ce(_UPPER), _distance(estimate, estimate.upper), unit),
+        _number(_ce(LOWER_UNCERTAINTY), distance_text(estimate, estimate.lower), unit),
+        _number(_ce(UPPER_UNCERTAINTY), distance_text(estimate, estimate.upper), unit),
         *_site(concept),
     ]
-
-
-def _distance(estimate: Estimate, bound: float) -> str:
-    """How far a bound lies from the value: what CID 225's codes name, as in the report."""
-    value = Decimal(estimate.text(estimate.value))
-    return f"{abs(value - Decimal(estimate.text(bound))):f}"
 
 
 def _of_disease(disease: DiseaseProbability, concept: ConceptCode) -> list[Observation]:
@@ -213,15 +156,6 @@ def _of_study(references: StudyReferences) -> Iterator[Observation]:
         yield Observation(
             value_type="RP", identifier=_ce(_LINK), value=components(references.link), status="O"
         )
-
-
-def _code(codes: Mapping[str, ConceptCode], field: Estimate | DiseaseProbability) -> ConceptCode:
-    try:
-        return codes[field.field_id]
-    except KeyError:
-        raise BundleError(
-            f"field {field.field_id} has no code; add it to the concept table"
-        ) from None
 
 
 def _identifier(concept: ConceptCode, field: Estimate | DiseaseProbability) -> str:

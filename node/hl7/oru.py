@@ -19,23 +19,16 @@ from hl7apy.core import Message
 from hl7apy.exceptions import HL7apyException
 
 from node.domain.code import ConceptCode
+from node.domain.concept import PRIVATE_SCHEME
 from node.domain.errors import ConfigurationError, UnsupportedInstance
 from node.domain.order import Order
 from node.domain.prediction import ModelIdentity, Prediction
 from node.domain.reference_range import ReferenceRanges
-from node.domain.study import NameGroup, Patient, Study
+from node.domain.study import NameGroup, Patient, Study, StudyReferences
 from node.hl7.message import CODECS, escape, timestamp
-from node.hl7.observation import (
-    PRIVATE_SCHEME,
-    Observation,
-    StudyReferences,
-    components,
-    observations,
-)
+from node.hl7.observation import Observation, components, observations
 from node.hl7.placeholder import fill, placeholders
 from node.hl7.profile import Profile
-
-__all__ = ["StudyReferences", "build_oru"]
 
 _VALUE: Final = re.compile(r"[^|^~&]+")
 """Whatever stands between two separators."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.domain.wording import WITHDRAWN
 from node.hl7.message import read_header
 
-WITHDRAWN: Final = "WITHDRAWN: the estimates that were sent before must not be used"
 _POSTED_AS_WRONG: Final = "W"
 """Table 0085: post original as wrong, e.g. transmitted for the wrong patient."""
 _NO_RESULTS: Final = "X"

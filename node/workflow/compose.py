@@ -19,8 +19,9 @@ from node.domain.ecg import ECGRecord, Finding
 from node.domain.form import CineForm, ReportForm, ResultForm
 from node.domain.identifiers import derived_control_id, derived_uid
 from node.domain.prediction import ModelIdentity, Prediction
+from node.domain.study import StudyReferences
 from node.ecg.drawing import draw_rhythm_strip
-from node.hl7.oru import StudyReferences, build_oru
+from node.hl7.oru import build_oru
 from node.hl7.profile import Profile
 from node.workflow.naming import Naming, Source
 

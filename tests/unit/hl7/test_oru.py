@@ -22,10 +22,10 @@ from node.domain.errors import BundleError, ConfigurationError, UnsupportedInsta
 from node.domain.order import Order
 from node.domain.prediction import Prediction
 from node.domain.reference_range import ReferenceRange, ReferenceRanges
-from node.domain.study import Patient, Study
+from node.domain.study import Patient, Study, StudyReferences
+from node.domain.wording import CORRECTED, SYNTHETIC
 from node.hl7.message import CODECS, Header, read_header
-from node.hl7.observation import CORRECTED, SYNTHETIC
-from node.hl7.oru import StudyReferences, build_oru
+from node.hl7.oru import build_oru
 from node.hl7.profile import SEGMENT_PLACES, Party, Profile, read_profile
 from tests.result_phantom import DISEASES, ESTIMATES, NOTE, model, prediction
 

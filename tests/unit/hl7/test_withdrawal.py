@@ -7,8 +7,9 @@ import pytest
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
 
+from node.domain.wording import WITHDRAWN
 from node.hl7.profile import Profile
-from node.hl7.withdrawal import WITHDRAWN, withdraw_oru
+from node.hl7.withdrawal import withdraw_oru
 from tests.unit.hl7.test_oru import PDF, VERSIONS, oru
 
 

@@ -14,7 +14,7 @@ from node.dicom.template import load_templates
 from node.domain.delivery import DeliveryOutcome, DeliveryState, JobState, ResultKind
 from node.domain.errors import NotPossible
 from node.domain.form import ResultForm, StudyForm
-from node.hl7.withdrawal import WITHDRAWN
+from node.domain.wording import WITHDRAWN
 from node.workflow.withdraw import Withdrawal
 from pipelines.contract import Pipeline
 from tests.judges import complaints, complaints_of_pixelmed
