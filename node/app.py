@@ -38,11 +38,7 @@ from node.hl7.sender import Hl7Sender
 from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
 from node.models import available_cores, load_models
-from node.settings import (
-    DicomDestinationSettings,
-    Hl7DestinationSettings,
-    Settings,
-)
+from node.settings import MESSAGE_DESTINATIONS, DicomDestinationSettings, Settings
 from node.side_processes import SideProcesses
 from node.store.outbox import Outbox
 from node.store.received import Jobs
@@ -123,7 +119,7 @@ class Node:
                 maximum_s=each.retry_maximum_s,
                 give_up_after_s=each.give_up_after_s,
                 maximum_refusals=(
-                    each.maximum_refusals if isinstance(each, Hl7DestinationSettings) else None
+                    each.maximum_refusals if isinstance(each, MESSAGE_DESTINATIONS) else None
                 ),
             )
             for name, each in settings.destinations.items()

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from node.dicom.attribute_path import parse_attribute_path
 from node.dicom.credentials import Credentials
-from node.dicom.dicomweb import StowClient, TlsFiles
+from node.dicom.dicomweb import Authorization, StowClient, TlsFiles
 from node.dicom.negotiation import Peer
+from node.dicom.origin_server import OriginServer
 from node.dicom.scu import StorageScu, keep_quiet
 from node.dicom.service import Report
 from node.dicom.tls import CredentialFiles, explanation
@@ -20,12 +21,17 @@ from node.dicom.worklist import WorklistScu
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import ConfigurationError
 from node.domain.form import DEFAULT_FORM
+from node.fhir.client import FhirClient
+from node.fhir.library import need_library
+from node.fhir.site import Site
 from node.hl7.profile import Profile, read_profile, shipped_profile, shipped_profiles
 from node.hl7.sender import Hl7Sender
 from node.hl7.tls import Tls
 from node.settings import (
+    MESSAGE_DESTINATIONS,
     DicomDestinationSettings,
     DicomWebDestinationSettings,
+    FhirDestinationSettings,
     Hl7DestinationSettings,
     Settings,
 )
@@ -78,9 +84,11 @@ def build_credentials(settings: Settings) -> Credentials | None:
 
 def build_sender(
     settings: Settings, name: str, credentials: Credentials | None, report: Report = keep_quiet
-) -> StorageScu | StowClient | Hl7Sender:
+) -> StorageScu | StowClient | Hl7Sender | FhirClient:
     """What carries results to a destination. Raises ConfigurationError."""
     destination = settings.destinations[name]
+    if isinstance(destination, FhirDestinationSettings):
+        return build_fhir_client(destination)
     if isinstance(destination, DicomWebDestinationSettings):
         return build_stow_client(destination)
     if isinstance(destination, DicomDestinationSettings):
@@ -109,6 +117,31 @@ def tls_of(context: Callable[[], ssl.SSLContext]) -> Tls:
 
 def build_stow_client(destination: DicomWebDestinationSettings) -> StowClient:
     """What stores at a DICOMweb server. Raises ConfigurationError."""
+    return StowClient(
+        url=destination.url,
+        authorization=_authorization(destination),
+        tls=_tls_files(destination),
+        connect_timeout_s=destination.connect_timeout_s,
+        answer_timeout_s=destination.answer_timeout_s,
+    )
+
+
+def build_fhir_client(destination: FhirDestinationSettings) -> FhirClient:
+    """What posts to a FHIR server. Raises ConfigurationError."""
+    need_library()
+    server = OriginServer.of(
+        destination.url,
+        tls=_tls_files(destination).context,
+        connect_timeout_s=destination.connect_timeout_s,
+        answer_timeout_s=destination.answer_timeout_s,
+    )
+    return FhirClient(url=destination.url, server=server, authorization=_authorization(destination))
+
+
+def _authorization(
+    destination: DicomWebDestinationSettings | FhirDestinationSettings,
+) -> Authorization:
+    """Reads the secret anew each time. Raises ConfigurationError at once if it is not there."""
     token, user, password = destination.token, destination.user, destination.password
 
     def authorization() -> str:
@@ -119,6 +152,11 @@ def build_stow_client(destination: DicomWebDestinationSettings) -> StowClient:
         return ""
 
     authorization()  # what is missing is better told of now than when a result is due
+    return authorization
+
+
+def _tls_files(destination: DicomWebDestinationSettings | FhirDestinationSettings) -> TlsFiles:
+    """Raises ConfigurationError where they are needed and cannot be used."""
     tls = TlsFiles(
         authorities=destination.authorities,
         certificate=destination.certificate,
@@ -126,12 +164,17 @@ def build_stow_client(destination: DicomWebDestinationSettings) -> StowClient:
     )
     if destination.url.startswith("https:"):
         tls.context()
-    return StowClient(
-        url=destination.url,
-        authorization=authorization,
-        tls=tls,
-        connect_timeout_s=destination.connect_timeout_s,
-        answer_timeout_s=destination.answer_timeout_s,
+    return tls
+
+
+def site_of(destination: FhirDestinationSettings) -> Site:
+    """What the site of a FHIR destination calls things."""
+    return Site(
+        time_zone=destination.time_zone,
+        patient_system=destination.patient_system,
+        order_system=destination.order_system,
+        category=destination.category,
+        pdf=destination.pdf,
     )
 
 
@@ -208,11 +251,12 @@ def build_routing(settings: Settings) -> Routing:
             name=name,
             kind=DestinationKind(each.kind),
             profile=profile_of(each) if isinstance(each, Hl7DestinationSettings) else None,
-            form=DEFAULT_FORM if isinstance(each, Hl7DestinationSettings) else each.form,
+            site=site_of(each) if isinstance(each, FhirDestinationSettings) else None,
+            form=DEFAULT_FORM if isinstance(each, MESSAGE_DESTINATIONS) else each.form,
             ae_title=each.ae_title if isinstance(each, DicomDestinationSettings) else None,
             host=each.host if isinstance(each, DicomDestinationSettings) else None,
             after_committed=(
-                each.after_committed if isinstance(each, Hl7DestinationSettings) else None
+                each.after_committed if isinstance(each, MESSAGE_DESTINATIONS) else None
             ),
         )
         for name, each in settings.destinations.items()

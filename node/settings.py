@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.resources
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
@@ -251,30 +252,36 @@ _UNSHOWN = "unshown"
 SecretReference = Annotated[Secret, PlainValidator(_refer)]
 
 
-def _is_services_root(url: object) -> str:
-    problem = ""
-    try:
-        parts = urlsplit(url if isinstance(url, str) else "")
-        parts.port  # noqa: B018 - raises where it is none
-    except ValueError:
-        problem = "is no URL"
-    else:
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            problem = "is the http or https address of the DICOMweb services"
-        elif "@" in parts.netloc:
-            problem = "holds no user or password: use the keys user and password, or token"
-        elif parts.query or parts.fragment or parts.path.rstrip("/").endswith("/studies"):
-            problem = "ends before /studies, and has no ? or #"
-        elif not str(url).isascii() or not str(url).isprintable() or " " in str(url):
-            problem = "has only ASCII characters, and no space"
-    if problem:
-        raise PydanticCustomError(_UNSHOWN, "{words}", {"words": problem})
-    return str(url)
+def _services_root(services: str, *below: str) -> Callable[[object], str]:
+    """Judges the address of such services, which ends before paths below it."""
+
+    def judged(url: object) -> str:
+        problem = ""
+        try:
+            parts = urlsplit(url if isinstance(url, str) else "")
+            parts.port  # noqa: B018 - raises where it is none
+        except ValueError:
+            problem = "is no URL"
+        else:
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                problem = f"is the http or https address of the {services} services"
+            elif "@" in parts.netloc:
+                problem = "holds no user or password: use the keys user and password, or token"
+            elif parts.query or parts.fragment or parts.path.rstrip("/").endswith(below):
+                problem = f"ends before {' and '.join(below)}, and has no ? or #"
+            elif not str(url).isascii() or not str(url).isprintable() or " " in str(url):
+                problem = "has only ASCII characters, and no space"
+        if problem:
+            raise PydanticCustomError(_UNSHOWN, "{words}", {"words": problem})
+        return str(url)
+
+    return judged
 
 
-class DicomWebDestinationSettings(_ArchiveSettings):
-    kind: Literal["dicomweb"]
-    url: Annotated[str, PlainValidator(_is_services_root)]
+class _WebServerSettings(_DestinationSettings):
+    """A server that is called by HTTP; its address is `url`."""
+
+    url: str
     token: SecretReference | None = None
     user: Annotated[str, Field(pattern=r"^[\x21-\x39\x3b-\x7e]+$")] | None = None
     password: SecretReference | None = None
@@ -285,7 +292,7 @@ class DicomWebDestinationSettings(_ArchiveSettings):
     answer_timeout_s: Seconds = 60.0
 
     @model_validator(mode="after")
-    def _credentials_and_files_are_whole(self) -> DicomWebDestinationSettings:
+    def _credentials_and_files_are_whole(self) -> Self:
         if (self.user is None) != (self.password is None):
             raise ValueError("user and password go together")
         if self.token is not None and self.user is not None:
@@ -301,8 +308,48 @@ class DicomWebDestinationSettings(_ArchiveSettings):
         return self.url
 
 
+class DicomWebDestinationSettings(_ArchiveSettings, _WebServerSettings):
+    kind: Literal["dicomweb"]
+    url: Annotated[str, PlainValidator(_services_root("DICOMweb", "/studies"))]
+
+
+def _zone(name: object) -> ZoneInfo:
+    try:
+        return ZoneInfo(str(name))
+    except (KeyError, ValueError, OSError):
+        raise PydanticCustomError(
+            "time-zone",
+            "is no time zone that this machine knows: write it as Europe/Vienna",
+        ) from None
+
+
+SystemUri = Annotated[str, Field(pattern=r"^([a-z][a-z0-9+.-]*:[\x21-\x7e]+)?$")]
+"""Of an identifier; empty for none."""
+
+
+class FhirDestinationSettings(_WebServerSettings):
+    kind: Literal["fhir"]
+    url: Annotated[
+        str,
+        PlainValidator(_services_root("FHIR", "/metadata", "/DiagnosticReport")),
+    ]
+    time_zone: Annotated[ZoneInfo, PlainValidator(_zone)]
+    patient_system: SystemUri = ""
+    order_system: SystemUri = ""
+    category: Annotated[str, Field(pattern=r"^[A-Z]{1,10}$")] = "RAD"
+    pdf: bool = False
+    after_committed: str | None = None
+    maximum_refusals: Annotated[int, Field(ge=1, le=10_000)] = 20
+
+
+MESSAGE_DESTINATIONS = (Hl7DestinationSettings, FhirDestinationSettings)
+"""Whose results are told in one message."""
+
 DestinationSettings = Annotated[
-    DicomDestinationSettings | DicomWebDestinationSettings | Hl7DestinationSettings,
+    DicomDestinationSettings
+    | DicomWebDestinationSettings
+    | Hl7DestinationSettings
+    | FhirDestinationSettings,
     Field(discriminator="kind"),
 ]
 
@@ -329,11 +376,12 @@ class RuleSettings(_Table):
     )
     priority: Priority = Priority.ROUTINE
     ecg_to_sender: bool = False
-    results: tuple[Literal["cine", "summary", "pdf", "report", "oru", "ecg"], ...] = (
+    results: tuple[Literal["cine", "summary", "pdf", "report", "oru", "fhir", "ecg"], ...] = (
         "cine",
         "summary",
         "report",
         "oru",
+        "fhir",
     )
     destinations: tuple[str, ...] = Field(min_length=1)
 
@@ -410,7 +458,7 @@ class Settings(_Table):
         return {
             name: each.after_committed
             for name, each in self.destinations.items()
-            if isinstance(each, Hl7DestinationSettings) and each.after_committed is not None
+            if isinstance(each, MESSAGE_DESTINATIONS) and each.after_committed is not None
         }
 
     @model_validator(mode="after")
@@ -452,7 +500,7 @@ class Settings(_Table):
     @model_validator(mode="after")
     def _commitment_is_waited_for_where_it_is_asked_for(self) -> Settings:
         for name, each in self.destinations.items():
-            if not isinstance(each, Hl7DestinationSettings) or each.after_committed is None:
+            if not isinstance(each, MESSAGE_DESTINATIONS) or each.after_committed is None:
                 continue
             first = self.destinations.get(each.after_committed)
             if not isinstance(first, DicomDestinationSettings) or not first.commitment:

@@ -15,6 +15,7 @@ from node.cli import (
     check,
     conformance,
     demo,
+    fhir,
     hl7,
     jobs,
     peers,
@@ -44,6 +45,7 @@ app.add_typer(peers.app, name="peers")
 app.add_typer(route.app, name="route")
 app.add_typer(worklist.app, name="worklist")
 app.add_typer(hl7.app, name="hl7")
+app.add_typer(fhir.app, name="fhir")
 
 
 def main() -> None:

@@ -105,6 +105,7 @@ def _reach(settings: Settings, name: str) -> str:
     from node.dicom.commitment import offers_commitment
     from node.dicom.dicomweb import StowClient
     from node.dicom.scu import StorageScu
+    from node.fhir.client import FhirClient
 
     destination = settings.destinations[name]
     sender = build_sender(settings, name, build_credentials(settings))
@@ -117,7 +118,8 @@ def _reach(settings: Settings, name: str) -> str:
             return f"{echoed}, Storage Commitment offered"
         return echoed
     sender.probe()
-    if isinstance(sender, StowClient):
+    if isinstance(sender, StowClient | FhirClient):
+        offered = "STOW-RS" if isinstance(sender, StowClient) else "FHIR transactions"
         clear = "" if destination.address.startswith("https:") else ", in the clear"
-        return f"STOW-RS offered by {destination.address}{clear}"
+        return f"{offered} offered by {destination.address}{clear}"
     return f"MLLP connection taken by {destination.address}{over}"

@@ -18,7 +18,8 @@ from rich.console import Console
 from node.cli.jobs import open_work
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
 from node.cli.send import tls_credentials
-from node.dicom.template import load_templates
+from node.dicom.template import Templates, load_templates
+from node.domain.ecg import ECGRecord
 from node.domain.errors import (
     CardioNodeError,
     ConfigurationError,
@@ -27,14 +28,16 @@ from node.domain.errors import (
     UnsupportedInstance,
 )
 from node.domain.form import ResultForm
+from node.domain.prediction import Prediction
 from node.hl7.listener import MllpListener
 from node.hl7.message import CODECS, Header, read_acknowledgement, read_header
 from node.hl7.sender import Hl7Sender
-from node.hl7.stand_in import Answer, answer_as
+from node.hl7.stand_in import Answer as StandInAnswer
+from node.hl7.stand_in import answer_as
 from node.models import load_models
 from node.settings import Hl7DestinationSettings, Settings, read_settings
 from node.workflow.compose import compose_message
-from node.workflow.process import answer
+from node.workflow.process import Answer, answer
 
 app = typer.Typer(
     no_args_is_help=True, help="HL7: what a RIS would receive, and both ends of a link to try."
@@ -80,17 +83,13 @@ def preview(
             f"no HL7 destination is called {destination}; there are {', '.join(names) or 'none'}"
         )
     templates = load_templates()
-    pipeline = load_models(settings.model, templates, print).pipeline_for(called)
-    found = answer(file.read_bytes(), pipeline=pipeline)
-    if found.prediction is None or found.record is None:
-        reasons = "; ".join(finding.message for finding in found.quality.findings)
-        raise UnsupportedInstance(f"there is no estimate, so that no message is sent: {reasons}")
+    found, prediction, record = answered(file, called, settings, templates)
     profile = profile_of(configured)
     message = compose_message(
-        found.prediction,
-        found.record,
+        prediction,
+        record,
         found.source,
-        _form_beside(destination, settings),
+        form_beside(destination, settings),
         destination=destination,
         profile=profile,
         templates=templates,
@@ -101,7 +100,19 @@ def preview(
     typer.echo(message.content.decode(CODECS[profile.charset]).replace("\r", "\n"), nl=False)
 
 
-def _form_beside(destination: str, settings: Settings) -> ResultForm:
+def answered(
+    file: Path, called: str, settings: Settings, templates: Templates
+) -> tuple[Answer, Prediction, ECGRecord]:
+    """What a message would tell of an ECG. Raises UnsupportedInstance (there is no estimate)."""
+    pipeline = load_models(settings.model, templates, print).pipeline_for(called)
+    found = answer(file.read_bytes(), pipeline=pipeline)
+    if found.prediction is None or found.record is None:
+        reasons = "; ".join(finding.message for finding in found.quality.findings)
+        raise UnsupportedInstance(f"there is no estimate, so that no message is sent: {reasons}")
+    return found, found.prediction, found.record
+
+
+def form_beside(destination: str, settings: Settings) -> ResultForm:
     """Of the DICOM results that a message for the destination refers to."""
     from node.configured import build_routing
 
@@ -142,9 +153,9 @@ def listen(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")],
     host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
     answer_with: Annotated[
-        Answer,
+        StandInAnswer,
         typer.Option("--answer", case_sensitive=False, help="What each message is answered."),
-    ] = Answer.AA,
+    ] = StandInAnswer.AA,
     show: Annotated[bool, typer.Option("--show", help="Print the segments too.")] = False,
     keep: Annotated[
         Path | None,
@@ -233,7 +244,7 @@ def send(
 class _Desk:
     """Where messages come to be shown, kept and answered; several at a time."""
 
-    def __init__(self, answer_with: Answer, *, show: bool, folder: Path | None) -> None:
+    def __init__(self, answer_with: StandInAnswer, *, show: bool, folder: Path | None) -> None:
         """Raises ConfigurationError (the folder cannot be made)."""
         try:
             if folder is not None:

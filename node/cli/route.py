@@ -17,8 +17,8 @@ from node.domain.delivery import ResultKind
 from node.domain.instance import Origin
 from node.models import find_bundle
 from node.settings import (
+    MESSAGE_DESTINATIONS,
     DicomDestinationSettings,
-    Hl7DestinationSettings,
     Settings,
     read_settings,
 )
@@ -105,9 +105,9 @@ def _where(destination: Destination, settings: Settings) -> str:
 
 
 def _as(destination: Destination, kind: ResultKind, settings: Settings) -> str:
-    """The form of one result at its destination; nothing of a message, whose profile says it."""
+    """The form of one result at its destination; nothing of a message, whose settings say it."""
     configured = settings.destinations[destination.name]
-    if isinstance(configured, Hl7DestinationSettings):
+    if isinstance(configured, MESSAGE_DESTINATIONS):
         return ""
     form = destination.form
     chosen = [f"{form.study.value} study", form.character_set.value]

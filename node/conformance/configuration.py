@@ -10,9 +10,10 @@ from node.conformance.manuscript import Manuscript
 from node.conformance.subject import Subject
 from node.dicom.scu import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S
 from node.settings import (
+    MESSAGE_DESTINATIONS,
+    DestinationSettings,
     DicomDestinationSettings,
     DicomSettings,
-    DicomWebDestinationSettings,
     Hl7DestinationSettings,
 )
 
@@ -79,7 +80,7 @@ def _port(port: int | None) -> str:
 
 
 def _destination_rows(
-    destination: DicomDestinationSettings | DicomWebDestinationSettings | Hl7DestinationSettings,
+    destination: DestinationSettings,
     subject: Subject,
 ) -> Iterator[tuple[str, str]]:
     """Addresses and choices; no secrets and no paths of files."""
@@ -93,6 +94,7 @@ def _destination_rows(
         yield "Storage Commitment", "yes" if destination.commitment else "no"
     if isinstance(destination, Hl7DestinationSettings):
         yield "TLS", "yes" if destination.tls else "no"
+    if isinstance(destination, MESSAGE_DESTINATIONS):
         yield "After committed", destination.after_committed or "no"
     else:
         yield "Form of results", str(destination.form)

@@ -21,7 +21,7 @@ from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.study import read_study
 from node.dicom.template import HEART_RATE, Templates
 from node.domain.code import Code
-from node.domain.delivery import ROUTED_RESULTS, ResultKind, ResultObject
+from node.domain.delivery import MESSAGES, ROUTED_RESULTS, ResultKind, ResultObject
 from node.domain.ecg import STANDARD_LEADS, ECGRecord, Finding, Severity
 from node.domain.form import DEFAULT_FORM, CharacterSet, ResultForm, StudyForm
 from node.domain.identifiers import derived_control_id
@@ -136,7 +136,7 @@ def _cases(
         diseases=(),
         findings=(),
     )
-    kinds = ROUTED_RESULTS - {ResultKind.ORU, ResultKind.ECG}
+    kinds = ROUTED_RESULTS - MESSAGES - {ResultKind.ECG}
     for cine, report in zip(CINE_CLASSES, REPORT_CLASSES, strict=True):
         beside = ResultForm(cine=cine, report=report)
         apart = replace(beside, study=StudyForm.NEW, character_set=CharacterSet.SOURCE)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -90,15 +89,12 @@ class StowClient:
         answer_timeout_s: float,
     ) -> None:
         """url: http or https, of the root of the DICOMweb services."""
-        parts = urlsplit(url)
-        secure = parts.scheme == "https"
         self._url = url.rstrip("/")
-        self._path = f"{parts.path.rstrip('/')}/studies"
+        self._path = f"{urlsplit(url).path.rstrip('/')}/studies"
         self._authorization = authorization
-        self._server = OriginServer(
-            host=parts.hostname or "",
-            port=parts.port or (443 if secure else 80),
-            tls=tls.context if secure else None,
+        self._server = OriginServer.of(
+            url,
+            tls=tls.context,
             connect_timeout_s=connect_timeout_s,
             answer_timeout_s=answer_timeout_s,
         )
@@ -157,7 +153,7 @@ class StowClient:
         said = f"{self._url} answered {answer.status}"
         if answer.status in _NOT_NOW or answer.status >= 500:
             return TemporarilyRefused(
-                f"{said}; it is tried again", retry_after_s=_retry_after_s(answer.headers)
+                f"{said}; it is tried again", retry_after_s=answer.retry_after_s
             )
         if 300 <= answer.status < 400:
             return Refused(f"{said}: it has moved; write the new address into the url")
@@ -180,18 +176,3 @@ def error_of(failure_reason: int) -> DeliveryError | None:
     return error or TemporarilyRefused(
         f"the peer did not store the object and gives no reason (0x{failure_reason:04X})"
     )
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """Seconds of Retry-After, be it a number or a date; 0 where it says nothing that can be read.
-
-    A date is taken against the server's own clock. Source: RFC 9110 §10.2.3.
-    """
-    value = headers.get("retry-after", "")
-    if value.isascii() and value.isdecimal():
-        return float(value[:9])
-    try:
-        until = parsedate_to_datetime(value)
-        return max(0.0, (until - parsedate_to_datetime(headers["date"])).total_seconds())
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return 0.0

@@ -8,7 +8,9 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 import h11
 
@@ -27,6 +29,21 @@ class Answer:
     """Lower-case names."""
     body: bytes = field(repr=False)
 
+    @property
+    def retry_after_s(self) -> float:
+        """Seconds of Retry-After, a number or a date; 0 where it says nothing that can be read.
+
+        A date is taken against the server's own clock. Source: RFC 9110 §10.2.3.
+        """
+        value = self.headers.get("retry-after", "")
+        if value.isascii() and value.isdecimal():
+            return float(value[:9])
+        try:
+            until = parsedate_to_datetime(value)
+            return max(0.0, (until - parsedate_to_datetime(self.headers["date"])).total_seconds())
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return 0.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginServer:
@@ -39,6 +56,26 @@ class OriginServer:
     connect_timeout_s: float
     answer_timeout_s: float
     """For taking the whole request, and again for the whole answer."""
+
+    @classmethod
+    def of(
+        cls,
+        url: str,
+        *,
+        tls: Callable[[], ssl.SSLContext],
+        connect_timeout_s: float,
+        answer_timeout_s: float,
+    ) -> OriginServer:
+        """The one of an http or https URL. tls: what https is done with."""
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        return cls(
+            host=parts.hostname or "",
+            port=parts.port or (443 if secure else 80),
+            tls=tls if secure else None,
+            connect_timeout_s=connect_timeout_s,
+            answer_timeout_s=answer_timeout_s,
+        )
 
     @property
     def where(self) -> str:

@@ -20,6 +20,8 @@ class ResultKind(Enum):
     """Structured report, with numbers or with the reason why there are none."""
     ORU = "oru"
     """HL7 v2 ORU^R01."""
+    FHIR = "fhir"
+    """FHIR R4 transaction: a DiagnosticReport with its Observations."""
     ECG = "ecg"
     """The received instance itself, as it came."""
     REJECTION = "rejection"
@@ -46,6 +48,12 @@ class DestinationKind(Enum):
     DICOM = "dicom"
     DICOMWEB = "dicomweb"
     HL7 = "hl7"
+    FHIR = "fhir"
+
+
+MESSAGES = frozenset({ResultKind.ORU, ResultKind.FHIR})
+"""Results that are no DICOM objects: one tells of all, and what stood before is corrected by it."""
+MESSAGE_PROTOCOLS = frozenset({DestinationKind.HL7, DestinationKind.FHIR})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +62,11 @@ class ResultObject:
 
     kind: ResultKind
     identifier: str
-    """SOP Instance UID, or MSH-10."""
+    """SOP Instance UID, MSH-10, or the UUID of a transaction."""
     sop_class_uid: str = ""
-    """Empty for HL7."""
+    """Empty for HL7 and FHIR."""
     content: bytes = field(repr=False)
-    """PS3.10 file, or the ER7 message with CR segment ends."""
+    """PS3.10 file, the ER7 message with CR segment ends, or the transaction as JSON."""
 
 
 class JobState(Enum):

@@ -40,6 +40,11 @@ def derived_control_id(*parts: str) -> str:
     return "CN" + digest_of("control-id", *parts)[:18].upper()
 
 
+def derived_uuid(*parts: str) -> str:
+    """A UUID that follows from the parts, as text. Source: RFC 9562 §5.5 (version 5)."""
+    return str(uuid.uuid5(NAMESPACE, digest_of("uuid", *parts)))
+
+
 def is_valid_uid(text: str) -> bool:
     """Whether the text can stand as a UID on the wire: digits and dots, at most 64 characters.
 

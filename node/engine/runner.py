@@ -43,6 +43,8 @@ DICOM_DELIVERIES_AT_ONCE = 4
 DICOMweb) run side by side."""
 HL7_DELIVERIES_AT_ONCE = 1
 """Per destination: one message in flight keeps their order."""
+FHIR_DELIVERIES_AT_ONCE = 1
+"""Per destination: no correction overtakes what it corrects."""
 COMMITMENTS_AT_ONCE = 2
 """Per destination: associations that ask for commitment. A report that is awaited holds none."""
 TIDY_EVERY_S = 3600.0
@@ -94,6 +96,7 @@ class Runner:
             (DestinationKind.DICOM, DICOM_DELIVERIES_AT_ONCE),
             (DestinationKind.DICOMWEB, DICOM_DELIVERIES_AT_ONCE),
             (DestinationKind.HL7, HL7_DELIVERIES_AT_ONCE),
+            (DestinationKind.FHIR, FHIR_DELIVERIES_AT_ONCE),
         ):
             DBOS.register_queue(
                 DELIVERY_QUEUES[kind], partition_concurrency=limit, polling_interval_sec=POLL_S

@@ -29,6 +29,7 @@ DELIVERY_QUEUES = {
     DestinationKind.DICOM: "deliver-dicom",
     DestinationKind.DICOMWEB: "deliver-dicomweb",
     DestinationKind.HL7: "deliver-hl7",
+    DestinationKind.FHIR: "deliver-fhir",
 }
 COMMIT_QUEUE = "commit"
 PROCESS_WORKFLOW = "process-job"

@@ -17,10 +17,12 @@ from node.dicom.validation import check_results
 from node.domain.delivery import ResultKind, ResultObject
 from node.domain.ecg import ECGRecord, Finding
 from node.domain.form import CineForm, ReportForm, ResultForm
-from node.domain.identifiers import derived_control_id, derived_uid
+from node.domain.identifiers import derived_control_id, derived_uid, derived_uuid
 from node.domain.prediction import ModelIdentity, Prediction
 from node.domain.study import StudyReferences
 from node.ecg.drawing import draw_rhythm_strip
+from node.fhir.library import need_library
+from node.fhir.site import Site
 from node.hl7.oru import build_oru
 from node.hl7.profile import Profile
 from node.workflow.naming import Naming, Source
@@ -125,28 +127,13 @@ def compose_message(
     form: of the DICOM results it refers to; of a series of single frames it names the first.
     """
     naming = Naming(source, prediction.model, templates, form)
-    cine = naming.cine(prediction.cine)
+    references = _references(prediction, source, form, naming)
     report_uid, _ = naming.report_uids(prediction.cine)
-    references = StudyReferences(
-        study_uid=naming.filing.study_uid(source.study),
-        report_uid=None if form.report is ReportForm.NONE else report_uid,
-        cine_uid=None if cine is None else cine.sop_instance_uids[0],
-    )
     # The report's UID stands for all that both tell, also where no report is sent.
     control_id = derived_control_id(report_uid, destination, str(source.revision))
-    field_ids = [
-        *(estimate.field_id for estimate in prediction.estimates),
-        *(disease.field_id for disease in prediction.diseases),
-    ]
     pdf = None
     if profile.pdf == "ed":
-        pdf = encode_pdf(
-            prediction,
-            source.dataset,
-            draw_rhythm_strip(record, size=PDF_STRIP_SIZE),
-            templates=templates,
-            filing=naming.filing,
-        )
+        pdf = _document(prediction, record, source, templates, naming)
     content = build_oru(
         prediction,
         source.study,
@@ -155,12 +142,89 @@ def compose_message(
         control_id=control_id,
         filler_number=derived_control_id(source.digest, destination),
         is_correction=is_correction,
-        codes=templates.codes(field_ids),
+        codes=templates.codes(_field_ids(prediction)),
         references=references,
         pdf=pdf,
         ranges=templates.summary.ranges(source.study.patient.sex),
     )
     return ResultObject(kind=ResultKind.ORU, identifier=control_id, content=content)
+
+
+def compose_transaction(
+    prediction: Prediction,
+    record: ECGRecord,
+    source: Source,
+    form: ResultForm,
+    *,
+    destination: str,
+    site: Site,
+    templates: Templates,
+    replaces: bytes | None = None,
+) -> ResultObject:
+    """The FHIR transaction for one destination, with the numbers and codes of the report.
+
+    replaces: the one that the destination was sent before of this ECG.
+    form: as of a message. Raises ConfigurationError (the FHIR library is not installed).
+    """
+    need_library()
+    from node.fhir.report import build_report
+
+    naming = Naming(source, prediction.model, templates, form)
+    references = _references(prediction, source, form, naming)
+    report_uid, _ = naming.report_uids(prediction.cine)
+    identifier = derived_uuid("fhir-transaction", report_uid, destination, str(source.revision))
+    content = build_report(
+        prediction,
+        source.study,
+        source.order,
+        site,
+        identifier=identifier,
+        report_number=derived_uuid("fhir-report", source.digest, destination),
+        codes=templates.codes(_field_ids(prediction)),
+        derivation=templates.report.derivation,
+        references=references,
+        ranges=templates.summary.ranges(source.study.patient.sex),
+        pdf=_document(prediction, record, source, templates, naming) if site.pdf else None,
+        replaces=replaces,
+    )
+    return ResultObject(kind=ResultKind.FHIR, identifier=identifier, content=content)
+
+
+def _references(
+    prediction: Prediction, source: Source, form: ResultForm, naming: Naming
+) -> StudyReferences:
+    """What a message refers to; of a series of single frames the first."""
+    cine = naming.cine(prediction.cine)
+    report_uid, _ = naming.report_uids(prediction.cine)
+    return StudyReferences(
+        study_uid=naming.filing.study_uid(source.study),
+        report_uid=None if form.report is ReportForm.NONE else report_uid,
+        cine_uid=None if cine is None else cine.sop_instance_uids[0],
+    )
+
+
+def _field_ids(prediction: Prediction) -> list[str]:
+    return [
+        *(estimate.field_id for estimate in prediction.estimates),
+        *(disease.field_id for disease in prediction.diseases),
+    ]
+
+
+def _document(
+    prediction: Prediction,
+    record: ECGRecord,
+    source: Source,
+    templates: Templates,
+    naming: Naming,
+) -> bytes:
+    """The PDF that an archive is sent."""
+    return encode_pdf(
+        prediction,
+        source.dataset,
+        draw_rhythm_strip(record, size=PDF_STRIP_SIZE),
+        templates=templates,
+        filing=naming.filing,
+    )
 
 
 def _cine(

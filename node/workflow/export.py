@@ -25,6 +25,7 @@ _FILES = {
     ResultKind.PDF: "summary-pdf.dcm",
     ResultKind.REPORT: "report.dcm",
     ResultKind.ORU: "result.hl7",
+    ResultKind.FHIR: "result.fhir.json",
 }
 
 

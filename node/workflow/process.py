@@ -14,7 +14,15 @@ from node.dicom.part10 import read_part10, source_digest
 from node.dicom.study import put_patient, read_study
 from node.dicom.template import Templates
 from node.dicom.waveform import read_ecg, read_subject
-from node.domain.delivery import ROUTED_RESULTS, USUAL_RESULTS, JobState, ResultKind, ResultObject
+from node.domain.delivery import (
+    MESSAGES,
+    ROUTED_RESULTS,
+    USUAL_RESULTS,
+    Delivery,
+    JobState,
+    ResultKind,
+    ResultObject,
+)
 from node.domain.ecg import ECGRecord, Finding, QualityReport, Severity
 from node.domain.errors import (
     CardioNodeError,
@@ -28,8 +36,12 @@ from node.domain.prediction import ModelIdentity, Prediction
 from node.domain.study import Study
 from node.ecg.conditioning import trim_calibration_pulse
 from node.ecg.quality import assess
-from node.hl7.withdrawal import filler_number
-from node.workflow.compose import compose_message, compose_no_result, compose_objects
+from node.workflow.compose import (
+    compose_message,
+    compose_no_result,
+    compose_objects,
+    compose_transaction,
+)
 from node.workflow.identity import UNCERTAIN_PATIENT, IdentityPolicy, doubt_about
 from node.workflow.naming import FIRST_REVISION, Source
 from node.workflow.ports import Clock, Level, ObjectStore, Orders, Run, Telemetry, UnitOfWork, here
@@ -41,7 +53,13 @@ from node.workflow.reconcile import (
     stated_order,
 )
 from node.workflow.registry import NOTHING_TOLD, Registry, Told
-from node.workflow.replacement import Replaced, replaced_by, standing_messages, take_back
+from node.workflow.replacement import (
+    Replaced,
+    number_of,
+    replaced_by,
+    standing_messages,
+    take_back,
+)
 from node.workflow.route import Arrival, Destination, Routing
 from pipelines.contract import Pipeline, Watch, unwatched
 
@@ -317,7 +335,7 @@ class Processing:
         wanted = frozenset(kind for _, kind in receivers)
         archives: dict[ResultForm, set[str]] = {}
         for receiver, kind in receivers:
-            if kind is not ResultKind.ORU:
+            if kind not in MESSAGES:
                 archives.setdefault(decided.form_for(receiver), set()).add(receiver.name)
 
         @cache
@@ -333,10 +351,11 @@ class Processing:
         standing = standing_messages(replaced.deliveries, self.spool)
         for receiver, kind in receivers:
             form = decided.form_for(receiver)
-            if kind is ResultKind.ORU:
+            if kind in MESSAGES:
                 message = self._message(in_form(form), form, receiver)
-                if standing.pop((receiver.name, filler_number(message.content)), None) is not None:
-                    message = self._message(in_form(form), form, receiver, is_correction=True)
+                number = number_of(kind, message.content)
+                if (earlier := standing.pop((receiver.name, number), None)) is not None:
+                    message = self._message(in_form(form), form, receiver, replaces=earlier)
                 owed.append((receiver, message))
             else:
                 owed += [(receiver, each) for each in made(form) if each.kind is kind]
@@ -354,17 +373,27 @@ class Processing:
         form: ResultForm,
         receiver: Destination,
         *,
-        is_correction: bool = False,
+        replaces: Delivery | None = None,
     ) -> ResultObject:
-        if found.prediction is None or found.record is None or receiver.profile is None:
-            raise AssertionError("only a prediction is sent to an HL7 destination with a profile")
-        compose = partial(
-            compose_message,
-            destination=receiver.name,
-            profile=receiver.profile,
-            templates=self.templates,
-            is_correction=is_correction,
-        )
+        """replaces: what the receiver was sent before under the same number."""
+        if found.prediction is None or found.record is None:
+            raise AssertionError("only a prediction is told in a message")
+        compose: Callable[..., ResultObject]
+        if receiver.site is not None:
+            compose = partial(
+                compose_transaction,
+                site=receiver.site,
+                replaces=None if replaces is None else self.spool.get(replaces.content_digest),
+            )
+        elif receiver.profile is not None:
+            compose = partial(
+                compose_message,
+                profile=receiver.profile,
+                is_correction=replaces is not None,
+            )
+        else:
+            raise AssertionError("who takes messages has a profile or a site")
+        compose = partial(compose, destination=receiver.name, templates=self.templates)
         return self.run(compose, found.prediction, found.record, found.source, form)
 
     def _settle(

@@ -9,15 +9,29 @@ from typing import TYPE_CHECKING, Final
 from node.dicom.attribute import text_of
 from node.dicom.part10 import read_part10
 from node.dicom.reference import FiledInstance
-from node.domain.delivery import ARRIVED, Delivery, DeliveryState, ResultKind, ResultObject
+from node.domain.delivery import (
+    ARRIVED,
+    MESSAGES,
+    Delivery,
+    DeliveryState,
+    ResultKind,
+    ResultObject,
+)
 from node.domain.errors import Unanswered
-from node.domain.identifiers import derived_control_id
+from node.domain.identifiers import derived_control_id, derived_uuid
+from node.fhir import withdrawal
+from node.fhir.library import need_library
+from node.fhir.withdrawal import report_number, withdraw_report
 from node.hl7.withdrawal import filler_number, is_withdrawal, withdraw_oru
 from node.workflow.ports import ObjectStore, Transaction
 
 if TYPE_CHECKING:
     from node.store.received import Job
 
+_TAKES_BACK: Final = {
+    ResultKind.ORU: is_withdrawal,
+    ResultKind.FHIR: withdrawal.is_withdrawal,
+}
 _TAKEN: Final = {state.value for state in (*ARRIVED, DeliveryState.STORED)}
 
 
@@ -62,22 +76,36 @@ def reference_of(delivery: Delivery, spool: ObjectStore) -> FiledInstance:
 def standing_messages(
     latest_first: Iterable[Delivery], spool: ObjectStore
 ) -> dict[tuple[str, str], Delivery]:
-    """The last message by destination and filler number, but for those that were taken back."""
+    """The last message by destination and number, but for those that were taken back."""
     last: dict[tuple[str, str], Delivery] = {}
     taken_back = set()
     for each in latest_first:
-        if each.kind is not ResultKind.ORU:
+        if each.kind not in MESSAGES:
             continue
         content = spool.get(each.content_digest)
-        key = each.destination, filler_number(content)
-        if last.setdefault(key, each) is each and is_withdrawal(content):
+        key = each.destination, number_of(each.kind, content)
+        takes_back = _TAKES_BACK[each.kind]
+        if last.setdefault(key, each) is each and takes_back(content):
             taken_back.add(key)
     return {key: each for key, each in last.items() if key not in taken_back}
 
 
+def number_of(kind: ResultKind, content: bytes) -> str:
+    """What the results that a message tells are known by: of ORU^R01 the filler number."""
+    return report_number(content) if kind is ResultKind.FHIR else filler_number(content)
+
+
 def take_back(sent: Delivery, spool: ObjectStore, revision: int) -> ResultObject:
-    """The message of that revision that takes back an earlier one. Raises StorageError."""
+    """The message of that revision that takes back an earlier one.
+
+    Raises StorageError, ConfigurationError (the FHIR library is not installed any more).
+    """
     names = ("withdrawal", sent.identifier, sent.destination, str(revision))
+    if sent.kind is ResultKind.FHIR:
+        need_library()
+        identifier = derived_uuid(*names)
+        content = withdraw_report(spool.get(sent.content_digest), identifier=identifier)
+        return ResultObject(kind=ResultKind.FHIR, identifier=identifier, content=content)
     control_id = derived_control_id(*names)
     content = withdraw_oru(spool.get(sent.content_digest), control_id=control_id)
     return ResultObject(kind=ResultKind.ORU, identifier=control_id, content=content)

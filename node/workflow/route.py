@@ -11,6 +11,8 @@ from pydicom import Dataset
 
 from node.dicom.attribute_path import AttributePath
 from node.domain.delivery import (
+    MESSAGE_PROTOCOLS,
+    MESSAGES,
     ROUTED_RESULTS,
     USUAL_RESULTS,
     DestinationKind,
@@ -20,13 +22,15 @@ from node.domain.delivery import (
 from node.domain.errors import InputError
 from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm
 from node.domain.instance import Origin
+from node.fhir.site import Site
 from node.hl7.profile import Profile
 
-_OBJECTS = frozenset(ResultKind) - {ResultKind.ORU}
+_OBJECTS = frozenset(ResultKind) - MESSAGES
 _CARRIES = {
     DestinationKind.DICOM: _OBJECTS,
     DestinationKind.DICOMWEB: _OBJECTS,
     DestinationKind.HL7: frozenset({ResultKind.ORU}),
+    DestinationKind.FHIR: frozenset({ResultKind.FHIR}),
 }
 
 
@@ -38,6 +42,8 @@ class Destination:
     kind: DestinationKind
     profile: Profile | None = None
     """How an HL7 destination wants its messages."""
+    site: Site | None = None
+    """What that of a FHIR destination calls things."""
     form: ResultForm = DEFAULT_FORM
     """How an archive, by DICOM or DICOMweb, wants its objects."""
     after_committed: str | None = None
@@ -156,13 +162,13 @@ class Decision:
         return Priority.ROUTINE if self.rule is None else self.rule.priority
 
     def form_for(self, receiver: Destination) -> ResultForm:
-        """The form of what a destination gets; of what an HL7 message refers to.
+        """The form of what a destination gets; of what a message (HL7, FHIR) refers to.
 
         That is what the first archive beside it (DICOM, DICOMweb) gets, else the default. What the
         rule leaves out is not there: nothing may refer to it.
         """
-        archives = [each for each in self.destinations if each.kind is not DestinationKind.HL7]
-        if receiver.kind is not DestinationKind.HL7:
+        archives = [each for each in self.destinations if each.kind not in MESSAGE_PROTOCOLS]
+        if receiver.kind not in MESSAGE_PROTOCOLS:
             archives = [receiver]
         form = archives[0].form if archives else DEFAULT_FORM
         results = ROUTED_RESULTS if self.rule is None else self.rule.results

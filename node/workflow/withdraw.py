@@ -11,6 +11,7 @@ from node.dicom.filing import Filing
 from node.dicom.part10 import read_part10
 from node.dicom.template import Templates
 from node.domain.delivery import (
+    MESSAGES,
     Delivery,
     JobState,
     ResultKind,
@@ -38,7 +39,7 @@ _NOTHING: Final = (JobState.CONFLICT, JobState.WITHDRAWN)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawal:
-    """Sends a rejection note to each archive, and to each RIS its message marked as wrong."""
+    """Sends a rejection note to each archive, to others their message marked as wrong."""
 
     work: UnitOfWork
     spool: ObjectStore
@@ -88,7 +89,7 @@ class Withdrawal:
         """
         for last in standing_messages(reversed(sent), self.spool).values():
             yield last, take_back(last, self.spool, revision)
-        objects = [each for each in sent if each.kind is not ResultKind.ORU]
+        objects = [each for each in sent if each.kind not in MESSAGES]
         for name in dict.fromkeys(each.destination for each in objects):
             there = [each for each in objects if each.destination == name]
             for is_certain in (True, False):
