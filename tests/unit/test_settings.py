@@ -22,6 +22,7 @@ from node.secret import Secret
 from node.settings import (
     DicomDestinationSettings,
     DicomWebDestinationSettings,
+    FhirDestinationSettings,
     Hl7DestinationSettings,
     read_settings,
 )
@@ -214,6 +215,50 @@ def test_a_secret_in_the_configuration_is_refused_and_never_repeated(
         read_settings(file)
     for secret in ("hunter2", "2718281828"):
         assert secret not in refused.value.message
+
+
+FHIR = """
+[destinations.EHR]
+kind = "fhir"
+"""
+
+
+def test_a_fhir_destination_says_where_it_is_and_in_which_time(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(
+        FHIR + 'url = "https://ehr.example/fhir"\ntime_zone = "Europe/Vienna"\ntoken = "env:EHR"\n'
+    )
+    destination = read_settings(file).destinations["EHR"]
+    assert isinstance(destination, FhirDestinationSettings)
+    assert destination.time_zone.key == "Europe/Vienna"
+    assert destination.token == Secret("env", "EHR")
+    assert (destination.pdf, destination.category) == (False, "RAD")
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ("", "destinations.EHR.fhir.time_zone: this key is needed"),
+        ('time_zone = "Vienna"', "no time zone that this machine knows"),
+        ('time_zone = "../../etc/passwd"', "no time zone that this machine knows"),
+        ('token = "hunter2"', "env:NAME or file:PATH"),
+        ('user = "node"', "user and password go together"),
+        ('url = "https://node:hunter2@ehr.example/"', "holds no user or password"),
+        ('url = "https://ehr.example/fhir/metadata"', "ends before /metadata"),
+        ('url = "ehr.example"', "address of the FHIR services"),
+        ('patient_system = "no uri"', "patient_system"),
+        ('category = "cardiology"', "category"),
+        ('after_committed = "PACS"', "not a DICOM destination with commitment"),
+    ],
+)
+def test_what_a_fhir_destination_cannot_be_is_said(tmp_path: Path, keys: str, problem: str) -> None:
+    file = tmp_path / "node.toml"
+    url = "" if "url" in keys else 'url = "https://ehr.example/fhir"\n'
+    zone = "" if not keys or "zone" in keys else 'time_zone = "Europe/Vienna"\n'
+    file.write_text(f"{FHIR}{url}{zone}{keys}\n")
+    with pytest.raises(ConfigurationError, match=problem) as refused:
+        read_settings(file)
+    assert "hunter2" not in refused.value.message
 
 
 def test_a_secret_is_read_from_where_it_is_and_shown_nowhere(
