@@ -25,7 +25,7 @@ def main(way: str, *names: str) -> None:
     import node.cli  # what the command `cardionode process` imports
     from node.dicom.template import load_templates
     from node.domain.form import DEFAULT_FORM
-    from node.workflow.process import answer, compose
+    from node.workflow.answer import answer, compose
     from pipelines.contract import Pipeline
 
     assert node.cli.app

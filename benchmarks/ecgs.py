@@ -16,7 +16,7 @@ from node.dicom.part10 import read_part10
 from node.dicom.waveform import read_ecg
 from node.domain.ecg import ECGRecord
 from node.ecg.conditioning import trim_calibration_pulse
-from node.workflow.process import Answer
+from node.workflow.answer import Answer
 from pipelines.cohort.electrocardiograph import SAMPLING_FREQUENCY_HZ
 from pipelines.cohort.population import Population, simulate_population
 from pipelines.cohort.torso import simulate_ecg

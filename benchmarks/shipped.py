@@ -10,9 +10,9 @@ from node.dicom.template import Templates, load_templates
 from node.domain.delivery import ResultObject
 from node.domain.form import DEFAULT_FORM
 from node.hl7.profile import shipped_profile
+from node.workflow.answer import Answer, answer, compose
 from node.workflow.export import export
 from node.workflow.ports import Run, here
-from node.workflow.process import Answer, answer, compose
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.catalog import load_pipeline, shipped_bundles
 from pipelines.ecg_to_cmr import EcgToCmr

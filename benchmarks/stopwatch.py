@@ -16,18 +16,18 @@ from pipelines.runtime import Array, Feed, Session, Tensor
 
 FUNCTIONS: Final = {
     "reading": (
-        "node.workflow.process.read_part10",
-        "node.workflow.process.read_study",
-        "node.workflow.process.source_digest",
-        "node.workflow.process.read_subject",
-        "node.workflow.process.read_ecg",
+        "node.workflow.answer.read_part10",
+        "node.workflow.answer.read_study",
+        "node.workflow.answer.source_digest",
+        "node.workflow.answer.read_subject",
+        "node.workflow.answer.read_ecg",
     ),
     "quality gate": (
-        "node.workflow.process.assess",
-        "node.workflow.process.trim_calibration_pulse",
+        "node.workflow.answer.assess",
+        "node.workflow.answer.trim_calibration_pulse",
     ),
     "conditioning": ("pipelines.ecg_to_cmr.heart_rate_bpm", "pipelines.ecg_to_cmr.condition"),
-    "DICOM objects": ("node.workflow.process.compose_objects",),
+    "DICOM objects": ("node.workflow.answer.compose_objects",),
     "HL7 message": ("node.workflow.export.compose_message",),
     "pictures": (
         "node.workflow.export.animate",

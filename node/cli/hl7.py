@@ -36,8 +36,8 @@ from node.hl7.stand_in import Answer as StandInAnswer
 from node.hl7.stand_in import answer_as
 from node.models import load_models
 from node.settings import Hl7DestinationSettings, Settings, read_settings
+from node.workflow.answer import Answer, answer
 from node.workflow.compose import compose_message
-from node.workflow.process import Answer, answer
 
 app = typer.Typer(
     no_args_is_help=True, help="HL7: what a RIS would receive, and both ends of a link to try."

@@ -24,8 +24,8 @@ from node.domain.form import (
 from node.hl7.profile import shipped_profile
 from node.models import load_models
 from node.settings import read_settings
+from node.workflow.answer import answer
 from node.workflow.export import export
-from node.workflow.process import answer
 
 
 def process(

@@ -35,8 +35,8 @@ def test(
     """
     from node.configured import build_credentials, build_identity_policy, build_worklist
     from node.dicom.worklist import build_query
+    from node.workflow.answer import read_source
     from node.workflow.identity import doubt_without_others
-    from node.workflow.process import read_source
     from node.workflow.reconcile import reconcile
 
     settings = read_settings(config, overrides or ())

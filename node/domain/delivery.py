@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 
 class ResultKind(Enum):
@@ -89,6 +90,9 @@ class JobState(Enum):
     WITHDRAWN = "withdrawn"
     """A person took back what was sent of it; its destinations are told."""
 
+
+RESULTS_MISSING: Final = "results-missing"
+"""The error code of an answered job of which a result could not be made; others were."""
 
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.RECEIVED: frozenset(

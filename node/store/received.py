@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from node.domain.delivery import (
     ARRIVED,
     JOB_TRANSITIONS,
+    RESULTS_MISSING,
     ROUTED_RESULTS,
     DeliveryState,
     DestinationKind,
@@ -281,7 +282,7 @@ class Jobs:
         return {state: counts.get(state, 0) for state in JobState}
 
     def finished_before(self, at: datetime, *, limit: int) -> list[Job]:
-        """Jobs that ended before, all of whose results have arrived or are cancelled."""
+        """Jobs that ended before, all of whose results are made and arrived, or are cancelled."""
         open_deliveries = sa.select(delivery.c.delivery_id).where(
             delivery.c.job_id == job.c.job_id,
             delivery.c.state.not_in(_SETTLED_DELIVERIES),
@@ -291,6 +292,7 @@ class Jobs:
             .where(
                 job.c.state.in_([state.value for state in _FINISHED]),
                 job.c.settled_at < at,
+                job.c.error_code.is_distinct_from(RESULTS_MISSING),
                 ~open_deliveries.exists(),
             )
             .order_by(job.c.job_id)
@@ -378,6 +380,15 @@ class Jobs:
         stopped = [each for each in _states_before(JobState.RECEIVED) if each not in answered]
         return self._start_again(job_id, stopped)
 
+    def make_again(self, job_id: int) -> int | None:
+        """Put a job that lacks results back to `received`; the number of its new run.
+
+        None where it lacks none.
+        """
+        return self._start_again(
+            job_id, [state.value for state in _ANSWERED], job.c.error_code == RESULTS_MISSING
+        )
+
     def revise(self, job_id: int) -> int | None:
         """Put an answered job back to `received` in its next revision; the number of its new run.
 
@@ -404,10 +415,16 @@ class Jobs:
             ).scalar_one()
         )
 
-    def _start_again(self, job_id: int, allowed: list[str], **values: object) -> int | None:
+    def _start_again(
+        self,
+        job_id: int,
+        allowed: list[str],
+        *conditions: sa.ColumnElement[bool],
+        **values: object,
+    ) -> int | None:
         changed = self._connection.execute(
             job.update()
-            .where(job.c.job_id == job_id, job.c.state.in_(allowed))
+            .where(job.c.job_id == job_id, job.c.state.in_(allowed), *conditions)
             .values(
                 state=JobState.RECEIVED.value,
                 run=job.c.run + 1,

@@ -16,8 +16,8 @@ from node.domain.ecg import ECGRecord
 from node.domain.form import DEFAULT_FORM, ResultForm
 from node.ecg.drawing import draw_ecg
 from node.hl7.profile import Profile
+from node.workflow.answer import Answer, compose, describe
 from node.workflow.compose import compose_message
-from node.workflow.process import Answer, compose, describe
 
 _FILES = {
     ResultKind.CINE: "cine.dcm",

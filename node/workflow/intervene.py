@@ -32,10 +32,11 @@ class Intervention:
     """Destinations whose deliveries wait, each with the one whose commitment they wait for."""
 
     def retry(self, job_id: int) -> str:
-        """Set going again what stopped, now; what has arrived stays.
+        """Set going again what stopped, now, and make what could not be made.
 
-        What is stored and not committed is sent again, and its commitment asked for again. What
-        waits for that goes on waiting, also what was cancelled while it waited.
+        What has arrived stays. What is stored and not committed is sent again, and its commitment
+        asked for again. What waits for that goes on waiting, also what was cancelled while it
+        waited.
         Says what it did. Raises NotPossible.
         """
         with self.work.begin() as transaction:
@@ -43,7 +44,8 @@ class Intervention:
             if job.conflicts_with is not None:
                 raise NotPossible(f"job {job_id} contradicts an earlier instance; cancel it")
             did = []
-            run = transaction.jobs.start_again(job_id) if job.state in _STOPPED else None
+            again = transaction.jobs.start_again
+            run = (again if job.state in _STOPPED else transaction.jobs.make_again)(job_id)
             if run is not None:
                 transaction.enqueue_job(job_id, run=run, priority=job.priority)
                 did.append("the job is processed again")

@@ -2,65 +2,42 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from pydicom import Dataset
-
-from node.dicom.part10 import read_part10, source_digest
 from node.dicom.study import put_patient, read_study
 from node.dicom.template import Templates
-from node.dicom.waveform import read_ecg, read_subject
-from node.domain.delivery import (
-    MESSAGES,
-    ROUTED_RESULTS,
-    USUAL_RESULTS,
-    Delivery,
-    JobState,
-    ResultKind,
-    ResultObject,
-)
-from node.domain.ecg import ECGRecord, Finding, QualityReport, Severity
-from node.domain.errors import (
-    CardioNodeError,
-    DeliveryError,
-    InputError,
-    Kind,
-    MalformedInstance,
-)
-from node.domain.form import ResultForm
-from node.domain.prediction import ModelIdentity, Prediction
+from node.domain.delivery import RESULTS_MISSING, JobState
+from node.domain.errors import CardioNodeError, DeliveryError, Kind
 from node.domain.study import Study
-from node.ecg.conditioning import trim_calibration_pulse
-from node.ecg.quality import assess
-from node.workflow.compose import (
-    compose_message,
-    compose_no_result,
-    compose_objects,
-    compose_transaction,
-)
+from node.workflow.answer import Answer, describe, predict, read_source
 from node.workflow.identity import UNCERTAIN_PATIENT, IdentityPolicy, doubt_about
 from node.workflow.naming import FIRST_REVISION, Source
-from node.workflow.ports import Clock, Level, ObjectStore, Orders, Run, Telemetry, UnitOfWork, here
+from node.workflow.owing import Owed, Owing
+from node.workflow.ports import (
+    Clock,
+    Level,
+    ObjectStore,
+    Orders,
+    Run,
+    Telemetry,
+    Transaction,
+    UnitOfWork,
+    here,
+)
 from node.workflow.reconcile import (
     UNCERTAIN_ORDER,
     OrderPolicy,
     order_digest,
     reconcile,
-    stated_order,
 )
 from node.workflow.registry import NOTHING_TOLD, Registry, Told
 from node.workflow.replacement import (
-    Replaced,
-    number_of,
     replaced_by,
-    standing_messages,
-    take_back,
 )
-from node.workflow.route import Arrival, Destination, Routing
+from node.workflow.route import Routing
 from pipelines.contract import Pipeline, Watch, unwatched
 
 if TYPE_CHECKING:
@@ -68,104 +45,8 @@ if TYPE_CHECKING:
 
 ASK_AGAIN_S: Final = 10.0
 """After a RIS has not answered."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What one ECG came to: numbers and pictures, or the reasons why not."""
-
-    source: Source
-    model: ModelIdentity
-    """What answered, or would have."""
-    record: ECGRecord | None
-    """None when the waveform could not be read."""
-    quality: QualityReport
-    prediction: Prediction | None
-
-    @property
-    def kinds(self) -> tuple[ResultKind, ...]:
-        """The results that can be made of it."""
-        if self.prediction is None:
-            return (ResultKind.REPORT,)
-        return results_of_a_prediction(with_cine=self.prediction.cine is not None)
-
-
-def results_of_a_prediction(*, with_cine: bool) -> tuple[ResultKind, ...]:
-    """The results that follow from a prediction, in the order they are delivered."""
-    made = (kind for kind in ResultKind if kind in ROUTED_RESULTS - {ResultKind.ECG})
-    return tuple(kind for kind in made if with_cine or kind is not ResultKind.CINE)
-
-
-def answer(content: bytes, *, pipeline: Pipeline, watch: Watch = unwatched) -> Answer:
-    """Read, judge and predict one ECG. Pure: no state is kept and no clock is asked.
-
-    content: a PS3.10 file.
-    Raises like `read_source` and `predict`.
-    """
-    return predict(read_source(content), pipeline=pipeline, watch=watch)
-
-
-def read_source(content: bytes) -> Source:
-    """The ECG of a PS3.10 file.
-
-    Raises MalformedInstance, UnsupportedInstance (not even a study to report to).
-    """
-    dataset = read_part10(content)
-    study = read_study(dataset)
-    return Source(
-        dataset=dataset, digest=source_digest(dataset), study=study, order=stated_order(study)
-    )
-
-
-def predict(source: Source, *, pipeline: Pipeline, watch: Watch = unwatched) -> Answer:
-    """Judge one ECG, and predict where it is good enough.
-
-    Raises MalformedInstance, PredictionError, DeviceError, what `watch` raises.
-    """
-    record, quality = judge(source.dataset, pipeline.input_spec.minimum_duration_s)
-    if record is None or not quality.accepted:
-        return Answer(
-            source=source,
-            model=pipeline.identity,
-            record=record,
-            quality=quality,
-            prediction=None,
-        )
-    prediction = pipeline.predict(
-        record,
-        read_subject(source.dataset),
-        source_digest=source.digest,
-        findings=quality.findings,
-        watch=watch,
-    )
-    return Answer(
-        source=source,
-        model=prediction.model,
-        record=record,
-        quality=quality,
-        prediction=prediction,
-    )
-
-
-def compose(
-    found: Answer,
-    templates: Templates,
-    form: ResultForm,
-    run: Run = here,
-    kinds: Collection[ResultKind] = USUAL_RESULTS,
-) -> tuple[ResultObject, ...]:
-    """The DICOM results of an answer in one form. Pure, as `answer` is.
-
-    run: composes, elsewhere if it likes.
-    kinds: those wanted; an ECG without estimate has but a report.
-    Raises ConfigurationError (the form's character set cannot write them), InvalidResult,
-    BundleError, PredictionError, what `run` raises.
-    """
-    if found.prediction is None or found.record is None:
-        given = (found.quality.findings, found.source, found.model, templates, form)
-        return run(compose_no_result, *given)
-    objects = partial(compose_objects, kinds=frozenset(kinds))
-    return run(objects, found.prediction, found.record, found.source, templates, form)
+_LONGEST_REASON: Final = 1024
+"""Of the column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +69,10 @@ class Processing:
     orders: Orders | None = None
     """Who is asked which order an ECG answers that the registry has none for; else nobody is."""
     order_policy: OrderPolicy = field(default_factory=OrderPolicy)
+
+    @property
+    def _owing(self) -> Owing:
+        return Owing(templates=self.templates, routing=self.routing, spool=self.spool, run=self.run)
 
     def process(self, job_id: int, watch: Watch = unwatched) -> None:
         """Do the job, once: its results and their deliveries are committed with "job done".
@@ -217,7 +102,7 @@ class Processing:
             )
             pipeline = self.pipeline_for(job.origin.called_ae)
             found = predict(source, pipeline=pipeline, watch=watch)
-            owed = self._owed(job, found, replaced)
+            owed = self._owing.of(job, found, replaced)
         except CardioNodeError as error:
             if error.kind is Kind.TRANSIENT:
                 raise
@@ -226,6 +111,14 @@ class Processing:
         if not self._settle(job, found, owed, stated.study, told):
             return
         elapsed = self.clock() - started_at
+        if owed.missing:
+            self.telemetry.event(
+                "results not made: they wait for a person",
+                level=Level.ERROR,
+                job_id=job_id,
+                error_code=RESULTS_MISSING,
+                reason=owed.reasons,
+            )
         self.telemetry.event(
             "ecg predicted" if found.prediction else "ecg refused by the quality gate",
             job_id=job_id,
@@ -320,96 +213,20 @@ class Processing:
             reason=reason,
         )
 
-    def _owed(
-        self, job: Job, found: Answer, replaced: Replaced
-    ) -> list[tuple[Destination, ResultObject]]:
-        """Each result object with the destination it is owed to; each form is composed once."""
-        decided = self.routing.decide(
-            Arrival(
-                origin=job.origin,
-                sop_class_uid=job.sop_class_uid,
-                dataset=lambda: found.source.dataset,
-            )
-        )
-        receivers = decided.receivers(found.kinds)
-        wanted = frozenset(kind for _, kind in receivers)
-        archives: dict[ResultForm, set[str]] = {}
-        for receiver, kind in receivers:
-            if kind not in MESSAGES:
-                archives.setdefault(decided.form_for(receiver), set()).add(receiver.name)
-
-        @cache
-        def in_form(form: ResultForm) -> Answer:
-            predecessor = replaced.report_of(archives.get(form, ()))
-            return replace(found, source=replace(found.source, predecessor=predecessor))
-
-        @cache
-        def made(form: ResultForm) -> tuple[ResultObject, ...]:
-            return compose(in_form(form), self.templates, form, self.run, wanted)
-
-        owed: list[tuple[Destination, ResultObject]] = []
-        standing = standing_messages(replaced.deliveries, self.spool)
-        for receiver, kind in receivers:
-            form = decided.form_for(receiver)
-            if kind in MESSAGES:
-                message = self._message(in_form(form), form, receiver)
-                number = number_of(kind, message.content)
-                if (earlier := standing.pop((receiver.name, number), None)) is not None:
-                    message = self._message(in_form(form), form, receiver, replaces=earlier)
-                owed.append((receiver, message))
-            else:
-                owed += [(receiver, each) for each in made(form) if each.kind is kind]
-        # What no new message stands for, under its number, is wrong from now on, and said so first.
-        receiver_of = self.routing.destinations.get
-        return [
-            (taker, take_back(each, self.spool, job.revision))
-            for (name, _), each in standing.items()
-            if (taker := receiver_of(name)) is not None
-        ] + owed
-
-    def _message(
-        self,
-        found: Answer,
-        form: ResultForm,
-        receiver: Destination,
-        *,
-        replaces: Delivery | None = None,
-    ) -> ResultObject:
-        """replaces: what the receiver was sent before under the same number."""
-        if found.prediction is None or found.record is None:
-            raise AssertionError("only a prediction is told in a message")
-        compose: Callable[..., ResultObject]
-        if receiver.site is not None:
-            compose = partial(
-                compose_transaction,
-                site=receiver.site,
-                replaces=None if replaces is None else self.spool.get(replaces.content_digest),
-            )
-        elif receiver.profile is not None:
-            compose = partial(
-                compose_message,
-                profile=receiver.profile,
-                is_correction=replaces is not None,
-            )
-        else:
-            raise AssertionError("who takes messages has a profile or a site")
-        compose = partial(compose, destination=receiver.name, templates=self.templates)
-        return self.run(compose, found.prediction, found.record, found.source, form)
-
     def _settle(
         self,
         job: Job,
         found: Answer,
-        owed: Sequence[tuple[Destination, ResultObject]],
+        owed: Owed,
         stated: Study,
         told: Told,
     ) -> bool:
         """Commit it all; False where a RIS has told more meanwhile: it is processed again."""
-        digests = {result.identifier: self.spool.put(result.content) for _, result in owed}
+        digests = {result.identifier: self.spool.put(result.content) for _, result in owed.results}
         prediction = found.prediction
         kept = self.spool.put(describe(prediction).encode()) if prediction else None
-        findings = "; ".join(finding.message for finding in found.quality.findings)
         model, at = found.model, self.clock()
+        code, reasons = _what_is_wrong(found, owed)
         with self.work.begin() as transaction:
             transaction.jobs.lock(job.job_id)
             if self.registry is not None and self.registry.is_stale(transaction, stated, told):
@@ -419,34 +236,51 @@ class Processing:
                 return False
             settled = transaction.jobs.settle(
                 job.job_id,
-                JobState.COMPLETED if found.prediction else JobState.NO_RESULT,
+                JobState.COMPLETED if prediction else JobState.NO_RESULT,
                 at=at,
                 bundle=model.label,
                 prediction_digest=kept,
                 order_digest=order_digest(found.source.order),
-                error_code=None if found.prediction else "quality-gate",
-                error_message=None if found.prediction else findings,
+                error_code=code,
+                error_message=reasons,
             )
-            receivers = {receiver.name for receiver, _ in owed}
-            for receiver, result in owed if settled else ():
-                waits = receiver.after_committed in receivers
-                delivery_id = transaction.outbox.add(
-                    job_id=job.job_id,
-                    kind=result.kind,
-                    identifier=result.identifier,
-                    sop_class_uid=result.sop_class_uid,
-                    destination=receiver.name,
-                    destination_kind=receiver.kind,
-                    content_digest=digests[result.identifier],
-                    revision=job.revision,
-                    at=at,
-                    waits=waits,
-                )
-                if not waits:
-                    transaction.enqueue_delivery(
-                        delivery_id, run=1, destination=receiver.name, kind=receiver.kind
-                    )
+            if settled:
+                self._enter(transaction, job, owed, digests, at)
         return True
+
+    def _enter(
+        self,
+        transaction: Transaction,
+        job: Job,
+        owed: Owed,
+        digests: Mapping[str, str],
+        at: datetime,
+    ) -> None:
+        """Have it delivered; what a former run has made of this revision is owed once."""
+        there = {
+            (each.identifier, each.destination) for each in transaction.outbox.of_job(job.job_id)
+        }
+        receivers = {receiver.name for receiver, _ in owed.results}
+        for receiver, result in owed.results:
+            if (result.identifier, receiver.name) in there:
+                continue
+            waits = receiver.after_committed in receivers
+            delivery_id = transaction.outbox.add(
+                job_id=job.job_id,
+                kind=result.kind,
+                identifier=result.identifier,
+                sop_class_uid=result.sop_class_uid,
+                destination=receiver.name,
+                destination_kind=receiver.kind,
+                content_digest=digests[result.identifier],
+                revision=job.revision,
+                at=at,
+                waits=waits,
+            )
+            if not waits:
+                transaction.enqueue_delivery(
+                    delivery_id, run=1, destination=receiver.name, kind=receiver.kind
+                )
 
     def fail(self, job_id: int, code: str, message: str) -> None:
         """End the job without results; a person sees why and can set it going again."""
@@ -467,51 +301,11 @@ class Processing:
         )
 
 
-def judge(dataset: Dataset, minimum_duration_s: float) -> tuple[ECGRecord | None, QualityReport]:
-    """The ECG and what is wrong with it; no ECG when the waveform cannot be read."""
-    try:
-        recorded = read_ecg(dataset)
-    except InputError as error:
-        return None, QualityReport(findings=(_unreadable(error),))
-    quality = assess(recorded, minimum_duration_s=minimum_duration_s)
-    return trim_calibration_pulse(recorded), quality
-
-
-def _unreadable(error: InputError) -> Finding:
-    code = "ecg-malformed" if isinstance(error, MalformedInstance) else "ecg-unsupported"
-    return Finding(code=code, severity=Severity.REFUSE, message=error.message)
-
-
-def describe(prediction: Prediction) -> str:
-    """The prediction as JSON: every number as the results print it, the model, the findings."""
-    model = prediction.model
-    cine = prediction.cine
-    document: Mapping[str, object] = {
-        "model": {name: getattr(model, name) for name in model.__dataclass_fields__},
-        "heart_rate_bpm": round(prediction.heart_rate_bpm, 1),
-        "estimates": [
-            {
-                "field_id": estimate.field_id,
-                "name": estimate.name,
-                "value": estimate.text(estimate.value),
-                "lower": estimate.text(estimate.lower),
-                "upper": estimate.text(estimate.upper),
-                "unit": estimate.unit,
-            }
-            for estimate in prediction.estimates
-        ],
-        "diseases": [
-            {"field_id": disease.field_id, "name": disease.name, "probability": disease.text()}
-            for disease in prediction.diseases
-        ],
-        "cine": cine
-        and {
-            "view": cine.view,
-            "frames": cine.frames.shape[0],
-            "frame_time_ms": round(cine.frame_time_ms, 3),
-        },
-        "findings": [
-            {"code": finding.code, "message": finding.message} for finding in prediction.findings
-        ],
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+def _what_is_wrong(found: Answer, owed: Owed) -> tuple[str | None, str | None]:
+    """Code and reasons of an answered job; None where nothing is wrong."""
+    findings = "; ".join(finding.message for finding in found.quality.findings)
+    refused = [] if found.prediction else [findings]
+    reasons = "; ".join([*refused, *([owed.reasons] if owed.missing else [])])
+    if owed.missing:
+        return RESULTS_MISSING, reasons[:_LONGEST_REASON]
+    return ("quality-gate", findings[:_LONGEST_REASON]) if refused else (None, None)

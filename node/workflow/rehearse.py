@@ -10,8 +10,8 @@ from node.dicom.study import read_study
 from node.domain.delivery import Priority, ResultKind
 from node.domain.ecg import QualityReport
 from node.domain.instance import Origin
+from node.workflow.answer import judge, results_of_a_prediction
 from node.workflow.identity import IdentityPolicy, doubt_without_others
-from node.workflow.process import judge, results_of_a_prediction
 from node.workflow.route import Arrival, Destination, Routing
 
 

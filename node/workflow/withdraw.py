@@ -18,11 +18,11 @@ from node.domain.delivery import (
     ResultObject,
 )
 from node.domain.errors import NotPossible
+from node.workflow.answer import read_source
 from node.workflow.compose import compose_rejection
 from node.workflow.intervene import cancel_delivery, wake_commitments
 from node.workflow.naming import Source
 from node.workflow.ports import Clock, ObjectStore, Telemetry, Transaction, UnitOfWork
-from node.workflow.process import read_source
 from node.workflow.replacement import (
     has_arrived,
     may_be_there,

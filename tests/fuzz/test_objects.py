@@ -31,9 +31,9 @@ from node.domain.form import DEFAULT_FORM
 from node.domain.instance import Origin
 from node.store.received import Job
 from node.store.spool import Spool
+from node.workflow.answer import answer, compose, judge
 from node.workflow.intake import Intake
 from node.workflow.ports import here
-from node.workflow.process import answer, compose, judge
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline
 from pipelines.contract import Pipeline

@@ -24,7 +24,7 @@ from node.domain.form import DEFAULT_FORM
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.side_processes import SideProcesses
-from node.workflow.process import answer, compose
+from node.workflow.answer import answer, compose
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline
 from pipelines.runtime.onnx import OnnxRuntime

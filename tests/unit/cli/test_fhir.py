@@ -17,8 +17,8 @@ from node.domain.form import CineForm, ReportForm, ResultForm
 from node.fhir import library
 from node.fhir.site import Site
 from node.settings import read_settings
+from node.workflow.answer import answer
 from node.workflow.compose import compose_transaction
-from node.workflow.process import answer
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline
 from pipelines.runtime.onnx import OnnxRuntime

@@ -17,8 +17,8 @@ from node.domain.errors import ConfigurationError, UnsupportedInstance
 from node.domain.form import ReportForm, ResultForm
 from node.hl7.message import read_header
 from node.hl7.profile import Profile
+from node.workflow.answer import answer
 from node.workflow.compose import compose_message
-from node.workflow.process import answer
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline
 from pipelines.runtime.onnx import OnnxRuntime

@@ -262,7 +262,7 @@ def test_a_correction_without_a_result_takes_the_old_numbers_back(
     site.person.correct(1)
     refusal = Finding(code="noise", severity=Severity.REFUSE, message="too noisy")
     monkeypatch.setattr(
-        "node.workflow.process.judge", lambda *_: (None, QualityReport(findings=(refusal,)))
+        "node.workflow.answer.judge", lambda *_: (None, QualityReport(findings=(refusal,)))
     )
     site.processing.process(1)
     assert site.job(1).state is JobState.NO_RESULT

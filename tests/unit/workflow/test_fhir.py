@@ -131,7 +131,7 @@ def test_a_correction_without_a_result_takes_the_report_back(
     hospital.person.correct(1)
     refusal = Finding(code="noise", severity=Severity.REFUSE, message="too noisy")
     monkeypatch.setattr(
-        "node.workflow.process.judge", lambda *_: (None, QualityReport(findings=(refusal,)))
+        "node.workflow.answer.judge", lambda *_: (None, QualityReport(findings=(refusal,)))
     )
     hospital.processing.process(1)
     (told,) = hospital.told(2)

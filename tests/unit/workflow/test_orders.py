@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from node.domain.delivery import JobState, Priority
+from node.dicom.part10 import read_part10
+from node.domain.delivery import JobState, Priority, ResultKind
 from node.domain.errors import Refused, Unanswered, Unreachable
 from node.domain.order import Order, ScheduledOrder
 from node.domain.study import Patient, Study
 from node.workflow.identity import IdentityPolicy
-from node.workflow.process import ASK_AGAIN_S, Source
+from node.workflow.process import ASK_AGAIN_S
 from node.workflow.reconcile import OrderPolicy
 from pipelines.contract import Pipeline
 from tests.unit.workflow.test_identity import World, pipeline
@@ -58,21 +59,15 @@ def with_policy(world: World, policy: OrderPolicy) -> None:
     world.processing = replace(world.processing, order_policy=policy)
 
 
-def test_results_are_made_for_the_order(
-    world: World, ris: Ris, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[Source] = []
-    real = type(world.processing)._owed
-    monkeypatch.setattr(
-        type(world.processing),
-        "_owed",
-        lambda self, job, found, replaced: (
-            seen.append(found.source) or real(self, job, found, replaced)
-        ),
-    )
+def test_results_are_made_for_the_order(world: World, ris: Ris) -> None:
     ris.known = [order("A")]
     assert world.answer(1, patient="A").state is JobState.COMPLETED
-    assert seen[0].order is not None and seen[0].order.filler_order_number == "F1"
+    with world.work.begin() as transaction:
+        (report,) = (
+            each for each in transaction.outbox.of_job(1) if each.kind is ResultKind.REPORT
+        )
+    request = read_part10(world.spool.get(report.content_digest)).ReferencedRequestSequence[0]
+    assert request.FillerOrderNumberImagingServiceRequest == "F1"
 
 
 def test_an_ecg_whose_order_is_another_patients_is_held_and_released_goes_with_its_own(

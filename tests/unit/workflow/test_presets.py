@@ -7,7 +7,7 @@ import pytest
 from node.dicom.template import load_templates
 from node.domain.delivery import ResultKind
 from node.domain.form import DEFAULT_FORM
-from node.workflow.process import Answer, answer, compose
+from node.workflow.answer import Answer, answer, compose
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline, shipped_bundles
 from pipelines.runtime.onnx import OnnxRuntime

@@ -129,7 +129,7 @@ def test_results_are_composed_once_a_form_and_predicted_once(
         composed.append(given[-1])
         return compose_objects(*given, **kinds)
 
-    monkeypatch.setattr("node.workflow.process.compose_objects", counted)
+    monkeypatch.setattr("node.workflow.answer.compose_objects", counted)
     predicted = mock.Mock(wraps=pipeline)
     predicted.identity, predicted.input_spec = pipeline.identity, pipeline.input_spec
     for world in _world(predicted, PLAIN, TWIN, OLD, RIS):

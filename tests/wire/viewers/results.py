@@ -10,7 +10,7 @@ from node.domain.delivery import ResultKind
 from node.domain.form import ResultForm
 from node.models import load_models
 from node.settings import read_settings
-from node.workflow.process import Answer, answer, compose
+from node.workflow.answer import Answer, answer, compose
 
 
 def answered(ecg: Path, overrides: Sequence[str] = ()) -> Answer:

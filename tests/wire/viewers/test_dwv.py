@@ -15,7 +15,7 @@ from pydicom import dcmread
 
 from node.domain.delivery import ResultKind
 from node.domain.form import CineForm, Compression, ResultForm
-from node.workflow.process import Answer
+from node.workflow.answer import Answer
 from tests.decoders import in_compression
 from tests.end_to_end.node_process import BUNDLES
 from tests.wire.viewers.results import answered, composed
