@@ -16,7 +16,7 @@ from node.domain.identifiers import is_valid_uid
 from node.domain.order import Order, ScheduledOrder
 from node.domain.study import Patient
 from node.hl7.patients import read_patient
-from node.hl7.segment import Segment, missing
+from node.hl7.segment import MOST_TOLD, Segment, missing, too_many
 
 ORDER_MESSAGES: Final = frozenset({"ORM^O01", "OMG^O19", "OMI^O23"})
 
@@ -66,11 +66,14 @@ class _Group:
 def read_order_news(segments: Iterable[Segment]) -> tuple[OrderNews, ...]:
     """What a message says of orders, in its order; results of earlier ones are passed over.
 
-    Raises UnacceptableContent (no ORC or OBR, no ORC-1, an order without any number).
+    Raises UnacceptableContent (no ORC or OBR, no ORC-1, an order without any number, more than
+    MOST_TOLD orders).
     """
     patient, groups, study_uid = _parted(segments)
     if not groups:
         raise missing("ORC, the order")
+    if len(groups) > MOST_TOLD:
+        raise too_many("orders")
     news = []
     for group in groups:
         control = group.orc.text(1).upper() if group.orc is not None else ""

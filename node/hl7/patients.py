@@ -12,7 +12,7 @@ from datetime import date
 from typing import Final
 
 from node.domain.study import Patient
-from node.hl7.segment import Segment, missing
+from node.hl7.segment import MOST_TOLD, Segment, missing, too_many
 
 MERGES: Final = frozenset({"ADT^A40", "ADT^A47"})
 """They name the identifier that is given up, in MRG."""
@@ -46,7 +46,8 @@ def read_patient(pid: Segment) -> Patient:
 def read_patient_news(segments: Iterable[Segment], *, merges: bool) -> tuple[PatientNews, ...]:
     """What an ADT says, in its order. merges: whether its event names prior identifiers.
 
-    Raises UnacceptableContent (no PID, no PID-3, of a merge no MRG or MRG-1).
+    Raises UnacceptableContent (no PID, no PID-3, of a merge no MRG or MRG-1, more than MOST_TOLD
+    patients).
     """
     news: list[PatientNews] = []
     for segment in segments:
@@ -54,6 +55,8 @@ def read_patient_news(segments: Iterable[Segment], *, merges: bool) -> tuple[Pat
             patient = read_patient(segment)
             if not patient.patient_id:
                 raise missing("PID-3, the patient's identifier")
+            if len(news) == MOST_TOLD:
+                raise too_many("patients")
             news.append(PatientNews(patient=patient))
         elif segment.name == "MRG" and merges and news:
             prior = _identified(segment, 1, name=_person_name(segment, 7))
@@ -106,15 +109,15 @@ def _person_name(segment: Segment, number: int) -> str:
     groups = ["", "", ""]
     for repetition in segment.repetitions(number):
         place = _GROUPS.get(segment.text(number, 8, repetition=repetition), 0)
+        if groups[place]:
+            continue
         family, given, middle, suffix, prefix = (
             re.sub(
                 r"[\^=\\]", " ", segment.text(number, part, subcomponent=1, repetition=repetition)
             )
             for part in (1, 2, 3, 4, 5)
         )
-        groups[place] = groups[place] or "^".join((family, given, middle, prefix, suffix)).rstrip(
-            "^"
-        )
+        groups[place] = "^".join((family, given, middle, prefix, suffix)).rstrip("^")
     return "=".join(groups).rstrip("=")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from node.hl7.message import (
     ErrorCondition,
@@ -15,6 +16,8 @@ from node.hl7.message import (
 
 _DELETED = '""'
 """What stood there before is to be empty. Source: HL7 v2.5.1 §2.5.3."""
+MOST_TOLD: Final = 100
+"""Orders or patients of one message: each is looked up while nothing else can be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,10 @@ class Segment:
     header: Header = field(repr=False)
     fields: list[str] = field(repr=False)
     """Still escaped, field n at index n."""
+    _values: dict[int, list[str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Repetitions of the fields asked for so far: a hundred thousand are parted once."""
 
     def text(
         self,
@@ -36,7 +43,7 @@ class Segment:
     ) -> str:
         """A component, or one of its subcomponents; empty where there is none or it is deleted."""
         part = self.header.separators
-        values = _part(self._field(number), part.repetition)
+        values = self._repeated(number)
         if repetition >= len(values):
             return ""
         value = _nth(_part(values[repetition], part.component), component)
@@ -47,8 +54,13 @@ class Segment:
 
     def repetitions(self, number: int) -> range:
         """Numbers of the values of a field, from 0; none where it is empty."""
-        value = self._field(number)
-        return range(len(_part(value, self.header.separators.repetition)) if value else 0)
+        return range(len(self._repeated(number)))
+
+    def _repeated(self, number: int) -> list[str]:
+        if number not in self._values:
+            value = self._field(number)
+            self._values[number] = _part(value, self.header.separators.repetition) if value else []
+        return self._values[number]
 
     def _field(self, number: int) -> str:
         return self.fields[number] if number < len(self.fields) else ""
@@ -76,6 +88,14 @@ def missing(what: str) -> UnacceptableContent:
     return UnacceptableContent(
         ErrorCondition.REQUIRED_FIELD_MISSING,
         f"the message has no {what}; have the sender fill it in",
+    )
+
+
+def too_many(what: str) -> UnacceptableContent:
+    """The error of a message that tells of more than MOST_TOLD."""
+    return UnacceptableContent(
+        ErrorCondition.SEGMENT_SEQUENCE_ERROR,
+        f"the message has more than {MOST_TOLD} {what}; have the sender make several of it",
     )
 
 

@@ -11,6 +11,7 @@ from node.domain.order import Order
 from node.domain.study import Patient
 from node.hl7.message import ErrorCondition, UnacceptableContent, read_header
 from node.hl7.news import News, read_news
+from node.hl7.segment import MOST_TOLD
 
 PID = "PID|1||P-1^^^HOSP&1.2.3&ISO^MR||DOE^JANE^Q^III^DR||19700102|F\r"
 
@@ -234,6 +235,28 @@ def test_an_unmarked_message_is_read_as_the_site_says_and_a_byte_order_mark_says
     assert told(latin, "8859/1").patients[0].patient.name == "Müller"
     marked = b"\xef\xbb\xbf" + message("ADT^A01", "PID|||P-1||Müller\r", encoding="utf-8")
     assert told(marked).patients[0].patient.name == "Müller"
+
+
+@pytest.mark.parametrize(
+    ("event", "one"),
+    [("ORM^O01", "ORC|NW|PL1\rOBR|1\r"), ("ADT^A04", PID), ("ADT^A40", PID + "MRG|P-2\r")],
+)
+def test_so_many_orders_or_patients_that_nothing_else_could_be_written_meanwhile_are_refused(
+    event: str, one: str
+) -> None:
+    most = told(message(event, *[one] * MOST_TOLD))
+    assert len(most.orders) + len(most.patients) == MOST_TOLD
+    condition, words = objection(message(event, *[one] * (MOST_TOLD + 1)))
+    assert condition is ErrorCondition.SEGMENT_SEQUENCE_ERROR
+    assert str(MOST_TOLD) in words
+
+
+def test_a_field_repeated_a_hundred_thousand_times_is_read_to_its_end() -> None:
+    """Parted for each of its values anew, it would take hours."""
+    identifiers, names = "9^^^B^SS~" * 100_000, "^^^^^^^P~" * 100_000
+    content = message("ADT^A04", f"PID|||{identifiers}P-1^^^A^MR||{names}DOE^JANE\r")
+    (news,) = told(content).patients
+    assert (news.patient.patient_id, news.patient.name) == ("P-1", "DOE^JANE")
 
 
 def test_nothing_of_a_message_is_shown_by_repr() -> None:
