@@ -58,13 +58,14 @@ class PatientIndex:
 
     def merged_into(self, patient_digest: str) -> list[str]:
         """Digests of all identifiers that lead to this one."""
-        found: list[str] = []
-        ahead = [patient_digest]
-        while ahead:
-            query = sa.select(patient.c.patient_digest).where(patient.c.merged_into.in_(ahead))
-            ahead = [each for each in self._connection.scalars(query) if each not in found]
-            found += ahead
-        return found
+        leads = (
+            sa.select(patient.c.patient_digest)
+            .where(patient.c.merged_into == patient_digest)
+            .cte(recursive=True)
+        )
+        on = patient.c.merged_into == leads.c.patient_digest
+        leads = leads.union(sa.select(patient.c.patient_digest).join(leads, on))
+        return list(self._connection.scalars(sa.select(leads.c.patient_digest)))
 
     def _row(self, patient_digest: str) -> tuple[Word, str | None] | None:
         query = (
