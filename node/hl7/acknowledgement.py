@@ -42,10 +42,11 @@ def acknowledge(
     refused: told of each message that is not kept, and why.
     In original mode one: AA, AE or AR. In enhanced mode the accept acknowledgement, CA, CE or CR,
     and after a CA the application's; of each kind none where the sender wants none (MSH-15, -16).
-    No readable MSH: AR, error 100, with an empty MSA-2. No MSH-9 or MSH-10: AR or CR, error 101; a
-    longer MSH-10 than can be echoed: 102. Another type, or an acknowledgement: 200, or 201 where
-    only the trigger is unknown. Another processing id: 202. Unusable content: AE with what speaks
-    against it. Storage that does not take it: AE or CE, error 207.
+    No readable MSH: AR, error 100, with an empty MSA-2. No MSH-9 or MSH-10: AR or CR, error 101; an
+    MSH-10 too long to be echoed, or with control characters: 102. Another type, or an
+    acknowledgement: 200, or 201 where only the trigger is unknown. Another processing id: 202.
+    Unusable content: AE with what speaks against it. Storage that does not take it: AE or CE, error
+    207.
     """
     objection: ErrorCondition | None = ErrorCondition.SEGMENT_SEQUENCE_ERROR
     header = Header()
@@ -68,7 +69,7 @@ def _objection(
 ) -> ErrorCondition | None:
     if not header.control_id or not header.message_type:
         return ErrorCondition.REQUIRED_FIELD_MISSING
-    if len(header.control_id) > _LONGEST_CONTROL_ID:
+    if len(header.control_id) > _LONGEST_CONTROL_ID or not header.control_id.isprintable():
         return ErrorCondition.DATA_TYPE_ERROR
     if header.message_type == "ACK":
         # Answering an answer could go on without end, and it answers nothing sent from here.

@@ -64,6 +64,8 @@ class Header:
     trigger: str = ""
     """MSH-9.2, e.g. "O01"."""
     control_id: str = ""
+    written_control_id: str = ""
+    """MSH-10 likewise as written: its sender may compare letters, not what they mean."""
     processing_id: str = ""
     version: str = ""
     accept_acknowledgement: str = ""
@@ -271,7 +273,8 @@ def build_acknowledgement(
         *[""] * 5,
         escape(header.charset, part),
     ]
-    segments = [msh, ["MSA", code.value, escape(header.control_id, part), escape(text, part)]]
+    answered = header.written_control_id or escape(header.control_id, part)
+    segments = [msh, ["MSA", code.value, answered, escape(text, part)]]
     if error is not None:
         segments.append(_error_segment(error, part, version))
     lines = [part.field.join(fields).rstrip(part.field) + "\r" for fields in segments]
@@ -340,7 +343,8 @@ def _segments(text: str, separators: Separators) -> Iterator[list[str]]:
 
 
 def _header(fields: list[str], separators: Separators) -> Header:
-    bare = Header(separators=separators)
+    charset = _component(Header(separators=separators), fields, 18)
+    bare = Header(separators=separators, charset=charset)
     return Header(
         separators=separators,
         sending_application=_field(fields, 3),
@@ -350,11 +354,12 @@ def _header(fields: list[str], separators: Separators) -> Header:
         message_type=_component(bare, fields, 9),
         trigger=_component(bare, fields, 9, component=2),
         control_id=_component(bare, fields, 10),
+        written_control_id=_written(separators, fields, 10),
         processing_id=_component(bare, fields, 11),
         version=_component(bare, fields, 12),
         accept_acknowledgement=_component(bare, fields, 15),
         application_acknowledgement=_component(bare, fields, 16),
-        charset=_component(bare, fields, 18),
+        charset=charset,
     )
 
 
@@ -364,11 +369,13 @@ def _field(fields: list[str], number: int) -> str:
 
 def _component(header: Header, fields: list[str], number: int, *, component: int = 1) -> str:
     """One component of the first repetition of a field, unescaped."""
-    part = header.separators
+    written = _written(header.separators, fields, number, component=component)
+    return unescape(written, header.separators, codec=header.codec)
+
+
+def _written(part: Separators, fields: list[str], number: int, *, component: int = 1) -> str:
     first = _field(fields, number)
     if part.repetition:
         first = first.split(part.repetition, maxsplit=1)[0]
     components = first.split(part.component)
-    if component > len(components):
-        return ""
-    return unescape(components[component - 1].strip(), part, codec=header.codec)
+    return components[component - 1].strip() if component <= len(components) else ""

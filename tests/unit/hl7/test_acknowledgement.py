@@ -9,7 +9,7 @@ import pytest
 
 from node.domain.errors import OutOfSpace
 from node.hl7.acknowledgement import acknowledge
-from node.hl7.message import ErrorCondition, Header, read_acknowledgement
+from node.hl7.message import ErrorCondition, Header, read_acknowledgement, read_header
 
 AT = datetime(2024, 2, 29, 23, 59, 58, tzinfo=UTC)
 
@@ -110,8 +110,19 @@ def test_what_is_not_taken_is_told_apart(kind: str, processing_id: str, error: s
         (message(kind="ACK^O01^ACK"), "AR", "200", "C1"),
         (message(control_id="", accept="AL"), "CR", "101", ""),
         (message(control_id="C" * 200), "AR", "102", "C" * 200),
+        (message(control_id="C\0"), "AR", "102", "C\0"),
+        (message(control_id="\\X0D\\"), "AR", "102", "\r"),
     ],
-    ids=["no-header", "no-control-id", "no-type", "acknowledgement", "enhanced", "endless"],
+    ids=[
+        "no-header",
+        "no-control-id",
+        "no-type",
+        "acknowledgement",
+        "enhanced",
+        "endless",
+        "nul",
+        "segment-end",
+    ],
 )
 def test_what_can_never_be_taken_is_rejected_with_its_reason_and_not_kept(
     content: bytes, code: str, error: str, control_id: str
@@ -121,6 +132,17 @@ def test_what_can_never_be_taken_is_rejected_with_its_reason_and_not_kept(
     assert str(answer["MSA.F1.R1"]) == code
     assert (str(answer["MSA.F2.R1"]) if control_id else "") == control_id
     assert str(answer["ERR.F3.R1.C1"]) == error
+
+
+@pytest.mark.parametrize(
+    "written", ["\\XC3A4\\", "\\E\\X\\E\\", "\\.br\\", "A\\T\\B", "\\", "ä#1", "A&B"]
+)
+@pytest.mark.parametrize("charset", ["UNICODE UTF-8", "8859/1"])
+def test_the_control_id_comes_back_letter_for_letter(written: str, charset: str) -> None:
+    asked = message(control_id=written).decode().replace("||||\r", f"||||||||{charset}\r")
+    codec = read_header(asked.encode()).codec
+    (reply,) = acknowledge(asked.encode(codec), keep, at=AT)
+    assert reply.decode(codec).split("\r")[1] == f"MSA|AA|{written}"
 
 
 def test_the_answer_follows_from_message_and_time_alone() -> None:

@@ -41,6 +41,7 @@ def test_a_header_is_read_field_by_field() -> None:
         message_type="ORM",
         trigger="O01",
         control_id="C&1",
+        written_control_id="C\\T\\1",
         processing_id="P",
         version="2.3.1",
         accept_acknowledgement="AL",

@@ -448,6 +448,7 @@ def test_the_header_is_the_profiles() -> None:
         message_type="ORU",
         trigger="R01",
         control_id="CN0123456789ABCDEF01",
+        written_control_id="CN0123456789ABCDEF01",
         processing_id="T",
         version="2.5.1",
         accept_acknowledgement="AL",
