@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-attacks soak-fuzz-dicom soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -64,7 +64,11 @@ soak-attacks: $(VENV)/.dev
 
 # 50,000 mutated conversations and 50,000 mutated ECG objects. SEED=n repeats a run.
 soak-fuzz-dicom: $(VENV)/.dev
-	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/fuzz
+	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/fuzz/test_conversations.py tests/fuzz/test_objects.py
+
+# 100,000 streams of mutated HL7 messages, 2,000 ORUs about what they told. SEED=n repeats a run.
+soak-fuzz-hl7: $(VENV)/.dev
+	$(BIN)/python -m pytest -m soak -s tests/fuzz/test_messages.py
 
 # Checkpoints of the published size, with random weights, to a bundle and a cine: 16 GiB of memory.
 soak-import: $(VENV)/.dev

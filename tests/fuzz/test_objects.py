@@ -9,15 +9,11 @@ from __future__ import annotations
 import io
 import os
 import random
-import signal
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import pytest
 from pydicom import dcmread
@@ -42,6 +38,7 @@ from tests.conftest import SHARED_VARIABLE
 from tests.ecg_instances import mortara
 from tests.fakes import Clock, MemoryUnitOfWork, Notes
 from tests.fuzz.byte_mutation import mutated
+from tests.fuzz.demands import HANGS_AFTER_S, Hang, betrays, bounded
 from tests.fuzz.object_mutation import (
     BIG_ENDIAN,
     DEFLATED,
@@ -57,7 +54,6 @@ from tests.fuzz.object_mutation import (
 from tests.unit.dicom.ecg_phantom import instance, part10, twelve_leads
 
 BUNDLE = Path(__file__).parents[1] / "data" / "bundles" / "quick"
-HANGS_AFTER_S = 10.0
 ACCEPTED_OF, REFUSED_OF = 10, 100
 """Of so many that the quality gate takes, and refuses, one goes the whole way to its results."""
 MAXIMUM_BYTES = 10_000_000
@@ -72,26 +68,7 @@ PATIENT = {
     (0x0010, 0x0030): (b"DA", b"19380817"),
     (0x0010, 0x1040): (b"LO", b"Blumenstrasse 17"),
 }
-TELLING = 6
-"""So many characters in a row of a patient's value give it away."""
-
-
-class Hang(BaseException):
-    """An input took longer than it may."""
-
-
-@contextmanager
-def bounded(seconds: float) -> Iterator[None]:
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise Hang
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+SECRETS = tuple(value.decode() for _, value in PATIENT.values())
 
 
 def originals() -> list[Elements]:
@@ -126,15 +103,6 @@ def mutant(chance: random.Random, apart: list[Elements], number: int) -> tuple[b
 
 def _padded(uid: str) -> bytes:
     return uid.encode() + b"\0" * (len(uid) % 2)
-
-
-def betrays(text: str) -> bool:
-    """Whether something of the patient stands in it."""
-    return any(
-        value[at : at + TELLING].decode() in text
-        for _, value in PATIENT.values()
-        for at in range(len(value) - TELLING + 1)
-    )
 
 
 class Fuzz:
@@ -197,7 +165,7 @@ class Fuzz:
             source_digest(dataset)
             record, quality = judge(dataset, self.pipeline.input_spec.minimum_duration_s)
             for finding in quality.findings:
-                assert not betrays(finding.message), finding.message
+                assert not betrays(finding.message, SECRETS), finding.message
             self.read += quality.accepted
             if quality.accepted:
                 is_answered = self.read % ACCEPTED_OF == 1
@@ -215,7 +183,7 @@ class Fuzz:
 
     def _told(self, error: CardioNodeError) -> str:
         assert len(error.message) > 15
-        assert not betrays(error.message), error.message
+        assert not betrays(error.message, SECRETS), error.message
         return error.code
 
     def lost(self) -> list[int]:
@@ -258,5 +226,5 @@ def test_mutated_objects_end_in_known_errors_and_none_acknowledged_is_lost(
     assert fuzz.answered > 0
     print(f"{len(fuzz.acknowledged)} acknowledged, none lost, {fuzz.answered} put to the model")
     for message, fields in fuzz.notes.events:
-        assert not betrays(f"{message} {fields}"), message
+        assert not betrays(f"{message} {fields}", SECRETS), message
     fuzz.work.close()
