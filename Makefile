@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -54,7 +54,11 @@ soak-published: $(VENV)/.dev
 
 # The full count of the kill test: 200 ECGs, 20 kills. SEED=n repeats a run.
 soak-kill: $(VENV)/.dev peers
-	.ci/own-network $(BIN)/python -m pytest -m soak -k kill -s tests/end_to_end
+	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_kill.py
+
+# A hostile RIS, orders and merges, 20 kills. SEED=n repeats a run.
+soak-hl7: $(VENV)/.dev
+	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_hl7_kill.py
 
 # Each attack for SECONDS (300) on a live node while a friend stores ECGs: every second one, and with
 # HALF=2 the others; 53 minutes each.
