@@ -33,6 +33,8 @@ _READ_CODECS = CODECS | {
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SEGMENT_END = re.compile("\r\n|\r|\n")
+_HEADER_END = re.compile(rb"[\r\n]")
+"""In none of the character sets a part of a letter."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -190,7 +192,7 @@ def read_header(message: bytes) -> Header:
 
     Raises MalformedMessage (does not begin with a readable MSH).
     """
-    return _read(message)[0]
+    return _read(_HEADER_END.split(_trimmed(message), maxsplit=1)[0])[0]
 
 
 def read_segments(message: bytes, *, unmarked: str) -> tuple[Header, list[list[str]]]:
@@ -304,7 +306,7 @@ def _error_code(header: Header, msa: list[str], err: list[str]) -> str:
 
 def _read(message: bytes) -> tuple[Header, list[list[str]]]:
     """The header and every segment as its fields, field n at index n, still escaped."""
-    message = message.removeprefix(_BYTE_ORDER_MARK).lstrip(b" \t\r\n")
+    message = _trimmed(message)
     latin = message.decode("iso8859-1")
     separators, fields = _header_fields(latin)
     charset = _field(fields, 18).split(separators.repetition or None)
@@ -312,6 +314,10 @@ def _read(message: bytes) -> tuple[Header, list[list[str]]]:
     text = message.decode(codec, errors="replace")
     segments = list(_segments(text, separators))
     return _header(segments[0], separators), segments
+
+
+def _trimmed(message: bytes) -> bytes:
+    return message.removeprefix(_BYTE_ORDER_MARK).lstrip(b" \t\r\n")
 
 
 def _header_fields(text: str) -> tuple[Separators, list[str]]:
