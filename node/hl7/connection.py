@@ -25,6 +25,8 @@ class Connection:
     def __init__(self, connected: socket.socket, peer: str) -> None:
         """It is closed with this. peer: its address."""
         connected.setblocking(False)
+        # An application's answer must not wait until the accept answer before it is acknowledged.
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connected
         self._is_secure = False
         self.peer = peer
