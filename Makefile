@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving bench-messages peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -44,6 +44,11 @@ bench: $(VENV)/.dev
 # benchmarks/receiving.html and receiving.json.
 bench-receiving: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.receiving $(BENCH)
+
+# HL7 messages acknowledged a second, in and out, beside python-hl7 and hl7apy, in 4 minutes:
+# benchmarks/messages.html and messages.json. BENCH=--quick only sees that it runs.
+bench-messages: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.messages $(BENCH)
 
 # How good cines are beside those of the published procedure, whose generator it trains first (80
 # minutes in all, the training set of RUNS must be there): benchmarks/quality.json.

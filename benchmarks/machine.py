@@ -74,6 +74,18 @@ def held_memory_mb() -> float:
     return _memory_mb(None, "VmRSS")
 
 
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process and of those it has started, ended or not.
+
+    User and system time. Source: proc(5), /proc/[pid]/stat fields 14 to 17.
+    """
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    own = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    children = {int(child) for each in lists for child in each.read_text(encoding="ascii").split()}
+    return own + sum(map(cpu_s, children))
+
+
 def _memory_mb(pid: int | None, key: str) -> float:
     status = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="utf-8")
     kibibytes = int(_told(status, key).split()[0])  # which the kernel calls kB

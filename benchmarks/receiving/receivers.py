@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.machine import cpu_s
 from benchmarks.processes import AS_INSTALLED, ROOT
 from benchmarks.receiving.driver import MAXIMUM_PDU
 from node.cli.orthanc import PROGRAM as ORTHANC
@@ -58,7 +59,7 @@ class Receiver:
 
     def cpu_s(self) -> float:
         """CPU seconds of its process and of those it has started, ended or not."""
-        return _cpu_s(self.pid)
+        return cpu_s(self.pid)
 
 
 @contextmanager
@@ -125,12 +126,3 @@ def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
         else:
             return
     raise AssertionError(f"{process.args!r} did not start: install Orthanc and DCMTK (README)")
-
-
-def _cpu_s(pid: int) -> float:
-    """User and system time, children too. Source: proc(5), /proc/[pid]/stat fields 14 to 17."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-    own = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    lists = Path(f"/proc/{pid}/task").glob("*/children")
-    children = {int(child) for each in lists for child in each.read_text(encoding="ascii").split()}
-    return own + sum(map(_cpu_s, children))

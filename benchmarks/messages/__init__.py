@@ -1,0 +1,1 @@
+"""How many HL7 messages a second are acknowledged, in and out, beside python-hl7 and hl7apy."""
