@@ -16,7 +16,7 @@ from node.domain.identifiers import is_valid_uid
 from node.domain.order import Order, ScheduledOrder
 from node.domain.study import Patient
 from node.hl7.patients import read_patient
-from node.hl7.segment import MOST_TOLD, Segment, missing, too_many
+from node.hl7.segment import MOST_TOLD, Segment, fitting, missing, too_many
 
 ORDER_MESSAGES: Final = frozenset({"ORM^O01", "OMG^O19", "OMI^O23"})
 
@@ -51,7 +51,7 @@ class _Group:
     def entity(self, number: int) -> tuple[str, ...]:
         """ORC-n or OBR-n, 2 the placer's and 3 the filler's number: it, and who gave it (EI)."""
         for segment in (self.orc, self.obr):
-            if segment is not None and (text := _fitting(segment.text(number), _LONG)):
+            if segment is not None and (text := fitting(segment.text(number), _LONG)):
                 return text, *(segment.text(number, part) for part in (2, 3, 4))
         return ("",)
 
@@ -60,7 +60,7 @@ class _Group:
         found = self.ipc.text(in_ipc) if self.ipc is not None else ""
         if not found and self.obr is not None:
             found = self.obr.text(in_obr)
-        return _fitting(found, _SHORT)
+        return fitting(found, _SHORT)
 
 
 def read_order_news(segments: Iterable[Segment]) -> tuple[OrderNews, ...]:
@@ -140,13 +140,8 @@ def _procedure(obr: Segment | None) -> Code | None:
     if obr is None:
         return None
     for number in (44, 4):
-        value, scheme = (_fitting(obr.text(number, part), _SHORT) for part in (1, 3))
-        meaning = _fitting(obr.text(number, 2), _LONG)
+        value, scheme = (fitting(obr.text(number, part), _SHORT) for part in (1, 3))
+        meaning = fitting(obr.text(number, 2), _LONG)
         if value and scheme and meaning:
             return Code(value=value, scheme=scheme, meaning=meaning)
     return None
-
-
-def _fitting(text: str, longest: int) -> str:
-    """Empty where no result can repeat it."""
-    return text if len(text) <= longest and text.isprintable() and "\\" not in text else ""

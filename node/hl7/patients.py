@@ -12,17 +12,18 @@ from datetime import date
 from typing import Final
 
 from node.domain.study import Patient
-from node.hl7.segment import MOST_TOLD, Segment, missing, too_many
+from node.hl7.segment import MOST_TOLD, Segment, fitting, missing, too_many
 
 MERGES: Final = frozenset({"ADT^A40", "ADT^A47"})
 """They name the identifier that is given up, in MRG."""
 PATIENT_MESSAGES: Final = MERGES | {"ADT^A01", "ADT^A04", "ADT^A08", "ADT^A31"}
 LONGEST_ID: Final = 64
-"""Of what DICOM's LO takes: a longer identifier is on no ECG. Source: DICOM PS3.5 §6.2."""
+"""Of an identifier, and of who gave it: a longer one is on no ECG. Source: DICOM PS3.5 §6.2 (LO)."""
 
 _MEDICAL_RECORD = ("MR", "PI", "PT", "")
 """Identifier types (table 0203), the one that DICOM's Patient ID most likely holds first."""
 _SEXES = frozenset("MFO")
+_NOT_IN_NAME = re.compile(r"[\^=\\\x00-\x1f\x7f]")
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _GROUPS = {"": 0, "A": 0, "I": 1, "P": 2}
 """Group of a PN by name representation code (table 0465). Source: DICOM PS3.5 §6.2.1.2."""
@@ -82,13 +83,14 @@ def _identified(
     usable = [
         repetition
         for repetition in segment.repetitions(number)
-        if 0 < len(segment.text(number, repetition=repetition)) <= LONGEST_ID
+        if fitting(segment.text(number, repetition=repetition), LONGEST_ID)
     ]
     if not usable:
         return Patient(name=name, birth_date=birth_date, sex=sex if sex in _SEXES else "")
     chosen = min(usable, key=rank)
     issuer, universal_id, kind = (
-        segment.text(number, 4, subcomponent=part, repetition=chosen) for part in (1, 2, 3)
+        fitting(segment.text(number, 4, subcomponent=part, repetition=chosen), LONGEST_ID)
+        for part in (1, 2, 3)
     )
     return Patient(
         patient_id=segment.text(number, repetition=chosen),
@@ -104,7 +106,7 @@ def _identified(
 def _person_name(segment: Segment, number: int) -> str:
     """PN of an XPN, which has suffix before prefix: its first repetition in each kind of writing.
 
-    Of FN the surname is taken; what DICOM takes for separators parts nothing in a name.
+    Of FN the surname is taken; what DICOM takes for separators, or does not take, is a space.
     """
     groups = ["", "", ""]
     for repetition in segment.repetitions(number):
@@ -112,9 +114,7 @@ def _person_name(segment: Segment, number: int) -> str:
         if groups[place]:
             continue
         family, given, middle, suffix, prefix = (
-            re.sub(
-                r"[\^=\\]", " ", segment.text(number, part, subcomponent=1, repetition=repetition)
-            )
+            _NOT_IN_NAME.sub(" ", segment.text(number, part, subcomponent=1, repetition=repetition))
             for part in (1, 2, 3, 4, 5)
         )
         groups[place] = "^".join((family, given, middle, prefix, suffix)).rstrip("^")

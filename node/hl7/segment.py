@@ -99,6 +99,11 @@ def too_many(what: str) -> UnacceptableContent:
     )
 
 
+def fitting(text: str, longest: int) -> str:
+    """Empty where no result can repeat it: DICOM's SH and LO take no backslash, nothing unseen."""
+    return text if len(text) <= longest and text.isprintable() and "\\" not in text else ""
+
+
 def _part(value: str, separator: str) -> list[str]:
     return value.split(separator) if separator else [value]
 

@@ -237,6 +237,18 @@ def test_an_unmarked_message_is_read_as_the_site_says_and_a_byte_order_mark_says
     assert told(marked).patients[0].patient.name == "Müller"
 
 
+@pytest.mark.parametrize("unfit", ["A" * 65, "A\\E\\B", "A\\X0D\\B", "A\tB"])
+def test_an_identifier_that_no_ecg_can_have_is_passed_over(unfit: str) -> None:
+    (news,) = told(message("ADT^A04", f"PID|||{unfit}^^^A^MR~P-2^^^{unfit}^PT\r")).patients
+    assert (news.patient.patient_id, news.patient.issuer_of_patient_id) == ("P-2", "")
+    objection(message("ADT^A04", f"PID|||{unfit}\r"))
+
+
+def test_what_dicom_does_not_take_in_a_name_is_a_space() -> None:
+    content = message("ADT^A04", "PID|||P-1||D\\X0D\\OE\\S\\X^J=\\E\\E\r")
+    assert told(content).patients[0].patient.name == "D OE X^J  E"
+
+
 @pytest.mark.parametrize(
     ("event", "one"),
     [("ORM^O01", "ORC|NW|PL1\rOBR|1\r"), ("ADT^A04", PID), ("ADT^A40", PID + "MRG|P-2\r")],
