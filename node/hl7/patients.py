@@ -18,7 +18,7 @@ MERGES: Final = frozenset({"ADT^A40", "ADT^A47"})
 """They name the identifier that is given up, in MRG."""
 PATIENT_MESSAGES: Final = MERGES | {"ADT^A01", "ADT^A04", "ADT^A08", "ADT^A31"}
 LONGEST_ID: Final = 64
-"""Of an identifier, and of who gave it: a longer one is on no ECG. Source: DICOM PS3.5 §6.2 (LO)."""
+"""Of an identifier and of who gave it: a longer one is on no ECG. Source: DICOM PS3.5 §6.2, LO."""
 
 _MEDICAL_RECORD = ("MR", "PI", "PT", "")
 """Identifier types (table 0203), the one that DICOM's Patient ID most likely holds first."""

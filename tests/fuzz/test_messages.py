@@ -16,7 +16,11 @@ from pathlib import Path
 
 import hl7
 import pytest
+from pydicom import Dataset
+from pydicom.config import RAISE
+from pydicom.valuerep import validate_value
 
+from node.dicom.study import put_patient, read_patient
 from node.domain.errors import CardioNodeError, MalformedMessage
 from node.domain.identifiers import sha256
 from node.domain.order import Order
@@ -132,6 +136,7 @@ class Fuzz:
         is_new = self.world.notes.events[-1][0] != "message received again"
         for each in {*news.patients[:2], *news.patients[-2:]}:
             told = registry.patient(each.patient)
+            _check_ecg(each.patient)
             if is_new and each == news.patients[-1]:
                 assert told.patient == each.patient
             if each.prior is not None:
@@ -202,6 +207,20 @@ def _check_control_id(content: bytes, answer: bytes) -> None:
         came = came.split(mark)[0]
     msa = answer.decode(header.codec).split("\r")[1].split(separator)
     assert (msa[2] if len(msa) > 2 else "") == came.strip(), (msa, came)
+
+
+def _check_ecg(patient: Patient) -> None:
+    """DICOM takes what was told of a patient, and says it again."""
+    dataset = put_patient(Dataset(), patient)
+    for keyword in ("PatientID", "IssuerOfPatientID"):
+        validate_value("LO", dataset.get(keyword, ""), RAISE)
+    read = read_patient(dataset)
+    assert replace(read, name="") == replace(patient, name="")
+    assert _squeezed(read.name) == _squeezed(patient.name)
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(" *([=^]) *", r"\1", name).strip(" ^=")
 
 
 def _check_report(text: str, patient: Patient, order: Order) -> None:
