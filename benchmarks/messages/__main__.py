@@ -70,7 +70,7 @@ def _render(machine: Machine, rates: Sequence[Rate], quick: bool) -> str:
         page.heading("Messages a second that a receiver acknowledges"),
         page.paragraph(
             f"Ever new orders of {len(order(0))} bytes, sent by a driver that only changes their "
-            "numbers. The node's listener, intake, spool and database are those it serves with."
+            "numbers. The node's listener, inbox, spool and database are those it serves with."
         ),
         page.table(("receiver", *HEAD), _rows(rates, is_sender=False)),
         page.bullets(f"{name}: {does}" for name, does in RECEIVERS.items()),

@@ -1,4 +1,4 @@
-"""The node's way of a message in a process of its own: listener, intake, spool, rows.
+"""The node's way of a message in a process of its own: listener, inbox, spool, rows.
 
     python -m benchmarks.messages.node_receiver FOLDER
 
@@ -19,7 +19,8 @@ from node.metrics import Metrics
 from node.settings import read_settings
 from node.store.database import Database, sqlite_url
 from node.store.spool import Spool
-from node.workflow.intake import Intake
+from node.workflow.inbox import Inbox
+from node.workflow.registry import Registry
 
 
 def main(folder: Path) -> None:
@@ -28,19 +29,20 @@ def main(folder: Path) -> None:
     database.prepare()
     make_queue(database)
     journal = Journal(set_up_logging(form="json", level="info"), Metrics())
-    intake = Intake(
-        spool=Spool(
-            folder / "spool", minimum_free_bytes=settings.storage.minimum_free_mb * 1_000_000
-        ),
-        work=EngineUnitOfWork(database),
+    spool = Spool(folder / "spool", minimum_free_bytes=settings.storage.minimum_free_mb * 1_000_000)
+    work = EngineUnitOfWork(database)
+    inbox = Inbox(
+        spool=spool,
+        work=work,
         telemetry=journal,
+        registry=Registry(spool=spool, work=work),
         clock=lambda: datetime.now(UTC),
         unmarked_charset=settings.hl7.unmarked_charset,
     )
     listener = MllpListener(
         "127.0.0.1",
         0,
-        intake.answer_message,
+        inbox.answer,
         limit_bytes=settings.hl7.maximum_message_bytes,
         idle_timeout_s=settings.hl7.idle_timeout_s,
         maximum_connections=settings.hl7.maximum_connections,

@@ -100,11 +100,12 @@ class Registry:
         for place, told in enumerate(news.patients):
             given_up += _note_patient(transaction, told, message_id=message_id, place=place)
         followed = Followed(again=_take_up_held(transaction, news))
-        # One that is about to settle has settled before this is looked for, or finds the merge.
-        transaction.jobs.lock_of(given_up)
-        for job in transaction.jobs.answered_with_results_owed(patient_digests=given_up):
-            if correct_job(transaction, job, at):
-                followed.again.append(job.job_id)
+        if given_up:
+            # One that is about to settle has settled before this is looked for, or finds the merge.
+            transaction.jobs.lock_of(given_up)
+            for job in transaction.jobs.answered_with_results_owed(patient_digests=given_up):
+                if correct_job(transaction, job, at):
+                    followed.again.append(job.job_id)
         for job in self._answered(transaction, news):
             self._follow_late(transaction, job, followed, at)
         return followed

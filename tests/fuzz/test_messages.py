@@ -29,7 +29,7 @@ from node.hl7.message import AcknowledgementCode, read_acknowledgement, read_hea
 from node.hl7.mllp import Deframer, frame
 from node.hl7.news import News, read_news
 from node.hl7.profile import Profile
-from node.workflow.intake import Intake
+from node.workflow.inbox import Inbox
 from node.workflow.registry import Registry
 from tests.fakes import Clock, MemorySpool, MemoryUnitOfWork, Notes
 from tests.fuzz.demands import HANGS_AFTER_S, Hang, betrays, bounded
@@ -48,15 +48,15 @@ _POSITIVE = {AcknowledgementCode.AA, AcknowledgementCode.CA, AcknowledgementCode
 
 
 class World:
-    """An intake whose spool and rows are in memory."""
+    """An inbox whose spool and rows are in memory."""
 
     def __init__(self) -> None:
         self.spool, self.work, self.notes = MemorySpool(), MemoryUnitOfWork(), Notes()
-        self.intake = Intake(
-            spool=self.spool, work=self.work, telemetry=self.notes, clock=Clock(),
-            unmarked_charset="8859/1",
-        )  # fmt: skip
         self.registry = Registry(spool=self.spool, work=self.work)
+        self.inbox = Inbox(
+            spool=self.spool, work=self.work, telemetry=self.notes, clock=Clock(),
+            registry=self.registry, unmarked_charset="8859/1",
+        )  # fmt: skip
 
     def keeps(self, content: bytes) -> bool:
         """Whether its bytes are there and are listed under its control id."""
@@ -110,7 +110,7 @@ class Fuzz:
 
     def _answer(self, content: bytes) -> None:
         self.messages += 1
-        answers = self.world.intake.answer_message(content, "127.0.0.1")
+        answers = self.world.inbox.answer(content, "127.0.0.1")
         told = []
         for answer in answers:
             (arrived,) = Deframer(LIMIT_BYTES).feed(frame(answer))
@@ -132,27 +132,28 @@ class Fuzz:
 
     def _look_up(self, content: bytes) -> None:
         news = read_news(content, read_header(content).event, unmarked="8859/1")
-        registry = self.world.registry
+        look_up = self.world.registry.look_up
         is_new = self.world.notes.events[-1][0] != "message received again"
         for each in {*news.patients[:2], *news.patients[-2:]}:
-            told = registry.patient(each.patient)
+            told = look_up(replace(study(), patient=each.patient, accession_number=""))
             _check_ecg(each.patient)
             if is_new and each == news.patients[-1]:
                 assert told.patient == each.patient
             if each.prior is not None:
-                registry.patient(each.prior)
+                look_up(replace(study(), patient=each.prior))
         for order in {*news.orders[:2], *news.orders[-2:]}:
             of = order.scheduled
-            asked = replace(
-                study(),
-                patient=of.patient,
-                study_instance_uid=of.study_instance_uid or "9.9.9",
-                accession_number=of.order.accession_number,
+            told = look_up(
+                replace(
+                    study(),
+                    patient=of.patient,
+                    study_instance_uid=of.study_instance_uid or "9.9.9",
+                    accession_number=of.order.accession_number,
+                )
             )
-            found = registry.find(asked)
             if is_new and order == news.orders[-1] and order.is_described:
                 is_asked_for = of.study_instance_uid or of.order.accession_number
-                assert not is_asked_for or of.order in [each.order for each in found]
+                assert not is_asked_for or of.order in [each.order for each in told.orders]
         self.looked_up += 1
         if self.orus < self._orus_wanted and self.chance.random() < self._oru_share:
             self._report(news)
