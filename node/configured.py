@@ -67,6 +67,15 @@ def profile_of(destination: Hl7DestinationSettings) -> Profile:
         ) from error
 
 
+def profiles_of(settings: Settings) -> dict[str, Profile]:
+    """Those that HL7 destinations use, by what they are called. Raises ConfigurationError."""
+    return {
+        each.profile: profile_of(each)
+        for each in settings.destinations.values()
+        if isinstance(each, Hl7DestinationSettings)
+    }
+
+
 def build_credentials(settings: Settings) -> Credentials | None:
     """The node's certificate and whom it trusts; None without [tls]. Raises ConfigurationError."""
     tls = settings.tls

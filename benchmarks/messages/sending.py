@@ -42,7 +42,11 @@ def main(name: str, port: int, connections: int, seconds: float, first: int) -> 
 
 def _node(port: int) -> Callable[[int], None]:
     sender = Hl7Sender("127.0.0.1", port)
-    return lambda number: sender.send(result(number)) and None
+
+    def carry(number: int) -> None:
+        sender.send(result(number))
+
+    return carry
 
 
 def _python_hl7(port: int) -> Callable[[int], None]:

@@ -33,6 +33,7 @@ def conformance(
     With --hl7 what the node says of its messages, with examples. Both name addresses, AE titles and
     who may call, and no secret.
     """
+    from node.configured import profiles_of
     from node.conformance.messages import message_statement
     from node.conformance.page import page
     from node.conformance.statement import conformance_statement
@@ -41,7 +42,10 @@ def conformance(
     name = "the annotated default" if config is None else config.name
     if overrides:
         name = f"{name}, with {', '.join(each.partition('=')[0] for each in overrides)} overridden"
-    text = (message_statement if hl7 else conformance_statement)(settings, name)
+    if hl7:
+        text = message_statement(settings, name, profiles_of(settings))
+    else:
+        text = conformance_statement(settings, name)
     if form is Format.HTML:
         text = page(text, f"{'HL7' if hl7 else 'DICOM'} Conformance Statement")
     if out is None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
 
-from node.configured import profile_of
 from node.conformance.manuscript import Manuscript
 from node.conformance.prose import load_prose
 from node.conformance.specimen import message_specimens
@@ -64,10 +63,13 @@ _EXAMPLES: Final = {
 """Of messages that come in, by their event."""
 
 
-def message_statement(settings: Settings, configuration: str) -> str:
+def message_statement(
+    settings: Settings, configuration: str, profiles: Mapping[str, Profile]
+) -> str:
     """The statement of a configuration as Markdown; the same input gives the same text.
 
-    configuration: what it is called on the cover.
+    configuration: what it is called on the cover. profiles: by name, those that its destinations
+    use; where there are none, all that come with the program.
     """
     subject = Subject(
         settings=settings,
@@ -93,21 +95,11 @@ def message_statement(settings: Settings, configuration: str) -> str:
     manuscript.heading(1, "Table of Contents")
     manuscript.contents()
     _write_transport(manuscript, subject)
-    profiles = _profiles(settings)
+    profiles = profiles or {name: shipped_profile(name) for name in shipped_profiles()}
     _write_sent(manuscript, subject, profiles)
     _write_taken(manuscript, subject)
     _write_examples(manuscript, subject, next(iter(profiles.values())))
     return manuscript.text()
-
-
-def _profiles(settings: Settings) -> dict[str, Profile]:
-    """Those of the configuration's destinations, else all that come with the program."""
-    used = {
-        each.profile: profile_of(each)
-        for each in settings.destinations.values()
-        if isinstance(each, Hl7DestinationSettings)
-    }
-    return used or {name: shipped_profile(name) for name in shipped_profiles()}
 
 
 def _write_transport(manuscript: Manuscript, subject: Subject) -> None:
@@ -152,7 +144,7 @@ def _write_transport(manuscript: Manuscript, subject: Subject) -> None:
     )
 
 
-def _write_sent(manuscript: Manuscript, subject: Subject, profiles: dict[str, Profile]) -> None:
+def _write_sent(manuscript: Manuscript, subject: Subject, profiles: Mapping[str, Profile]) -> None:
     prose = subject.prose
     manuscript.heading(1, "What Is Sent")
     manuscript.paragraph(prose.claim["hl7_outbound"])

@@ -13,6 +13,7 @@ from hl7apy.parser import parse_message
 from typer.testing import CliRunner
 
 from node.cli import app
+from node.configured import profiles_of
 from node.conformance.messages import message_statement
 from node.conformance.prose import load_prose
 from node.conformance.specimen import message_specimens
@@ -36,7 +37,7 @@ WITH_EVERYTHING = (
 
 @cache
 def statement() -> str:
-    return message_statement(read_settings(), "the annotated default")
+    return message_statement(read_settings(), "the annotated default", {})
 
 
 def test_the_copy_in_docs_is_what_the_command_prints() -> None:
@@ -115,7 +116,8 @@ def test_a_destination_is_told_with_its_own_profile_and_no_secret(tmp_path: Path
         '[destinations.RIS]\nkind = "hl7"\nhost = "192.0.2.7"\nport = 2576\n'
         f'profile = "{profile}"\n'
     )
-    text = message_statement(read_settings(configuration), "a site's")
+    settings = read_settings(configuration)
+    text = message_statement(settings, "a site's", profiles_of(settings))
     assert "192.0.2.7:2576" in section(text, "2.2")
     assert "version 2.4" in section(text, "3.1")
     assert "| ZZZ-1 | of the site |" in section(text, "3.1")
