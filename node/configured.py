@@ -181,6 +181,7 @@ def site_of(destination: FhirDestinationSettings) -> Site:
     return Site(
         time_zone=destination.time_zone,
         patient_system=destination.patient_system,
+        finds_patient=destination.patient == "found",
         order_system=destination.order_system,
         category=destination.category,
         pdf=destination.pdf,

@@ -335,11 +335,20 @@ class FhirDestinationSettings(_WebServerSettings):
     ]
     time_zone: Annotated[ZoneInfo, PlainValidator(_zone)]
     patient_system: SystemUri = ""
+    patient: Literal["named", "found"] = "named"
     order_system: SystemUri = ""
     category: Annotated[str, Field(pattern=r"^[A-Z]{1,10}$")] = "RAD"
     pdf: bool = False
     after_committed: str | None = None
     maximum_refusals: Annotated[int, Field(ge=1, le=10_000)] = 20
+
+    @model_validator(mode="after")
+    def _numbers_are_of_somebody(self) -> Self:
+        if self.patient == "found" and not self.patient_system:
+            raise ValueError(
+                'patient = "found" needs patient_system: a number alone may be that of another'
+            )
+        return self
 
 
 MESSAGE_DESTINATIONS = (Hl7DestinationSettings, FhirDestinationSettings)

@@ -26,7 +26,10 @@ _TO_DO: Final = {
     405: "does it take transactions at the destination's url?",
     406: "it does not answer in application/fhir+json",
     410: "it is no longer there; write the new address into the url",
-    412: "it has several resources with one identifier of ours: remove all but one there",
+    412: (
+        "it has not one resource with a number that is asked for, but none or several: is the "
+        "patient admitted there, once? Has it one report with each identifier?"
+    ),
     413: "let it take larger requests, or set pdf = false",
     415: "it takes no application/fhir+json",
     422: "see its log for the rule or profile that is broken",

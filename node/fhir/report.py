@@ -44,7 +44,7 @@ from node.domain.identifiers import derived_uuid
 from node.domain.order import Order
 from node.domain.prediction import DiseaseProbability, Estimate, ModelIdentity, Prediction
 from node.domain.reference_range import ReferenceRange, ReferenceRanges
-from node.domain.study import Study, StudyReferences
+from node.domain.study import Patient, Study, StudyReferences
 from node.domain.wording import (
     CORRECTED,
     SIMULATED,
@@ -65,6 +65,7 @@ from node.fhir.terminology import (
     numbered,
     printable,
     quantity,
+    token,
 )
 from node.fhir.withdrawal import left_behind
 
@@ -192,7 +193,8 @@ def _transaction(
     ]
     report = _report(prediction, study, order, site, head, references, ranges, pdf)
     report.result = [_reference(each) for each in observations]
-    entries = [_entry(each) for each in (report, *observations)]
+    made: list[DiagnosticReport | Observation] = [report, *observations]
+    entries = [_entry(each) for each in made]
     if replaces is not None:
         entries += left_behind(replaces, entries)
     return Bundle(type="transaction", identifier=named(identifier), entry=entries)
@@ -207,30 +209,11 @@ def _head(
     derivation: Code,
     is_correction: bool,
 ) -> _Head:
-    patient = study.patient
-    patient_id = printable(patient.patient_id)
-    if not patient_id:
-        raise UnsupportedInstance(
-            "the ECG has no Patient ID, which FHIR resources refer to; reconcile the patient and "
-            "try again"
-        )
     simulated = [SIMULATED] if prediction.model.simulated else []
     return _Head(
         number=report_number,
         status=CORRECTION if is_correction else PRELIMINARY,
-        subject=logical(
-            "Patient",
-            numbered(
-                patient_id,
-                kind="MR",
-                authority=(
-                    patient.issuer_of_patient_id,
-                    patient.issuer_universal_id,
-                    patient.issuer_universal_id_type,
-                ),
-                system=site.patient_system,
-            ),
-        ),
+        subject=_subject(study.patient, site),
         based_on=_based_on(study, order, site),
         effective=_moment(study.performed_at, site),
         ecg=logical("ImagingStudy", dicom_uid(study.study_instance_uid)),
@@ -239,6 +222,29 @@ def _head(
         notes=(SYNTHETIC, *([CORRECTED] if is_correction else []), *simulated),
         is_correction=is_correction,
     )
+
+
+def _subject(patient: Patient, site: Site) -> Reference:
+    """By the number, or as the one Patient there that has it, whom the server looks for.
+
+    Source: FHIR R4, http.html#trules (conditional references).
+    """
+    patient_id = printable(patient.patient_id)
+    if not patient_id:
+        raise UnsupportedInstance(
+            "the ECG has no Patient ID, which FHIR resources refer to; reconcile the patient and "
+            "try again"
+        )
+    authority = (
+        patient.issuer_of_patient_id,
+        patient.issuer_universal_id,
+        patient.issuer_universal_id_type,
+    )
+    identifier = numbered(patient_id, kind="MR", authority=authority, system=site.patient_system)
+    subject = logical("Patient", identifier)
+    if site.finds_patient:
+        subject.reference = f"Patient?identifier={token(identifier)}"
+    return subject
 
 
 def _moment(performed_at: datetime, site: Site) -> datetime:
@@ -306,9 +312,7 @@ def _identifiers(
 
 
 def _document(pdf: bytes) -> Attachment:
-    return Attachment(
-        contentType="application/pdf", data=b64encode(pdf).decode("ascii"), title=SYNTHETIC
-    )
+    return Attachment(contentType="application/pdf", data=b64encode(pdf), title=SYNTHETIC)
 
 
 def _estimate(

@@ -12,6 +12,9 @@ class Site:
     """That of an ECG which does not say its own: FHIR has no time without one."""
     patient_system: str = ""
     """URI of what gives Patient IDs, for an ECG that names no such thing; empty: unknown."""
+    finds_patient: bool = False
+    """Whether results are linked with the Patient that the server has by that number, and refused
+    where it has none or several; else they name the number alone."""
     order_system: str = ""
     """URI of what gives order and accession numbers, likewise."""
     category: str = "RAD"

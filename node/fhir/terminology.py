@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from typing import Final
+from urllib.parse import quote
 
 from fhir.resources.R4B.codeableconcept import CodeableConcept
 from fhir.resources.R4B.coding import Coding
@@ -88,6 +89,15 @@ def numbered(
         value=value,
         assigner=Reference(display=namespace) if namespace else None,
     )
+
+
+def token(identifier: Identifier) -> str:
+    """As a search asks for it. Source: FHIR R4, search.html#escaping; RFC 3986 §2.1."""
+    escaped = (
+        quote(re.sub(r"([\\,$|])", r"\\\1", part or ""), safe="")
+        for part in (identifier.system, identifier.value)
+    )
+    return "|".join(escaped)
 
 
 def _uri(universal_id: str, id_type: str) -> str:

@@ -45,7 +45,8 @@ def report_number(sent: bytes) -> str:
 
 def is_withdrawal(sent: bytes) -> bool:
     """Whether one of ours takes another back."""
-    return _report(sent)["status"] == _ERROR
+    status: str = _report(sent)["status"]
+    return status == _ERROR
 
 
 def _report(sent: bytes) -> dict[str, Any]:

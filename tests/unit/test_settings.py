@@ -248,6 +248,7 @@ def test_a_fhir_destination_says_where_it_is_and_in_which_time(tmp_path: Path) -
         ('url = "ehr.example"', "address of the FHIR services"),
         ('patient_system = "no uri"', "patient_system"),
         ('category = "cardiology"', "category"),
+        ('patient = "found"', "needs patient_system"),
         ('after_committed = "PACS"', "not a DICOM destination with commitment"),
     ],
 )

@@ -327,6 +327,27 @@ def test_a_site_says_what_its_numbers_are_of_where_the_ecg_does_not(
     assert report_in(content)["subject"]["identifier"]["system"] == system
 
 
+@pytest.mark.parametrize(
+    ("patient_id", "asked"),
+    [
+        ("P-1", "Patient?identifier=http%3A%2F%2Fsite.example%2Fmrn|P-1"),
+        ("1|2,3&x=ü", "Patient?identifier=http%3A%2F%2Fsite.example%2Fmrn|"
+         "1%5C%7C2%5C%2C3%26x%3D%C3%BC"),
+    ],
+)  # fmt: skip
+def test_a_site_may_have_the_patient_found_by_the_server(patient_id: str, asked: str) -> None:
+    subject = study()
+    patient = replace(subject.patient, patient_id=patient_id, issuer_universal_id="")
+    content = built(
+        subject=replace(subject, patient=patient),
+        site=replace(SITE, patient_system="http://site.example/mrn", finds_patient=True),
+    )
+    for each in (report_in(content), *observations(content).values()):
+        assert each["subject"]["reference"] == asked
+        assert each["subject"]["identifier"]["value"] == patient_id
+    assert R4Bundle(json.loads(content)).as_json() == json.loads(content)
+
+
 def test_the_order_is_referred_to_by_its_numbers() -> None:
     order = Order(
         placer_order_number="PL 9",

@@ -72,6 +72,11 @@ class FhirServer:
             statuses.append("200 OK" if matches else "201 Created")
             new = f"{kind}/{len(self.resources) + len(named) + 1}"
             named[entry["fullUrl"]] = matches[0] if matches else new
+        for asked in sorted(_conditional(entries)):
+            _, matches = self._matching({"url": asked})
+            if len(matches) != 1:
+                return 412, _outcome("multiple-matches" if matches else "not-found")
+            named[asked] = matches[0]
         for entry in entries:
             name = named[entry["fullUrl"]]
             resource = _resolved(copy.deepcopy(entry["resource"]), named)
@@ -138,6 +143,16 @@ def _resolved(value: Any, named: dict[str, str]) -> Any:
             for key, each in value.items()
         }
     return [_resolved(each, named) for each in value] if isinstance(value, list) else value
+
+
+def _conditional(value: Any) -> set[str]:
+    """References that say what to look for."""
+    if isinstance(value, list):
+        return {asked for each in value for asked in _conditional(each)}
+    if not isinstance(value, dict):
+        return set()
+    own = {value["reference"]} if "?" in value.get("reference", "") else set()
+    return own | _conditional(list(value.values()))
 
 
 def _outcome(code: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 import socket
 import ssl
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from node.fhir.client import FhirClient
 from node.fhir.withdrawal import withdraw_report
 from node.settings import FhirDestinationSettings
 from tests.certificates import Authority
-from tests.unit.fhir.test_report import NUMBER, built
+from tests.unit.fhir.test_report import NUMBER, SITE, built
+from tests.unit.hl7.test_oru import study
 from tests.wire.dicom.scripted_server import answer, serving
 from tests.wire.fhir.fhir_server import serving_fhir
 
@@ -122,7 +124,7 @@ def test_a_transaction_that_is_said_to_be_done_is_delivered(said: bytes) -> None
         (405, Refused, "transactions"),
         (406, Refused, r"fhir\+json"),
         (410, Refused, "new address"),
-        (412, Refused, "remove all but one"),
+        (412, Refused, "none or several"),
         (413, Refused, "pdf = false"),
         (415, Refused, r"fhir\+json"),
         (422, Refused, "profile"),
@@ -274,3 +276,22 @@ def test_a_resend_a_correction_and_a_withdrawal_make_no_second_report() -> None:
         assert set(server.resources) == known
         assert {each["status"] for each in server.resources.values()} == {"entered-in-error"}
     assert server.requests[1] == server.requests[2]
+
+
+def test_results_are_linked_with_the_patient_that_the_server_has() -> None:
+    system = "http://site.example/mrn"
+    subject = study()
+    patient = replace(subject.patient, issuer_universal_id="")
+    content = built(
+        subject=replace(subject, patient=patient),
+        site=replace(SITE, patient_system=system, finds_patient=True),
+    )
+    with serving_fhir() as server:
+        with pytest.raises(Refused, match=r"412 \(not-found\)") as refused:
+            client(server.url).send(content)
+        assert "admitted" in refused.value.message
+        assert server.resources == {}
+        server.resources["Patient/7"] = {"identifier": [{"system": system, "value": "P-1"}]}
+        client(server.url).send(content)
+        for each in (*server.of("DiagnosticReport"), *server.of("Observation")):
+            assert each["subject"]["reference"] == "Patient/7"
