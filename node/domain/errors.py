@@ -21,6 +21,7 @@
         ├── Unreachable            transient   nobody answered: nothing was delivered
         ├── Unanswered             ambiguous   sent, no answer: resend the same identifiers
         ├── TemporarilyRefused     transient   the peer said "not now"
+        │   └── Unavailable                    said of no result: it serves nobody now
         └── Refused                permanent   the peer said "never": waits for a person
 
 A message says what happened and what to do, and never holds patient data.
@@ -149,6 +150,10 @@ class TemporarilyRefused(DeliveryError):
         """retry_after_s: how long the peer wishes not to be asked again."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class Unavailable(TemporarilyRefused):
+    code = "unavailable"
 
 
 class Refused(DeliveryError):

@@ -9,13 +9,21 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from node.domain.errors import DeliveryError, Refused, TemporarilyRefused, Unanswered
+from node.domain.errors import (
+    DeliveryError,
+    Refused,
+    TemporarilyRefused,
+    Unanswered,
+    Unavailable,
+)
 from node.fhir.answer import issue_codes, statuses
 
 MEDIA_TYPE: Final = "application/fhir+json"
 _NOTHING: Final = b'{"resourceType":"Bundle","type":"transaction"}'
-_NOT_NOW: Final = frozenset({408, 409, 425, 429})
-"""409: others were writing what we were; the same transaction may pass later."""
+_BUSY: Final = frozenset({408, 425, 429, 502, 503, 504, 507})
+"""Said of the server, not of the transaction: it is tried again as long as when nobody answers."""
+_CONFLICT: Final = 409
+"""Others were writing what we were; the same transaction may pass later."""
 _NEVER: Final = frozenset({501, 505})
 """Of those from 500 on: it says that it cannot do this at all."""
 _TO_DO: Final = {
@@ -57,9 +65,9 @@ class Server(Protocol):
 class FhirClient:
     """Posts transactions to one server.
 
-    Raises what the server's connection does, TemporarilyRefused or Refused (the server said so),
-    Unanswered (it answered, but not what became of it). What an OperationOutcome says in words is
-    never repeated: it may quote the patient.
+    Raises what the server's connection does, Unavailable, TemporarilyRefused or Refused (the server
+    said so), Unanswered (it answered, but not what became of it). What an OperationOutcome says in
+    words is never repeated: it may quote the patient.
     """
 
     def __init__(self, *, url: str, server: Server, authorization: Callable[[], str]) -> None:
@@ -107,7 +115,9 @@ class FhirClient:
 
     def _refusal(self, status: int, answer: Answer) -> DeliveryError:
         said = f"{self._url} answered {status}{_named(issue_codes(answer.body) or ())}"
-        if status in _NOT_NOW or (status >= 500 and status not in _NEVER):
+        if status in _BUSY:
+            return Unavailable(f"{said}; it is tried again", retry_after_s=answer.retry_after_s)
+        if status == _CONFLICT or (status >= 500 and status not in _NEVER):
             return TemporarilyRefused(
                 f"{said}; it is tried again", retry_after_s=answer.retry_after_s
             )

@@ -79,7 +79,7 @@ class Postman:
         now = self.clock()
         if now - delivery.owed_since > timedelta(seconds=policy.give_up_after_s):
             return _stop(DeliveryState.EXHAUSTED, error)
-        if isinstance(error, TemporarilyRefused) and self._is_refused_for_good(delivery, policy):
+        if error.code == TemporarilyRefused.code and self._is_refused_for_good(delivery, policy):
             return _stop(DeliveryState.EXHAUSTED, error)
         wait_s = policy.wait_s(delivery.attempts + 1, self.jitter())
         if isinstance(error, TemporarilyRefused):

@@ -46,7 +46,7 @@ def test_a_resend_a_correction_and_a_withdrawal_leave_one_report(tmp_path: Path)
             assert [each["kind"] for each in job["deliveries"]] == ["fhir"]
             tries = json.loads(node.run("jobs", "show", "1", "--json").stdout)["deliveries"][0]
             assert [each["error_code"] for each in tries["tries"]] == [
-                "temporarily-refused", "unanswered", None
+                "unavailable", "unanswered", None
             ]  # fmt: skip
             first, again = server.requests
             assert first == again

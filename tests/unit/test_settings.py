@@ -262,6 +262,14 @@ def test_what_a_fhir_destination_cannot_be_is_said(tmp_path: Path, keys: str, pr
     assert "hunter2" not in refused.value.message
 
 
+def test_a_fhir_server_may_wait_for_an_archive_to_commit_itself(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    pacs = '[destinations.PACS]\nkind = "dicom"\nae_title = "P"\nhost = "h"\nport = 1\n'
+    keys = 'url = "https://ehr.example"\ntime_zone = "UTC"\nafter_committed = "PACS"\n'
+    file.write_text(f"{pacs}commitment = true\n{FHIR}{keys}")
+    assert read_settings(file).after_committed == {"EHR": "PACS"}
+
+
 def test_a_secret_is_read_from_where_it_is_and_shown_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from node.domain.errors import (
     Refused,
     TemporarilyRefused,
     Unanswered,
+    Unavailable,
     Unreachable,
 )
 from node.workflow.commit import Committing
@@ -182,6 +183,17 @@ def test_whoever_is_served_in_order_is_not_held_up_for_ever_by_one_refused_messa
     for error in (TemporarilyRefused("AE"), Unreachable("down"), TemporarilyRefused("AE")):
         world.pacs.error = error
         assert world.attempt() is not None
+    world.pacs.error = TemporarilyRefused("AE")
+    assert world.attempt() is None
+    assert world.delivery().state is DeliveryState.EXHAUSTED
+
+
+def test_a_server_that_serves_nobody_says_nothing_of_what_it_was_sent(world: World) -> None:
+    patient = replace(world.postman.policies["PACS"], maximum_refusals=1)
+    world.postman = replace(world.postman, policies={"PACS": patient})
+    for _ in range(3):
+        world.pacs.error = Unavailable("maintenance", retry_after_s=50)
+        assert world.attempt() == 50
     world.pacs.error = TemporarilyRefused("AE")
     assert world.attempt() is None
     assert world.delivery().state is DeliveryState.EXHAUSTED

@@ -21,6 +21,7 @@ from node.domain.errors import (
     Refused,
     TemporarilyRefused,
     Unanswered,
+    Unavailable,
     Unreachable,
 )
 from node.fhir.client import FhirClient
@@ -129,13 +130,14 @@ def test_a_transaction_that_is_said_to_be_done_is_delivered(said: bytes) -> None
         (415, Refused, r"fhir\+json"),
         (422, Refused, "profile"),
         (501, Refused, "conditional updates"),
-        (408, TemporarilyRefused, "again"),
+        (408, Unavailable, "again"),
         (409, TemporarilyRefused, "again"),
-        (425, TemporarilyRefused, "again"),
-        (429, TemporarilyRefused, "again"),
+        (425, Unavailable, "again"),
+        (429, Unavailable, "again"),
         (500, TemporarilyRefused, "again"),
-        (503, TemporarilyRefused, "again"),
-        (507, TemporarilyRefused, "again"),
+        (502, Unavailable, "again"),
+        (503, Unavailable, "again"),
+        (507, Unavailable, "again"),
         (200, Unanswered, "again"),
         (204, Unanswered, "again"),
     ],
@@ -163,7 +165,7 @@ def test_of_an_operation_outcome_its_codes_are_told_and_nothing_else(status: int
 
 @pytest.mark.parametrize(
     ("entry", "error"),
-    [("412 Precondition Failed", Refused), ("503", TemporarilyRefused), ("what?", Unanswered)],
+    [("412 Precondition Failed", Refused), ("503", Unavailable), ("what?", Unanswered)],
 )
 def test_an_entry_that_is_not_done_is_taken_at_its_word(
     entry: str, error: type[DeliveryError]
@@ -241,7 +243,7 @@ def test_a_probe_is_content_with_who_finds_nothing_to_do(said: bytes) -> None:
         (answer(400), Refused),
         (answer(401, outcome("login")), Refused),
         (answer(404), Refused),
-        (answer(503), TemporarilyRefused),
+        (answer(503), Unavailable),
     ],
 )
 def test_a_probe_says_what_would_be_said_to_a_delivery(
