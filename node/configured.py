@@ -21,7 +21,7 @@ from node.dicom.worklist import WorklistScu
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import ConfigurationError
 from node.domain.form import DEFAULT_FORM
-from node.fhir.client import FhirClient
+from node.fhir.client import LONGEST_ANSWER_BYTES, FhirClient
 from node.fhir.library import need_library
 from node.fhir.site import Site
 from node.hl7.profile import Profile, read_profile, shipped_profile, shipped_profiles
@@ -143,6 +143,7 @@ def build_fhir_client(destination: FhirDestinationSettings) -> FhirClient:
         tls=_tls_files(destination).context,
         connect_timeout_s=destination.connect_timeout_s,
         answer_timeout_s=destination.answer_timeout_s,
+        longest_answer_bytes=LONGEST_ANSWER_BYTES,
     )
     return FhirClient(url=destination.url, server=server, authorization=_authorization(destination))
 

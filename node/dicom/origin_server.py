@@ -56,6 +56,7 @@ class OriginServer:
     connect_timeout_s: float
     answer_timeout_s: float
     """For taking the whole request, and again for the whole answer."""
+    longest_answer_bytes: int = _ANSWER_BYTES
 
     @classmethod
     def of(
@@ -65,6 +66,7 @@ class OriginServer:
         tls: Callable[[], ssl.SSLContext],
         connect_timeout_s: float,
         answer_timeout_s: float,
+        longest_answer_bytes: int = _ANSWER_BYTES,
     ) -> OriginServer:
         """The one of an http or https URL. tls: what https is done with."""
         parts = urlsplit(url)
@@ -75,6 +77,7 @@ class OriginServer:
             tls=tls if secure else None,
             connect_timeout_s=connect_timeout_s,
             answer_timeout_s=answer_timeout_s,
+            longest_answer_bytes=longest_answer_bytes,
         )
 
     @property
@@ -166,7 +169,7 @@ class OriginServer:
                 response = event
             elif isinstance(event, h11.Data):
                 body += event.data
-                if len(body) > _ANSWER_BYTES:
+                if len(body) > self.longest_answer_bytes:
                     raise h11.RemoteProtocolError("too long an answer")
             elif isinstance(event, h11.EndOfMessage) and response is not None:
                 headers = {

@@ -19,6 +19,8 @@ from node.domain.errors import (
 from node.fhir.answer import issue_codes, statuses
 
 MEDIA_TYPE: Final = "application/fhir+json"
+LONGEST_ANSWER_BYTES: Final = 16_000_000
+"""A server may repeat all that it was sent, asked or not: with the summary a megabyte or two."""
 _NOTHING: Final = b'{"resourceType":"Bundle","type":"transaction"}'
 _BUSY: Final = frozenset({408, 425, 429, 502, 503, 504, 507})
 """Said of the server, not of the transaction: it is tried again as long as when nobody answers."""

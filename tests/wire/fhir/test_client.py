@@ -106,6 +106,7 @@ def test_a_resend_is_the_same_bytes() -> None:
     [
         answer(200, done("201 Created", "200 OK")),
         answer(201, done("204")),
+        answer(200, done("200 OK")[:-1] + b', "id": "' + b"x" * 5_000_000 + b'"}'),  # an echo
         b"HTTP/1.0 200 OK\r\n\r\n" + done("200"),  # ended by the connection's end
     ],
 )
