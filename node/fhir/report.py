@@ -322,7 +322,8 @@ def _estimate(
     study: Study,
     head: _Head,
 ) -> Observation:
-    observation = _by_model(estimate, estimate.text(estimate.value), code, head)
+    number = estimate.text(estimate.value)
+    observation = _by_model(estimate, number, code, head, text=estimate.name)
     observation.component = [
         ObservationComponent(
             code=concept(which),
@@ -351,11 +352,17 @@ def _range(
 
 
 def _disease(disease: DiseaseProbability, code: ConceptCode, head: _Head) -> Observation:
-    return _by_model(disease, disease.text(), code, head)
+    """Its code is that of the disease, so the text says that it is a probability, not a finding."""
+    return _by_model(disease, disease.text(), code, head, text=f"Probability of {disease.name}")
 
 
 def _by_model(
-    field: Estimate | DiseaseProbability, number: str, code: ConceptCode, head: _Head
+    field: Estimate | DiseaseProbability,
+    number: str,
+    code: ConceptCode,
+    head: _Head,
+    *,
+    text: str,
 ) -> Observation:
     """The standard code, then the bundle's own id, which alone tells segments apart."""
     own = Code(value=field.field_id, scheme=PRIVATE_SCHEME, meaning=field.name)
@@ -366,9 +373,7 @@ def _by_model(
         basedOn=head.based_on,
         status=head.status,
         category=[CodeableConcept(coding=[_ELECTRODIAGNOSTICS])],
-        code=concept(
-            code.code, *([] if code.code.scheme == PRIVATE_SCHEME else [own]), text=field.name
-        ),
+        code=concept(code.code, *([] if code.code.scheme == PRIVATE_SCHEME else [own]), text=text),
         subject=head.subject,
         effectiveDateTime=head.effective,
         valueQuantity=quantity(number, code.unit),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,8 @@ import hl7
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 from fhirclient.models.bundle import Bundle as R4Bundle
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.sr.codedict import codes as dicom_codes
 
@@ -208,7 +211,7 @@ def test_the_bundles_own_id_stands_beside_a_standard_code() -> None:
     standard, own = told["24103"]["code"]["coding"]
     assert (standard["system"], own["code"]) == ("http://loinc.org", "24103")
     assert own["system"].startswith("urn:oid:2.25.")
-    (private,) = told["LVSD"]["code"]["coding"]
+    (private,) = told["Probability of LVSD"]["code"]["coding"]
     assert private["system"] == own["system"]
 
 
@@ -526,6 +529,41 @@ def test_the_report_is_known_by_the_ecg_and_the_destination_alone() -> None:
     assert report_number(one.content) == report_number(other.content)
     assert report_number(one.content) != report_number(elsewhere.content)
     assert len({each.identifier for each in (one, other, elsewhere)}) == 3
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    texts=st.lists(st.text(max_size=12), min_size=6, max_size=6),
+    id_type=st.sampled_from(["ISO", "UUID", "URI", "DNS", ""]),
+    finds_patient=st.booleans(),
+)
+def test_whatever_the_numbers_are_made_of_both_readers_take_them(
+    texts: list[str], id_type: str, finds_patient: bool
+) -> None:
+    patient_id, issuer, universal_id, placer, filler, accession = texts
+    subject = study()
+    patient = replace(
+        subject.patient,
+        patient_id=f"P{patient_id}",
+        issuer_of_patient_id=issuer,
+        issuer_universal_id=universal_id,
+        issuer_universal_id_type=id_type,
+    )
+    order = Order(
+        placer_order_number=placer,
+        placer_issuer=(issuer, universal_id, id_type),
+        filler_order_number=filler,
+        accession_number=accession,
+    )
+    little = replace(prediction(), estimates=ESTIMATES[:1], diseases=())
+    site = replace(SITE, patient_system="http://site.example/mrn", finds_patient=finds_patient)
+    content = built(little, replace(subject, patient=patient), order, site)
+    told = json.loads(content)
+    assert Bundle.model_validate(told).model_dump_json().encode() == content
+    assert R4Bundle(told).as_json() == told
+    asked = report_in(content)["subject"].get("reference", "?identifier=|")
+    assert re.fullmatch(r"[!-~]+", asked)
+    assert asked.count("?") == asked.count("|") == 1
 
 
 def test_an_ecg_without_a_patient_id_is_told_to_nobody() -> None:
