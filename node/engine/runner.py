@@ -42,9 +42,8 @@ DICOM_DELIVERIES_AT_ONCE = 4
 """Per destination: instances need no order among themselves, so associations (and requests of
 DICOMweb) run side by side."""
 HL7_DELIVERIES_AT_ONCE = 1
-"""Per destination: one message in flight keeps their order."""
-FHIR_DELIVERIES_AT_ONCE = 1
-"""Per destination: no correction overtakes what it corrects."""
+"""Per destination: one message in flight keeps their order, and no FHIR transaction, which has the
+same queue, overtakes what it corrects."""
 COMMITMENTS_AT_ONCE = 2
 """Per destination: associations that ask for commitment. A report that is awaited holds none."""
 TIDY_EVERY_S = 3600.0
@@ -87,7 +86,7 @@ class Runner:
         }
         DBOS(config=config)
         self._register()
-        DBOS.listen_queues([PROCESS_QUEUE, *DELIVERY_QUEUES.values(), COMMIT_QUEUE])
+        DBOS.listen_queues([PROCESS_QUEUE, *{*DELIVERY_QUEUES.values()}, COMMIT_QUEUE])
         DBOS.launch()
         DBOS.register_queue(
             PROCESS_QUEUE, worker_concurrency=self.processing_at_once, polling_interval_sec=POLL_S
@@ -96,7 +95,6 @@ class Runner:
             (DestinationKind.DICOM, DICOM_DELIVERIES_AT_ONCE),
             (DestinationKind.DICOMWEB, DICOM_DELIVERIES_AT_ONCE),
             (DestinationKind.HL7, HL7_DELIVERIES_AT_ONCE),
-            (DestinationKind.FHIR, FHIR_DELIVERIES_AT_ONCE),
         ):
             DBOS.register_queue(
                 DELIVERY_QUEUES[kind], partition_concurrency=limit, polling_interval_sec=POLL_S

@@ -29,8 +29,10 @@ DELIVERY_QUEUES = {
     DestinationKind.DICOM: "deliver-dicom",
     DestinationKind.DICOMWEB: "deliver-dicomweb",
     DestinationKind.HL7: "deliver-hl7",
-    DestinationKind.FHIR: "deliver-fhir",
+    # A queue of its own would be polled for nothing where there is no such server.
+    DestinationKind.FHIR: "deliver-hl7",
 }
+"""Each destination is a partition of its queue."""
 COMMIT_QUEUE = "commit"
 PROCESS_WORKFLOW = "process-job"
 DELIVER_WORKFLOW = "deliver"
