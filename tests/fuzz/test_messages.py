@@ -38,6 +38,8 @@ from tests.unit.hl7.test_oru import oru, study
 
 LIMIT_BYTES = 2_097_152
 """As the node has it by default."""
+SMALL_LIMIT_BYTES = 5000
+"""Few messages reach the other."""
 PORTION_BYTES = 65536
 NEW_WORLD_EVERY = 2000
 """Streams after which all that was kept is forgotten: what grows then is a leak."""
@@ -95,7 +97,8 @@ class Fuzz:
         self.slowest_s = max(self.slowest_s, time.perf_counter() - begun_s)
 
     def _receive(self, stream: bytes) -> None:
-        deframer, expected = Deframer(LIMIT_BYTES), iter(blocks(stream))
+        limit_bytes = self.chance.choice((LIMIT_BYTES, LIMIT_BYTES, LIMIT_BYTES, SMALL_LIMIT_BYTES))
+        deframer, expected = Deframer(limit_bytes), iter(blocks(stream))
         for portion in portions(self.chance, stream):
             try:
                 contents = deframer.feed(portion)
@@ -103,7 +106,7 @@ class Fuzz:
                 assert not betrays(error.message, SECRETS), error.message
                 self.outcomes["connection closed: not MLLP"] += 1
                 return
-            assert len(deframer._buffer) <= LIMIT_BYTES + PORTION_BYTES
+            assert len(deframer._buffer) <= limit_bytes + PORTION_BYTES
             for content in contents:
                 assert content == next(expected), "another message than was framed"
                 self._answer(content)
