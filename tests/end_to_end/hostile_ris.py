@@ -20,8 +20,10 @@ class HostileRis:
         """patience_s: how long the sender waits for an answer."""
         self.arrived: list[tuple[str, bytes]] = []
         """MSH-10 and content of every whole message, in order."""
-        self.acknowledged: list[tuple[str, int]] = []
-        """MSH-10 of each that was answered AA in time, and how many had arrived by then."""
+        self.acknowledged: list[str] = []
+        """MSH-10 of each that was answered AA, perhaps too late."""
+        self.settled: dict[str, int] = {}
+        """MSH-10 of each whose AA was surely in time -> how many had arrived by then."""
         self.misdeeds: Counter[str] = Counter()
         self._chance = chance
         self._patience_s = patience_s
@@ -63,20 +65,23 @@ class HostileRis:
                 content = take(connection)
                 if not content:
                     return
+                arrived_s = time.monotonic()
                 control_id = content.split(b"|")[9].decode()
                 with self._lock:
                     self.arrived.append((control_id, content))
                 if self._chance.random() < 0.5:
-                    self._answer(connection, control_id)
+                    self._answer(connection, control_id, arrived_s)
                 else:
                     misdeed = self._chance.choice(_MISDEEDS)
                     self.misdeeds[misdeed.__name__.strip("_")] += 1
                     misdeed(self, connection, control_id)
 
-    def _answer(self, connection: socket.socket, control_id: str) -> None:
+    def _answer(self, connection: socket.socket, control_id: str, arrived_s: float) -> None:
         with self._lock:
             connection.sendall(ack("AA", control_id))
-            self.acknowledged.append((control_id, len(self.arrived)))
+            self.acknowledged.append(control_id)
+            if time.monotonic() - arrived_s < 0.5 * self._patience_s:
+                self.settled.setdefault(control_id, len(self.arrived))
 
     def _closes_in_the_middle_of_a_message(self, connection: socket.socket) -> None:
         if connection.recv(10):
@@ -91,6 +96,7 @@ class HostileRis:
     def _answers_too_late(self, connection: socket.socket, control_id: str) -> None:
         time.sleep(1.5 * self._patience_s)
         connection.sendall(ack("AA", control_id))
+        self.acknowledged.append(control_id)
 
     def _answers_half_and_closes(self, connection: socket.socket, control_id: str) -> None:
         connection.sendall(ack("AA", control_id)[:20])
