@@ -15,7 +15,7 @@ def withdraw_report(sent: bytes, *, identifier: str) -> bytes:
     """The transaction that takes back one of ours.
 
     What people read says that and nothing else; a document does not go out again. Numbers stay, as
-    FHIR asks of resources that are marked so.
+    in the message that takes one back.
     identifier: a UUID for the transaction.
     """
     from node.fhir.terminology import named
