@@ -48,6 +48,14 @@ class OrderKeys:
     study_instance_uid: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """What ECGs are matched to an order by; its last message may have left it out."""
+
+    study_instance_uid: str | None
+    accession_digest: str | None = field(repr=False)
+
+
 class AskBy(StrEnum):
     """What a RIS is asked by; for an ECG that does not have it, by the other."""
 

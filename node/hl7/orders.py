@@ -22,10 +22,12 @@ ORDER_MESSAGES: Final = frozenset({"ORM^O01", "OMG^O19", "OMI^O23"})
 
 _CANCELS = frozenset({"CA", "OC", "CR", "DC", "OD", "DR", "RP", "RU", "RQ"})
 """Order controls after which the order stands no more: cancelled, discontinued, replaced."""
+_PLACES = frozenset({"NW", "XO", "XX", "RO", "SN", "NA", "OK", "RL", "PA", "CH"})
+"""Order controls by which the order stands, whatever was said of it before."""
 _SAYS_NOTHING = frozenset({"DE", "UA", "UC", "UD", "UF", "UH", "UM", "UN", "UR", "UX"})
 """Answers that something was not done: the order is as it was."""
 _CANCELLED = frozenset({"CA", "DC", "RP"})
-"""Order statuses (ORC-5, table 0038) that say so of an order whose status changed (SC)."""
+"""Order statuses (ORC-5, table 0038) that say so, whatever the order control."""
 _SHORT = 16
 _LONG = 64
 """Characters of SH and LO, which is what results have for it. Source: DICOM PS3.5 §6.2."""
@@ -36,8 +38,10 @@ class OrderNews:
     """An order as the sender has it now."""
 
     scheduled: ScheduledOrder = field(repr=False)
+    is_placed: bool
+    """Whether the message says that the order stands; one that tells of its progress does not."""
     is_described: bool
-    """Whether the message has more of it than its numbers: a cancellation may be an ORC alone."""
+    """Whether it has what an ECG is matched by: a cancellation may be an ORC alone."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,9 +133,10 @@ def _read(group: _Group, control: str, patient: Patient, study_uid: str) -> Orde
             order=order,
             patient=patient,
             study_instance_uid=own_study_uid if is_valid_uid(own_study_uid) else "",
-            is_cancelled=control in _CANCELS or (control == "SC" and status in _CANCELLED),
+            is_cancelled=control in _CANCELS or status in _CANCELLED,
         ),
-        is_described=group.obr is not None,
+        is_placed=control in _PLACES,
+        is_described=group.obr is not None and bool(order.accession_number or own_study_uid),
     )
 
 

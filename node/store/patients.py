@@ -5,7 +5,7 @@ Who a patient is stands in the message; here are digests of Patient IDs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -17,12 +17,16 @@ from node.store.tables import hl7_message, patient
 class KnownPatient:
     """One patient."""
 
-    patient_digest: str
+    patient_digest: str = field(repr=False)
     """Of the identifier that is in use."""
-    word: Word
-    """The last on him."""
-    was_merged: bool
-    """Whether that is another identifier than was asked for."""
+    words: tuple[Word, ...]
+    """Of each identifier that was followed: the merge that gave it up, and at last the last word
+    on who is left."""
+
+    @property
+    def was_merged(self) -> bool:
+        """Whether it is another identifier than was asked for."""
+        return len(self.words) > 1
 
 
 class PatientIndex:
@@ -46,13 +50,12 @@ class PatientIndex:
 
     def find(self, patient_digest: str) -> KnownPatient | None:
         """Who an identifier stands for now; None where nothing is known of it."""
-        followed = [patient_digest]
+        followed, words = [patient_digest], list[Word]()
         while (found := self._row(followed[-1])) is not None:
             word, merged_into = found
+            words.append(word)
             if merged_into is None or merged_into in followed:
-                return KnownPatient(
-                    patient_digest=followed[-1], word=word, was_merged=len(followed) > 1
-                )
+                return KnownPatient(patient_digest=followed[-1], words=tuple(words))
             followed.append(merged_into)
         return None
 

@@ -45,9 +45,20 @@ _NEW = (
     .order_by(job.c.job_id)
     .limit(sa.bindparam("limit"))
 )
+MOST_ANSWERED = 20
+"""ECGs that a message that came late is held against: each is read while the message waits."""
 _ANSWERED = (JobState.COMPLETED, JobState.NO_RESULT)
 _FINISHED = (*_ANSWERED, JobState.CANCELLED, JobState.WITHDRAWN)
 _DOUBTFUL = (JobState.HELD, JobState.CONFLICT, JobState.CANCELLED, JobState.WITHDRAWN)
+_UNSENT_DELIVERIES = [
+    state.value
+    for state in (
+        DeliveryState.PENDING,
+        DeliveryState.WAITING,
+        DeliveryState.REFUSED,
+        DeliveryState.EXHAUSTED,
+    )
+]
 _SETTLED_DELIVERIES = [state.value for state in (*ARRIVED, DeliveryState.CANCELLED)]
 
 
@@ -149,10 +160,30 @@ class Jobs:
             sa.select(job.c.job_id).where(job.c.job_id == job_id).with_for_update()
         )
 
-    def lock_of(self, patient_digests: Collection[str]) -> None:
-        """The same for all of these patients."""
-        query = sa.select(job.c.job_id).where(job.c.patient_digest.in_(patient_digests))
+    def lock_of(
+        self,
+        *,
+        patient_digests: Collection[str],
+        study_instance_uids: Collection[str],
+        accession_digests: Collection[str],
+    ) -> None:
+        """The same for all of these patients, studies and accession numbers."""
+        query = sa.select(job.c.job_id).where(
+            sa.or_(
+                job.c.patient_digest.in_(patient_digests),
+                job.c.study_instance_uid.in_(study_instance_uids),
+                job.c.accession_digest.in_(accession_digests),
+            )
+        )
         self._connection.execute(query.order_by(job.c.job_id).with_for_update())
+
+    def move_to_patient(self, patient_digest: str, *, given_up: Collection[str]) -> None:
+        """Have the ECGs of identifiers that were given up be those of the one that stays."""
+        self._connection.execute(
+            job.update()
+            .where(job.c.patient_digest.in_(given_up))
+            .values(patient_digest=patient_digest)
+        )
 
     def latest(self, *, limit: int, state: JobState | None = None) -> list[Job]:
         """The last received first."""
@@ -226,36 +257,41 @@ class Jobs:
         return sorted((_read(row) for row in rows), key=lambda each: each.job_id)
 
     def held_of(
-        self, *, patient_digests: Collection[str], study_instance_uids: Collection[str]
+        self,
+        *,
+        patient_digests: Collection[str],
+        study_instance_uids: Collection[str],
+        accession_digests: Collection[str],
     ) -> list[Job]:
-        """Those that wait for a person, of one of the patients or studies."""
+        """Those that wait for a person, of one of the patients, studies or accession numbers."""
         query = job.select().where(
             job.c.state == JobState.HELD.value,
             sa.or_(
                 job.c.patient_digest.in_(patient_digests),
                 job.c.study_instance_uid.in_(study_instance_uids),
+                job.c.accession_digest.in_(accession_digests),
             ),
         )
         return [_read(row) for row in self._connection.execute(query.order_by(job.c.job_id))]
 
     def answered_with_results_owed(self, *, patient_digests: Collection[str]) -> list[Job]:
-        """Of one of the patients, those of which a result has not arrived yet."""
+        """Of one of the patients, those of which a result has not arrived yet, or is not made."""
         owed = sa.select(delivery.c.delivery_id).where(
             delivery.c.job_id == job.c.job_id,
             delivery.c.kind.in_([kind.value for kind in ROUTED_RESULTS - {ResultKind.ECG}]),
-            delivery.c.state.in_([DeliveryState.PENDING.value, DeliveryState.WAITING.value]),
+            delivery.c.state.in_(_UNSENT_DELIVERIES),
         )
         query = job.select().where(
             job.c.state.in_([state.value for state in _ANSWERED]),
             job.c.patient_digest.in_(patient_digests),
-            owed.exists(),
+            sa.or_(owed.exists(), job.c.error_code == RESULTS_MISSING),
         )
         return [_read(row) for row in self._connection.execute(query.order_by(job.c.job_id))]
 
     def answered_of(
         self, *, study_instance_uids: Collection[str], accession_digests: Collection[str]
     ) -> list[Job]:
-        """Those of one of the studies or accession numbers, oldest first."""
+        """The last MOST_ANSWERED of one of the studies or accession numbers, the latest first."""
         query = job.select().where(
             job.c.state.in_([state.value for state in _ANSWERED]),
             sa.or_(
@@ -263,7 +299,8 @@ class Jobs:
                 job.c.accession_digest.in_(accession_digests),
             ),
         )
-        return [_read(row) for row in self._connection.execute(query.order_by(job.c.job_id))]
+        latest = query.order_by(job.c.job_id.desc()).limit(MOST_ANSWERED)
+        return [_read(row) for row in self._connection.execute(latest)]
 
     def queued(self) -> list[Job]:
         """Every job that was put into the queue and is owed its answer still, oldest first."""

@@ -69,6 +69,7 @@ class Owing:
                 owed.missing[receiver.name] = error
             else:
                 owed.results.extend((receiver, each) for each in made)
+        self._keep_back(owed)
         if owed.missing and not owed.results:
             raise next(iter(owed.missing.values()))
         # What no new message stands for, under its number, is wrong from now on, and said so first.
@@ -79,6 +80,14 @@ class Owing:
             if (taker := receiver_of(name)) is not None
         ]
         return owed
+
+    def _keep_back(self, owed: Owed) -> None:
+        """What waits for the commitment to results that could not be made is missing too."""
+        for receiver, _ in list(owed.results):
+            first = receiver.after_committed
+            if first in owed.missing and receiver.name not in owed.missing:
+                owed.missing[receiver.name] = owed.missing[first]
+        owed.results[:] = [pair for pair in owed.results if pair[0].name not in owed.missing]
 
 
 class _Making:

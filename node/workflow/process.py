@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 from node.dicom.study import put_patient, read_study
 from node.dicom.template import Templates
-from node.domain.delivery import RESULTS_MISSING, JobState
+from node.domain.delivery import RESULTS_MISSING, JobState, ResultKind
 from node.domain.errors import CardioNodeError, DeliveryError, Kind
 from node.domain.study import Study
 from node.workflow.answer import Answer, describe, predict, read_source
-from node.workflow.identity import UNCERTAIN_PATIENT, IdentityPolicy, doubt_about
+from node.workflow.identity import (
+    UNCERTAIN_PATIENT,
+    IdentityPolicy,
+    doubt_about,
+    patient_digest,
+)
+from node.workflow.intervene import correct_job
 from node.workflow.naming import FIRST_REVISION, Source
 from node.workflow.owing import Owed, Owing
 from node.workflow.ports import (
@@ -38,6 +44,7 @@ from node.workflow.replacement import (
     replaced_by,
 )
 from node.workflow.route import Routing
+from node.workflow.waiting import release_waiting
 from pipelines.contract import Pipeline, Watch, unwatched
 
 if TYPE_CHECKING:
@@ -94,7 +101,7 @@ class Processing:
             source = self._with_patient(job, stated, told)
             if source is None:
                 return
-            ordered = self._with_order(job, source, told)
+            ordered = self._with_order(job, source, stated.study, told)
             if ordered is None:
                 return
             source = replace(
@@ -130,7 +137,7 @@ class Processing:
 
     def _with_patient(self, job: Job, source: Source, told: Told) -> Source | None:
         """The ECG of the patient whom the RIS has merged theirs into; None where it is held."""
-        known = told.patient
+        stated, known = source.study, told.patient
         if known is not None and told.was_merged:
             dataset = put_patient(source.dataset, known)
             source = replace(source, dataset=dataset, study=read_study(dataset))
@@ -139,10 +146,10 @@ class Processing:
             doubt = doubt_about(transaction, job, source.study, self.identity, known)
         if doubt is None:
             return source
-        self._hold(job, UNCERTAIN_PATIENT, doubt)
+        self._hold(job, UNCERTAIN_PATIENT, doubt, stated, told)
         return None
 
-    def _with_order(self, job: Job, source: Source, told: Told) -> Source | None:
+    def _with_order(self, job: Job, source: Source, stated: Study, told: Told) -> Source | None:
         """The ECG with the order it answers; None where the job waits, for that or a person."""
         found = reconcile(source.study, told.orders)
         try:
@@ -165,7 +172,7 @@ class Processing:
                 "reject the job"
             )
         if doubt is not None and job.released != UNCERTAIN_ORDER:
-            self._hold(job, UNCERTAIN_ORDER, doubt)
+            self._hold(job, UNCERTAIN_ORDER, doubt, stated, told)
             return None
         # Released against the order: it goes with what it states itself.
         return source if found.doubt is not None else replace(source, order=found.order)
@@ -194,8 +201,15 @@ class Processing:
         )
         return True
 
-    def _hold(self, job: Job, code: str, reason: str) -> None:
+    def _hold(self, job: Job, code: str, reason: str, stated: Study, told: Told) -> None:
+        """Unless a RIS has told more meanwhile: it would have taken up a job that was held."""
         with self.work.begin() as transaction:
+            transaction.jobs.lock(job.job_id)
+            if self.registry is not None and self.registry.is_doubt_stale(
+                transaction, stated, told
+            ):
+                self._start_over(transaction, job)
+                return
             held = transaction.jobs.settle(
                 job.job_id,
                 JobState.HELD,
@@ -230,9 +244,7 @@ class Processing:
         with self.work.begin() as transaction:
             transaction.jobs.lock(job.job_id)
             if self.registry is not None and self.registry.is_stale(transaction, stated, told):
-                run = transaction.jobs.take_up(job.job_id, run=job.run)
-                if run is not None:
-                    transaction.enqueue_job(job.job_id, run=run, priority=job.priority)
+                self._start_over(transaction, job)
                 return False
             settled = transaction.jobs.settle(
                 job.job_id,
@@ -244,9 +256,27 @@ class Processing:
                 error_code=code,
                 error_message=reasons,
             )
+            if settled and self._is_another(transaction, job, found):
+                correct_job(transaction, job, at)
+                return False
             if settled:
                 self._enter(transaction, job, owed, digests, at)
         return True
+
+    def _start_over(self, transaction: Transaction, job: Job) -> None:
+        run = transaction.jobs.take_up(job.job_id, run=job.run)
+        if run is not None:
+            transaction.enqueue_job(job.job_id, run=run, priority=job.priority)
+
+    def _is_another(self, transaction: Transaction, job: Job, found: Answer) -> bool:
+        """Whether some of this revision was made for another patient or order than the rest."""
+        made = transaction.outbox.of_job(job.job_id)
+        if not any(
+            each.revision == job.revision and each.kind is not ResultKind.ECG for each in made
+        ):
+            return False
+        patient = patient_digest(found.source.study.patient.patient_id)
+        return (job.patient_digest, job.order_digest) != (patient, order_digest(found.source.order))
 
     def _enter(
         self,
@@ -281,6 +311,8 @@ class Processing:
                 transaction.enqueue_delivery(
                     delivery_id, run=1, destination=receiver.name, kind=receiver.kind
                 )
+        # What is waited for may have been committed in a former run.
+        release_waiting(transaction, job.job_id, after=self.routing.after_committed, at=at)
 
     def fail(self, job_id: int, code: str, message: str) -> None:
         """End the job without results; a person sees why and can set it going again."""

@@ -5,16 +5,17 @@ Rows say which message has the last word; what it says is read from the message 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from node.dicom.part10 import read_part10
 from node.dicom.study import read_study
 from node.domain.errors import InputError
 from node.domain.identifiers import digest_of
-from node.domain.order import OrderKeys, ScheduledOrder
+from node.domain.order import Matched, OrderKeys, ScheduledOrder
 from node.domain.study import Patient, Study
 from node.hl7.news import News, read_news
 from node.hl7.orders import OrderNews
@@ -48,7 +49,6 @@ class Told:
     orders: tuple[ScheduledOrder, ...] = field(default=(), repr=False)
     """Of the ECG's study or accession number."""
     standing: KnownPatient | None = None
-    rows: tuple[KnownOrder, ...] = ()
 
 
 NOTHING_TOLD: Final = Told()
@@ -80,52 +80,54 @@ class Registry:
 
     def is_stale(self, transaction: Transaction, study: Study, told: Told) -> bool:
         """Whether the patient was merged, or an order came or changed, since that was told."""
-        standing = _standing(transaction, study.patient)
-        return _rows(transaction, study) != told.rows or (
-            standing is not None
-            and (told.standing is None or standing.patient_digest != told.standing.patient_digest)
+        now = self._told(transaction, study)
+        return now.orders != told.orders or (
+            now.standing is not None
+            and (
+                told.standing is None or now.standing.patient_digest != told.standing.patient_digest
+            )
         )
+
+    def is_doubt_stale(self, transaction: Transaction, study: Study, told: Told) -> bool:
+        """The same, and whether the patient is described in other words."""
+        return self._told(transaction, study) != told
 
     def note(
         self, transaction: Transaction, news: News, *, message_id: int, at: datetime
     ) -> Followed:
         """Have a message's word stand, and do what follows from it.
 
-        Held ECGs of its patients and studies are processed again, and where a patient was merged
+        Held ECGs of its patients and orders are processed again, and where a patient was merged
         those whose results are not all sent: what was, the receivers merge themselves.
         """
+        concerned = _Concerned()
         for place, order in enumerate(news.orders):
-            _note_order(transaction, order, message_id=message_id, place=place)
-        given_up: list[str] = []
+            _note_order(transaction, order, concerned, message_id=message_id, place=place)
         for place, told in enumerate(news.patients):
-            given_up += _note_patient(transaction, told, message_id=message_id, place=place)
-        followed = Followed(again=_take_up_held(transaction, news))
-        if given_up:
-            # One that is about to settle has settled before this is looked for, or finds the merge.
-            transaction.jobs.lock_of(given_up)
+            _note_patient(transaction, told, concerned, message_id=message_id, place=place)
+        # One that is about to settle or be held has done so before this is looked for, or finds
+        # what is noted here.
+        transaction.jobs.lock_of(**concerned.by())
+        followed = Followed(again=_take_up_held(transaction, concerned))
+        for given_up, stays in concerned.merges:
             for job in transaction.jobs.answered_with_results_owed(patient_digests=given_up):
                 if correct_job(transaction, job, at):
                     followed.again.append(job.job_id)
-        for job in self._answered(transaction, news):
-            self._follow_late(transaction, job, followed, at)
+            transaction.jobs.move_to_patient(stays, given_up=given_up)
+        for job in transaction.jobs.answered_of(
+            study_instance_uids=concerned.studies, accession_digests=concerned.accessions
+        ):
+            try:
+                self._follow_late(transaction, job, followed, at)
+            except InputError as error:
+                followed.doubtful.append((job.job_id, error.message))
         return followed
-
-    def _answered(self, transaction: Transaction, news: News) -> Iterator[Job]:
-        orders = [each.scheduled for each in news.orders]
-        digests = [accession_digest(each.order.accession_number) for each in orders]
-        yield from transaction.jobs.answered_of(
-            study_instance_uids=[each.study_instance_uid for each in orders],
-            accession_digests=[each for each in digests if each is not None],
-        )
 
     def _follow_late(
         self, transaction: Transaction, job: Job, followed: Followed, at: datetime
     ) -> None:
-        """See whether the results of a job would name another order now."""
-        try:
-            study = read_study(read_part10(self.spool.get(job.content_digest)))
-        except InputError:  # it was answered once: whoever can, reads it
-            return
+        """See whether the results of a job would name another order now. Raises InputError."""
+        study = read_study(read_part10(self.spool.get(job.content_digest)))
         told = self._told(transaction, study)
         if told.was_merged and told.patient is not None:
             study = replace(study, patient=told.patient)
@@ -140,35 +142,101 @@ class Registry:
             followed.doubtful.append((job.job_id, _LATE))
 
     def _told(self, transaction: Transaction, study: Study) -> Told:
-        rows = _rows(transaction, study)
+        news = cache(self._news)  # several orders may stand in one message
         standing = _standing(transaction, study.patient)
         return Told(
-            patient=self._patient(standing, study.patient),
+            patient=_patient(standing, study.patient, news),
             was_merged=standing is not None and standing.was_merged,
-            orders=tuple(self._order(transaction, row) for row in rows),
+            orders=tuple(
+                _order(transaction, row, study, news) for row in _rows(transaction, study)
+            ),
             standing=standing,
-            rows=rows,
         )
-
-    def _order(self, transaction: Transaction, row: KnownOrder) -> ScheduledOrder:
-        """With the patient whom the order's was merged into since."""
-        scheduled = self._news(row.word).orders[row.word.place].scheduled
-        standing = _standing(transaction, scheduled.patient)
-        if standing is not None and standing.was_merged:
-            merged = self._patient(standing, scheduled.patient)
-            scheduled = replace(scheduled, patient=merged or scheduled.patient)
-        return replace(scheduled, is_cancelled=row.is_cancelled)
-
-    def _patient(self, standing: KnownPatient | None, asked: Patient) -> Patient | None:
-        if standing is None:
-            return None
-        told = self._news(standing.word).patients[standing.word.place].patient
-        issuers = {told.issuer_of_patient_id, asked.issuer_of_patient_id} - {""}
-        return told if len(issuers) < 2 else None
 
     def _news(self, word: Word) -> News:
         content = self.spool.get(word.content_digest)
         return read_news(content, word.message_type, unmarked=word.unmarked_charset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Concerned:
+    """Whom and what a message is about, by digest."""
+
+    patients: set[str] = field(default_factory=set)
+    studies: set[str] = field(default_factory=set)
+    accessions: set[str] = field(default_factory=set)
+    merges: list[tuple[list[str], str]] = field(default_factory=list)
+    """The identifiers that are given up, and the one that stays."""
+
+    def by(self) -> dict[str, set[str]]:
+        """As queries ask."""
+        return {
+            "patient_digests": self.patients,
+            "study_instance_uids": self.studies,
+            "accession_digests": self.accessions,
+        }
+
+    def add_patient(self, transaction: Transaction, patient: Patient) -> None:
+        """With all identifiers that he is, or was, known by."""
+        digest = patient_digest(patient.patient_id)
+        if digest is None:
+            return
+        standing = transaction.patients.find(digest)
+        stays = digest if standing is None else standing.patient_digest
+        self.patients.update((digest, stays, *transaction.patients.merged_into(stays)))
+
+    def add_order(self, matched: Iterable[Matched]) -> None:
+        for each in matched:
+            self.studies.update(filter(None, [each.study_instance_uid]))
+            self.accessions.update(filter(None, [each.accession_digest]))
+
+
+def _order(
+    transaction: Transaction, row: KnownOrder, study: Study, news: Callable[[Word], News]
+) -> ScheduledOrder:
+    """As it is now: with the patient whom its was merged into, and what its last message left out.
+
+    study: for which it was found.
+    """
+    scheduled = news(row.word).orders[row.word.place].scheduled
+    standing = _standing(transaction, scheduled.patient)
+    if standing is not None and standing.was_merged:
+        merged = _patient(standing, scheduled.patient, news)
+        scheduled = replace(scheduled, patient=merged or scheduled.patient)
+    order = scheduled.order
+    if row.matched.accession_digest == accession_digest(study.accession_number):
+        order = replace(order, accession_number=study.accession_number)
+    return replace(
+        scheduled,
+        order=order,
+        study_instance_uid=row.matched.study_instance_uid or "",
+        is_cancelled=row.is_cancelled,
+    )
+
+
+def _patient(
+    standing: KnownPatient | None, asked: Patient, news: Callable[[Word], News]
+) -> Patient | None:
+    """Who an identifier is now; None where, on the way, another authority gave it."""
+    if standing is None:
+        return None
+    *merges, last = standing.words
+    for word in merges:
+        told = news(word).patients[word.place]
+        if told.prior is None or _is_anothers(asked, told.prior):
+            return None
+        asked = told.patient
+    patient = news(last).patients[last.place].patient
+    return None if _is_anothers(asked, patient) else patient
+
+
+def _is_anothers(one: Patient, other: Patient) -> bool:
+    """Whether both say who gave the identifier, and do not agree."""
+    stated = (
+        (one.issuer_of_patient_id, other.issuer_of_patient_id),
+        (one.issuer_universal_id, other.issuer_universal_id),
+    )
+    return any(mine and others and mine != others for mine, others in stated)
 
 
 def _rows(transaction: Transaction, study: Study) -> tuple[KnownOrder, ...]:
@@ -184,38 +252,49 @@ def _standing(transaction: Transaction, patient: Patient) -> KnownPatient | None
     return None if digest is None else transaction.patients.find(digest)
 
 
-def _note_order(transaction: Transaction, news: OrderNews, *, message_id: int, place: int) -> None:
-    keys, is_cancelled = _keys(news.scheduled), news.scheduled.is_cancelled
-    book = transaction.orders
-    if news.is_described or not book.set_cancelled(keys, is_cancelled=is_cancelled):
-        book.put(keys, message_id=message_id, place=place, is_cancelled=is_cancelled)
+def _note_order(
+    transaction: Transaction,
+    news: OrderNews,
+    concerned: _Concerned,
+    *,
+    message_id: int,
+    place: int,
+) -> None:
+    """A cancellation, and what an ECG cannot be matched by, leave the last word where it is."""
+    scheduled, book = news.scheduled, transaction.orders
+    keys, is_cancelled = _keys(scheduled), scheduled.is_cancelled
+    concerned.add_patient(transaction, scheduled.patient)
+    concerned.add_order([Matched(keys.study_instance_uid, keys.accession_digest)])
+    known: list[Matched] = []
+    if is_cancelled or (news.is_placed and not news.is_described):
+        known = book.set_cancelled(keys, is_cancelled=is_cancelled)
+    if not known and (news.is_described or is_cancelled):
+        says = is_cancelled if is_cancelled or news.is_placed else None
+        known = book.put(keys, message_id=message_id, place=place, is_cancelled=says)
+    concerned.add_order(known)
 
 
 def _note_patient(
-    transaction: Transaction, news: PatientNews, *, message_id: int, place: int
-) -> list[str]:
-    """The identifiers that are given up by it, by digest."""
-    digest = digest_of("patient", news.patient.patient_id)
+    transaction: Transaction,
+    news: PatientNews,
+    concerned: _Concerned,
+    *,
+    message_id: int,
+    place: int,
+) -> None:
+    stays = digest_of("patient", news.patient.patient_id)
     if news.prior is None or news.prior.patient_id == news.patient.patient_id:
-        transaction.patients.put(digest, message_id=message_id, place=place)
-        return []
-    prior = digest_of("patient", news.prior.patient_id)
-    given_up = [prior, *transaction.patients.merged_into(prior)]
-    transaction.patients.merge(prior, into=digest, message_id=message_id, place=place)
-    return given_up
+        transaction.patients.put(stays, message_id=message_id, place=place)
+    else:
+        prior = digest_of("patient", news.prior.patient_id)
+        concerned.merges.append(([prior, *transaction.patients.merged_into(prior)], stays))
+        transaction.patients.merge(prior, into=stays, message_id=message_id, place=place)
+    concerned.add_patient(transaction, news.patient)
 
 
-def _take_up_held(transaction: Transaction, news: News) -> list[int]:
-    orders = [each.scheduled for each in news.orders]
-    told = [each.patient for each in orders] + [each.patient for each in news.patients]
-    told += [each.prior for each in news.patients if each.prior is not None]
-    digests = {patient_digest(each.patient_id) for each in told} - {None}
-    held = transaction.jobs.held_of(
-        patient_digests=[each for each in digests if each is not None],
-        study_instance_uids=[each.study_instance_uid for each in orders],
-    )
+def _take_up_held(transaction: Transaction, concerned: _Concerned) -> list[int]:
     again = []
-    for job in held:
+    for job in transaction.jobs.held_of(**concerned.by()):
         run = transaction.jobs.start_again(job.job_id)
         if run is not None:
             transaction.enqueue_job(job.job_id, run=run, priority=job.priority)

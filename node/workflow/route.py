@@ -187,6 +187,15 @@ class Routing:
     destinations: Mapping[str, Destination]
 
     @property
+    def after_committed(self) -> dict[str, str]:
+        """Destinations that wait, each with the one whose commitment they wait for."""
+        return {
+            name: each.after_committed
+            for name, each in self.destinations.items()
+            if each.after_committed is not None
+        }
+
+    @property
     def has_priorities(self) -> bool:
         """Whether some ECG may pass others."""
         return any(rule.priority is not Priority.ROUTINE for rule in self.rules)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from pydicom import Dataset
+
 from node.dicom.filing import Filing
 from node.dicom.part10 import read_part10
+from node.dicom.study import put_patient, read_patient, read_study
 from node.dicom.template import Templates
 from node.domain.delivery import (
     MESSAGES,
@@ -104,6 +108,7 @@ class Withdrawal:
             chosen = [pair for pair in instances if pair[1].study_instance_uid == study_uid]
             rejected = [found for _, found in chosen]
             first = read_part10(self.spool.get(chosen[0][0].content_digest))
+            source = _filed_as(first, source)
             stated = first.get("SpecificCharacterSet") or ()
             filing = Filing(
                 new_study_uid=None if study_uid == source.study.study_instance_uid else study_uid,
@@ -140,3 +145,15 @@ def _may_be_seen(delivery: Delivery, transaction: Transaction) -> bool:
     """Whether a destination has a result, or may have it."""
     is_ours = delivery.kind not in (ResultKind.ECG, ResultKind.REJECTION)
     return is_ours and may_be_there(delivery, transaction)
+
+
+def _filed_as(result: Dataset, source: Source) -> Source:
+    """The ECG of the patient whom a result of it is filed under: theirs, or one it was merged into.
+
+    Raises MalformedInstance.
+    """
+    patient = read_patient(result)
+    if patient.patient_id == source.study.patient.patient_id:
+        return source
+    dataset = put_patient(deepcopy(source.dataset), patient)
+    return replace(source, dataset=dataset, study=read_study(dataset))

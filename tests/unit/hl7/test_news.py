@@ -90,8 +90,13 @@ def test_an_imaging_order_has_its_numbers_in_ipc() -> None:
 
 
 def test_each_request_under_one_order_control_is_an_order() -> None:
+    numbers = "|" * 14 + "A1\r"
     content = message(
-        "OMG^O19", "ORC|XO|PL1\r", "OBR|1|||A^First^L\r", "OBR|2|PL2||B^Second^L\r", "ORC|OC|PL3\r"
+        "OMG^O19",
+        "ORC|XO|PL1\r",
+        f"OBR|1|||A^First^L{numbers}",
+        f"OBR|2|PL2||B^Second^L{numbers}",
+        "ORC|OC|PL3\r",
     )
     orders = [each.scheduled for each in told(content).orders]
     assert [each.order.placer_order_number for each in orders] == ["PL1", "PL1", "PL3"]
@@ -112,6 +117,7 @@ def test_the_results_of_earlier_orders_in_a_message_are_not_orders() -> None:
 @pytest.mark.parametrize(
     ("control", "cancelled"),
     [("NW", False), ("XO", False), ("SN", False), ("RO", False), ("SC||||IP", False),
+     ("SR||||CA", True), ("XX||||CA", True),
      ("CA", True), ("OC", True), ("DC", True), ("DR", True), ("RP", True), ("SC||||CA", True)],
 )  # fmt: skip
 def test_an_order_control_says_whether_the_order_stands(control: str, cancelled: bool) -> None:
@@ -119,6 +125,7 @@ def test_an_order_control_says_whether_the_order_stands(control: str, cancelled:
     content = message("ORM^O01", f"ORC|{code}|PL1|||{status}\r")
     (news,) = told(content).orders
     assert news.scheduled.is_cancelled is cancelled
+    assert news.is_placed is (code in {"NW", "XO", "XX", "SN", "RO"})
 
 
 def test_an_answer_that_nothing_was_done_tells_nothing() -> None:

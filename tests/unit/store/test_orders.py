@@ -75,7 +75,7 @@ def test_an_order_is_cancelled_and_stands_again_by_a_number_alone(
     transaction: MemoryTransaction,
 ) -> None:
     book = transaction.orders
-    assert not book.set_cancelled(keys("placer=P1"), is_cancelled=True)
+    assert book.set_cancelled(keys("placer=P1"), is_cancelled=True) == []
     book.put(
         keys("placer=P1 accession=A1"),
         message_id=message(transaction, 1),

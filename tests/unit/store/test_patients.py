@@ -58,6 +58,7 @@ def test_the_last_message_speaks_for_a_patient() -> None:
         transaction.patients.put("A", message_id=message(transaction, 2), place=3)
         found = transaction.patients.find("A")
         assert found is not None
-        assert (found.word.content_digest, found.word.place) == ("2", 3)
+        (word,) = found.words
+        assert (word.content_digest, word.place) == ("2", 3)
         assert transaction.patients.find("B") is None
     work.close()

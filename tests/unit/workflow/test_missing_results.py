@@ -88,3 +88,23 @@ def test_a_job_that_lacks_a_result_is_not_removed_with_age(world: World) -> None
             transaction.outbox.cancel(each.delivery_id, at=world.clock())
         later = world.clock() + timedelta(days=365)
         assert transaction.jobs.finished_before(later, limit=9) == []
+
+
+def test_what_is_missing_is_not_made_for_another_patient_beside_the_rest(world: World) -> None:
+    send_to(world, PACS, LATIN)
+    world.answer(1, patient="A", PatientName=NAME)
+    world.tell(b"MSH|^~\\&|RIS|H|CN|H|20261126||ADT^A40|C1|P|2.5.1\rPID|||B\rMRG|A\r")
+    send_to(world, PACS, UNICODE)
+    world.processing.process(1)
+    job = world.job(1)
+    assert (job.state, job.error_code, job.revision) == (JobState.COMPLETED, None, 2)
+
+
+def test_a_message_that_waits_for_an_archive_waits_for_what_could_not_be_made(
+    world: World,
+) -> None:
+    greek = replace(PACS, name="OLD", form=ResultForm(character_set=CharacterSet("ISO_IR 126")))
+    send_to(world, greek, PACS, replace(UNICODE, after_committed="OLD"))
+    job = world.answer(1, patient="A", PatientName=NAME)
+    assert job.error_code == "results-missing"
+    assert kinds(world) == ARCHIVED

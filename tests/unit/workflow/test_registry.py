@@ -9,7 +9,13 @@ import pytest
 from pydicom import Dataset
 
 from node.dicom.part10 import read_part10
-from node.domain.delivery import Delivery, DeliveryState, JobState, ResultKind
+from node.domain.delivery import (
+    Delivery,
+    DeliveryOutcome,
+    DeliveryState,
+    JobState,
+    ResultKind,
+)
 from node.domain.errors import OutOfSpace
 from node.workflow.identity import IdentityPolicy
 from node.workflow.reconcile import OrderPolicy
@@ -312,3 +318,121 @@ def test_an_order_that_comes_while_the_model_answers_is_not_missed(
     world.processing.process(1)
     assert world.job(1).state is JobState.COMPLETED
     assert request(world, 1).PlacerOrderNumberImagingServiceRequest == "PL1"
+
+
+REPEATED = "OBR|1|PL1^RIS|FI1|93000^ECG^C4\r"
+"""Of an order, without what ECGs are matched by."""
+
+
+@pytest.mark.parametrize(
+    "cancels",
+    [
+        ("ORC|CA|PL1^RIS|FI1\r", REPEATED),
+        ("ORC|CA|PL1|FI1\r",),
+        ("ORC|CA||FI1\r",),
+        ("ORC|SR|PL1^RIS|FI1||CA\r", REPEATED),
+    ],
+)
+def test_a_cancellation_is_heard_before_the_results_and_told_after_them(
+    world: World, cancels: tuple[str, ...]
+) -> None:
+    world.tell(order())
+    assert world.answer(1, patient="A", AccessionNumber="A1").state is JobState.COMPLETED
+    world.tell(message("ORM^O01", *cancels, control_id="C2"))
+    (told,) = world.notes.said(TOLD)
+    assert told["job_id"] == 1 and "was cancelled" in told["reason"]
+    world.tell(message("ORM^O01", "ORC|SC|PL1^RIS|FI1||IP\r", REPEATED, control_id="C3"))
+    job = world.answer(2, patient="A", study="1.2.4", AccessionNumber="A1")
+    assert (job.state, job.error_code) == (JobState.HELD, "uncertain-order")
+
+
+def test_what_a_later_message_leaves_out_of_an_order_stays(world: World) -> None:
+    zds = "ZDS|1.2.3^RIS^Application^DICOM\r"
+    world.tell(message("ORM^O01", "ORC|NW|PL1^RIS|FI1\r", REPEATED, zds))
+    world.tell(message("ORM^O01", "ORC|SC|PL1^RIS|FI1||IP\r", REPEATED, control_id="C2"))
+    world.answer(1, patient="A")
+    assert request(world, 1).PlacerOrderNumberImagingServiceRequest == "PL1"
+
+
+def test_an_order_that_moves_to_another_accession_number_is_told_to_the_one_it_leaves(
+    world: World,
+) -> None:
+    world.tell(order())
+    world.answer(1, patient="A", AccessionNumber="A1")
+    world.tell(order("XO", accession="A7"))
+    assert [told["job_id"] for told in world.notes.said(TOLD)] == []  # nothing contradicts it
+    assert world.answer(2, patient="A", study="1.2.4", AccessionNumber="A7").state is (
+        JobState.COMPLETED
+    )
+
+
+@pytest.mark.parametrize(("issuer", "stays"), [("NORTH", "A"), ("SOUTH", "B"), ("", "B")])
+def test_a_merge_is_of_the_identifier_that_its_authority_gave(
+    world: World, issuer: str, stays: str
+) -> None:
+    world.tell(message("ADT^A40", "PID|||B^^^NORTH^MR\r", "MRG|A^^^SOUTH^MR\r"))
+    world.answer(1, patient="A", IssuerOfPatientID=issuer)
+    assert report(world, 1).PatientID == stays
+
+
+def test_an_order_that_comes_while_the_job_is_held_for_it_is_not_missed(world: World) -> None:
+    class Slow:
+        def find(self, study: object) -> list[object]:
+            world.tell(order())
+            return []
+
+    world.processing = replace(
+        world.processing, order_policy=OrderPolicy(holds_unmatched=True), orders=Slow()
+    )
+    world.take(1, patient="A", AccessionNumber="A1")
+    world.processing.process(1)
+    assert world.job(1).state is JobState.RECEIVED
+    world.processing.process(1)
+    assert world.job(1).state is JobState.COMPLETED
+
+
+def test_an_ecg_that_waits_is_found_by_its_accession_number_alone(world: World) -> None:
+    world.processing = replace(world.processing, order_policy=OrderPolicy(holds_unmatched=True))
+    world.answer(1, patient="", AccessionNumber="A1")
+    world.person.release(1)
+    world.processing.process(1)
+    assert world.job(1).error_code == "uncertain-order"
+    world.tell(message("ORM^O01", "ORC|NW|PL1\r", "OBR|1" + "|" * 17 + "A1\r"))
+    assert world.job(1).state is JobState.RECEIVED
+
+
+def test_a_merge_reaches_what_was_refused_and_what_was_not_made(world: World) -> None:
+    world.answer(1, patient="A")
+    with world.work.begin() as transaction:
+        for each in transaction.outbox.of_job(1):
+            transaction.outbox.begin_attempt(each.delivery_id)
+            refused = DeliveryOutcome(state=DeliveryState.REFUSED, error_code="refused")
+            at = world.clock()
+            transaction.outbox.settle(each.delivery_id, refused, started_at=at, at=at)
+    world.tell(merge("A", "B"))
+    assert world.job(1).state is JobState.RECEIVED
+    world.processing.process(1)
+    assert report(world, 1).PatientID == "B"
+
+
+def test_an_ecg_beside_one_of_the_patient_who_was_merged_is_not_another_patients(
+    world: World,
+) -> None:
+    world.answer(1, patient="A")
+    world.tell(merge("A", "B"))
+    world.processing.process(1)
+    for number, patient in enumerate("AB", start=2):
+        assert world.answer(number, patient=patient).state is JobState.COMPLETED
+
+
+def test_progress_of_an_order_does_not_start_its_ecg_over(world: World, pipeline: Pipeline) -> None:
+    world.tell(order())
+
+    def in_progress(called_ae: str) -> Pipeline:
+        world.tell(order("SC"))
+        return pipeline
+
+    world.take(1, patient="A", AccessionNumber="A1")
+    world.processing = replace(world.processing, pipeline_for=in_progress)
+    world.processing.process(1)
+    assert world.job(1).state is JobState.COMPLETED
