@@ -117,7 +117,8 @@ class Fuzz:
         told = []
         for answer in answers:
             (arrived,) = Deframer(LIMIT_BYTES).feed(frame(answer))
-            if answer.startswith(b"MSH|^~\\&|"):  # python-hl7 wants these four
+            # python-hl7 wants these four, and takes seconds for what a megabyte of MSH-3 is echoed.
+            if answer.startswith(b"MSH|^~\\&|") and len(answer) < 10_000:
                 assert hl7.parse(answer.decode("latin-1")).segment("MSA")
             acknowledgement = read_acknowledgement(arrived)
             assert not betrays(acknowledgement.text, SECRETS)
