@@ -190,7 +190,7 @@ patient = sa.Table(
         "message_id", sa.Integer, sa.ForeignKey("node_hl7_message.message_id"), nullable=False
     ),
     sa.Column("place", sa.Integer, nullable=False),
-    sa.Column("merged_into", sa.String(64)),
+    sa.Column("merged_into", sa.String(64), index=True),
 )
 
 refused_caller = sa.Table(
