@@ -73,7 +73,7 @@ class OrderBook:
     def find(
         self, *, study_instance_uid: str, accession_digest: str | None
     ) -> tuple[KnownOrder, ...]:
-        """The last MOST_ORDERS of the study or the accession number, the first told of first."""
+        """Of the study or the accession number the MOST_ORDERS that were last told of, in turn."""
         matches = [order.c.study_instance_uid == study_instance_uid]
         if accession_digest is not None:
             matches.append(order.c.accession_digest == accession_digest)
@@ -87,7 +87,7 @@ class OrderBook:
             )
             .join(hl7_message, hl7_message.c.message_id == order.c.message_id)
             .where(sa.or_(*matches))
-            .order_by(order.c.order_id.desc())
+            .order_by(order.c.message_id.desc(), order.c.place.desc())
             .limit(MOST_ORDERS)
         )
         rows = self._connection.execute(query).all()

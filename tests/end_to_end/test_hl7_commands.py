@@ -66,7 +66,7 @@ def send(ris: Listening, *contents: bytes, tls: Tls | None = None) -> None:
 
 
 def test_it_shows_a_line_a_message_keeps_each_and_ends_with_their_count(tmp_path: Path) -> None:
-    odd = message("C\\X1B\\[2J/../2")
+    odd = message("C/../2", kind="ORM\\X1B\\[2J^O01")
     with listening("--keep", tmp_path / "kept") as ris:
         send(ris, message("C1"), odd)
     size = len(message("C1"))

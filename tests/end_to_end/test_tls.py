@@ -59,7 +59,7 @@ def order(files: Files, port: int) -> None:
     """A message, acknowledged."""
     sender = Hl7Sender("127.0.0.1", port, tls=tls_of(credentials(files).client))
     try:
-        sender.send(b"MSH|^~\\&|RIS||CN||2026||ORM^O01|C1|P|2.5.1\rPID|||1\r")
+        sender.send(b"MSH|^~\\&|RIS||CN||2026||ADT^A01|C1|P|2.5.1\rPID|||1\r")
     finally:
         sender.close()
 
