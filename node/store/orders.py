@@ -60,11 +60,12 @@ class OrderBook:
         return self._matched(list(self._connection.scalars(added.returning(order.c.order_id))))
 
     def set_cancelled(self, keys: OrderKeys, *, is_cancelled: bool) -> list[Matched]:
-        """Note whether the orders with one of these numbers stand; none where none is known.
+        """Note whether the orders with these numbers stand; none where none is known.
 
-        One number is enough: who cancels may write another without its authority.
+        To cancel, one number is enough: who does may write another without its authority, and an
+        ECG that is held wrongly is let go by a person.
         """
-        known = self._same(keys, all_alike=False)
+        known = self._same(keys, all_alike=not is_cancelled)
         self._connection.execute(
             order.update().where(order.c.order_id.in_(known)).values(is_cancelled=is_cancelled)
         )

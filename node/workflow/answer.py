@@ -6,7 +6,6 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
@@ -14,34 +13,18 @@ from node.dicom.part10 import read_part10, source_digest
 from node.dicom.study import read_study
 from node.dicom.template import Templates
 from node.dicom.waveform import read_ecg, read_subject
-from node.domain.delivery import (
-    ROUTED_RESULTS,
-    USUAL_RESULTS,
-    ResultKind,
-    ResultObject,
-)
+from node.domain.delivery import ROUTED_RESULTS, USUAL_RESULTS, ResultKind, ResultObject
 from node.domain.ecg import ECGRecord, Finding, QualityReport, Severity
-from node.domain.errors import (
-    InputError,
-    MalformedInstance,
-)
+from node.domain.errors import InputError, MalformedInstance
 from node.domain.form import ResultForm
 from node.domain.prediction import ModelIdentity, Prediction
 from node.ecg.conditioning import trim_calibration_pulse
 from node.ecg.quality import assess
-from node.workflow.compose import (
-    compose_no_result,
-    compose_objects,
-)
+from node.workflow.compose import compose_no_result, compose_objects
 from node.workflow.naming import Source
 from node.workflow.ports import Run, here
-from node.workflow.reconcile import (
-    stated_order,
-)
+from node.workflow.reconcile import stated_order
 from pipelines.contract import Pipeline, Watch, unwatched
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ class Owed:
 
     results: list[tuple[Destination, ResultObject]]
     missing: dict[str, CardioNodeError]
-    """Destinations that do not get all of it, and why."""
+    """Destinations that get nothing of it, and why."""
 
     @property
     def reasons(self) -> str:

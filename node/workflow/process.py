@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -33,16 +33,9 @@ from node.workflow.ports import (
     UnitOfWork,
     here,
 )
-from node.workflow.reconcile import (
-    UNCERTAIN_ORDER,
-    OrderPolicy,
-    order_digest,
-    reconcile,
-)
+from node.workflow.reconcile import UNCERTAIN_ORDER, OrderPolicy, order_digest, reconcile
 from node.workflow.registry import NOTHING_TOLD, Registry, Told
-from node.workflow.replacement import (
-    replaced_by,
-)
+from node.workflow.replacement import replaced_by
 from node.workflow.route import Routing
 from node.workflow.waiting import release_waiting
 from pipelines.contract import Pipeline, Watch, unwatched
@@ -256,11 +249,18 @@ class Processing:
                 error_code=code,
                 error_message=reasons,
             )
-            if settled and self._is_another(transaction, job, found):
+            if not settled:
+                return True
+            # What a former run has made of this revision.
+            there = {
+                (each.identifier, each.destination)
+                for each in transaction.outbox.of_job(job.job_id)
+                if each.revision == job.revision and each.kind is not ResultKind.ECG
+            }
+            if there and _is_another(job, found):
                 correct_job(transaction, job, at)
                 return False
-            if settled:
-                self._enter(transaction, job, owed, digests, at)
+            self._enter(transaction, job, owed, digests, there, at)
         return True
 
     def _start_over(self, transaction: Transaction, job: Job) -> None:
@@ -268,28 +268,16 @@ class Processing:
         if run is not None:
             transaction.enqueue_job(job.job_id, run=run, priority=job.priority)
 
-    def _is_another(self, transaction: Transaction, job: Job, found: Answer) -> bool:
-        """Whether some of this revision was made for another patient or order than the rest."""
-        made = transaction.outbox.of_job(job.job_id)
-        if not any(
-            each.revision == job.revision and each.kind is not ResultKind.ECG for each in made
-        ):
-            return False
-        patient = patient_digest(found.source.study.patient.patient_id)
-        return (job.patient_digest, job.order_digest) != (patient, order_digest(found.source.order))
-
     def _enter(
         self,
         transaction: Transaction,
         job: Job,
         owed: Owed,
         digests: Mapping[str, str],
+        there: Set[tuple[str, str]],
         at: datetime,
     ) -> None:
-        """Have it delivered; what a former run has made of this revision is owed once."""
-        there = {
-            (each.identifier, each.destination) for each in transaction.outbox.of_job(job.job_id)
-        }
+        """Have it delivered, but for what is `there`: it is owed once."""
         receivers = {receiver.name for receiver, _ in owed.results}
         for receiver, result in owed.results:
             if (result.identifier, receiver.name) in there:
@@ -311,8 +299,8 @@ class Processing:
                 transaction.enqueue_delivery(
                     delivery_id, run=1, destination=receiver.name, kind=receiver.kind
                 )
-        # What is waited for may have been committed in a former run.
-        release_waiting(transaction, job.job_id, after=self.routing.after_committed, at=at)
+        if there:  # what is waited for may have been committed since
+            release_waiting(transaction, job.job_id, after=self.routing.after_committed, at=at)
 
     def fail(self, job_id: int, code: str, message: str) -> None:
         """End the job without results; a person sees why and can set it going again."""
@@ -331,6 +319,12 @@ class Processing:
             error_code=code,
             reason=message,
         )
+
+
+def _is_another(job: Job, found: Answer) -> bool:
+    """Whether it is for another patient or order than what was made in a former run."""
+    patient = patient_digest(found.source.study.patient.patient_id)
+    return (job.patient_digest, job.order_digest) != (patient, order_digest(found.source.order))
 
 
 def _what_is_wrong(found: Answer, owed: Owed) -> tuple[str | None, str | None]:

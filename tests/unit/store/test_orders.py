@@ -86,3 +86,22 @@ def test_an_order_is_cancelled_and_stands_again_by_a_number_alone(
         assert book.set_cancelled(keys("placer=P1"), is_cancelled=is_cancelled)
         (found,) = book.find(study_instance_uid="", accession_digest="A1")
         assert (found.is_cancelled, found.word.place) == (is_cancelled, 2)
+
+
+def test_one_number_is_enough_to_cancel_and_not_to_lift_that(
+    transaction: MemoryTransaction,
+) -> None:
+    book = transaction.orders
+    book.put(
+        keys("placer=P1 filler=F1 accession=A1"),
+        message_id=message(transaction, 1),
+        place=0,
+        is_cancelled=False,
+    )
+    for numbers, is_cancelled in (
+        ("placer=OTHER filler=F1", True),
+        ("placer=OTHER filler=F1", False),
+    ):
+        book.set_cancelled(keys(numbers), is_cancelled=is_cancelled)
+        (found,) = book.find(study_instance_uid="", accession_digest="A1")
+        assert found.is_cancelled
