@@ -114,6 +114,8 @@ def _read(group: _Group, control: str, patient: Patient, study_uid: str) -> Orde
     placer, *placer_issuer = group.entity(2)
     filler, *filler_issuer = group.entity(3)
     own_study_uid = (group.ipc.text(3) if group.ipc is not None else "") or study_uid
+    if not is_valid_uid(own_study_uid):
+        own_study_uid = ""
     procedure = _procedure(group.obr)
     order = Order(
         placer_order_number=placer,
@@ -132,7 +134,7 @@ def _read(group: _Group, control: str, patient: Patient, study_uid: str) -> Orde
         scheduled=ScheduledOrder(
             order=order,
             patient=patient,
-            study_instance_uid=own_study_uid if is_valid_uid(own_study_uid) else "",
+            study_instance_uid=own_study_uid,
             is_cancelled=control in _CANCELS or status in _CANCELLED,
         ),
         is_placed=control in _PLACES,

@@ -89,6 +89,15 @@ def test_an_imaging_order_has_its_numbers_in_ipc() -> None:
     assert news.scheduled.study_instance_uid == "1.2.3"
 
 
+def test_a_study_uid_that_is_none_is_no_number_of_an_order() -> None:
+    unusable = f"IPC|||{'7' * 65}\r"
+    content = message("OMI^O23", PID, "ORC|NW|PL1\r", "OBR|1\r", unusable)
+    (news,) = told(content).orders
+    assert not news.is_described and news.scheduled.study_instance_uid == ""
+    _, text = objection(message("OMI^O23", PID, "ORC|NW\r", "OBR|1\r", unusable))
+    assert "number of the order" in text
+
+
 def test_each_request_under_one_order_control_is_an_order() -> None:
     numbers = "|" * 14 + "A1\r"
     content = message(
