@@ -440,6 +440,11 @@ class StorageSettings(_Table):
         return url
 
 
+class SignOffSettings(_Table):
+    organization: Annotated[str, Field(max_length=64, pattern=r"^[^\\\x00-\x1f\x7f]*$")]
+    """LO. Source: DICOM PS3.5 table 6.2-1."""
+
+
 class LogSettings(_Table):
     form: Literal["json", "text"]
     level: Literal["info", "warning", "error"]
@@ -458,6 +463,7 @@ class Settings(_Table):
     identity: IdentitySettings
     orders: OrdersSettings
     worklist: WorklistSettings | None = None
+    sign_off: SignOffSettings
     storage: StorageSettings
     log: LogSettings
 

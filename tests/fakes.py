@@ -20,6 +20,7 @@ from node.store.outbox import Outbox
 from node.store.patients import PatientIndex
 from node.store.received import Jobs
 from node.store.refused import RefusedCallers
+from node.store.users import Users
 from node.workflow.ports import Level
 
 
@@ -67,6 +68,7 @@ class MemoryTransaction:
         self.orders = OrderBook(connection)
         self.patients = PatientIndex(connection)
         self.refused = RefusedCallers(connection)
+        self.users = Users(connection)
         self._queue = queue
 
     def announce_job(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from itertools import product
 
@@ -10,8 +11,9 @@ from pydicom.dataset import Dataset
 
 from node.dicom import dimse
 from node.dicom.filing import BESIDE_ECG
-from node.dicom.part10 import source_digest
+from node.dicom.part10 import read_part10, source_digest
 from node.dicom.reference import FiledInstance
+from node.dicom.sign_off import sign_report
 from node.dicom.study import read_study
 from node.dicom.template import load_templates
 from node.dicom.waveform import read_ecg
@@ -22,6 +24,7 @@ from node.domain.form import DEFAULT_FORM, CineForm, ReportForm, ResultForm, Stu
 from node.domain.order import Order
 from node.domain.prediction import Prediction
 from node.domain.study import Study
+from node.domain.user import Signature
 from node.workflow.compose import compose_objects, compose_rejection
 from node.workflow.naming import Source
 from node.workflow.reconcile import stated_order
@@ -75,6 +78,31 @@ def rejection_note(source: Source) -> ResultObject:
         report, sop_class_uid=dimse.SECONDARY_CAPTURE, sop_instance_uid="1.2.840.99.3"
     )
     return compose_rejection([report, picture], source, TEMPLATES, BESIDE_ECG)
+
+
+def signed(report: ResultObject) -> ResultObject:
+    """The report as a person has signed it."""
+    dataset = read_part10(report.content)
+    uid = "1.2.840.99.4"
+    content = sign_report(
+        report.content,
+        Signature(
+            user_name="curie",
+            person_name="Curie^Marie",
+            organization="St. Francis",
+            signed_at=datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
+        ),
+        predecessor=FiledInstance(
+            study_instance_uid=str(dataset.StudyInstanceUID),
+            series_instance_uid=str(dataset.SeriesInstanceUID),
+            sop_class_uid=report.sop_class_uid,
+            sop_instance_uid=report.identifier,
+        ),
+        sop_instance_uid=uid,
+        series_instance_uid="1.2.840.99.5",
+        templates=TEMPLATES,
+    )
+    return replace(report, identifier=uid, content=content)
 
 
 def _ordered(study: Study) -> Order | None:

@@ -1,4 +1,4 @@
-"""The command `cardionode`: one file a group of commands.
+"""The command `cardionode`: one file a group of commands, imported when it is asked for.
 
 The engine and the parts of a node are imported where they are used: offline commands start without.
 """
@@ -6,46 +6,54 @@ The engine and the parts of a node are imported where they are used: offline com
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Any, Final
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from node.cli import (
-    bundle,
-    check,
-    conformance,
-    demo,
-    fhir,
-    hl7,
-    jobs,
-    peers,
-    process,
-    route,
-    send,
-    serve,
-    worklist,
-)
 from node.domain.errors import CardioNodeError
 
+_COMMANDS: Final = ("serve", "check", "process", "send", "demo", "conformance")
+"""Each the function of that name, in the module of that name."""
+_GROUPS: Final = ("bundle", "jobs", "peers", "route", "worklist", "user", "hl7", "fhir")
+"""Each the `app` of the module of that name."""
+
+
+class _Commands(TyperGroup):
+    """Those of the modules here; typer keeps the types of its own click to itself."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*_COMMANDS, *_GROUPS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = import_module(f"node.cli.{cmd_name}")
+        if cmd_name in _GROUPS:
+            found: Any = get_group(module.app)
+        else:
+            alone = typer.Typer(add_completion=False)
+            alone.command(cmd_name)(getattr(module, cmd_name))
+            found = get_command(alone)
+        found.name = cmd_name
+        return found
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     help="12-lead ECG in; synthetic cardiac MR cine, report and HL7 result out.",
 )
-app.command("serve")(serve.serve)
-app.command("check")(check.check)
-app.command("process")(process.process)
-app.command("send")(send.send)
-app.command("demo")(demo.demo)
-app.command("conformance")(conformance.conformance)
-app.add_typer(bundle.app, name="bundle")
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(peers.app, name="peers")
-app.add_typer(route.app, name="route")
-app.add_typer(worklist.app, name="worklist")
-app.add_typer(hl7.app, name="hl7")
-app.add_typer(fhir.app, name="fhir")
+
+
+@app.callback()
+def _cardionode() -> None:
+    """A group without a command of its own."""
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.settings import Settings, read_settings
 from node.workflow.intervene import Intervention
-from node.workflow.replacement import is_replaced
+from node.workflow.replacement import standing
 
 if TYPE_CHECKING:
     from node.engine.unit_of_work import EngineUnitOfWork
@@ -73,6 +73,7 @@ def show(
             raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
         deliveries = transaction.outbox.of_job(job_id)
         commitments = transaction.commitments.of_job(job_id)
+        signatures = transaction.users.signatures_of(job_id)
         attempts = {
             each.delivery_id: transaction.outbox.attempts_of(each.delivery_id)
             for each in deliveries
@@ -83,6 +84,9 @@ def show(
         for shown, each in zip(described["deliveries"], deliveries, strict=True):
             shown["tries"] = attempts[each.delivery_id]
         described["commitments"] = [asdict(asked) for asked in commitments]
+        described["signatures"] = [
+            asdict(signature) | {"revision": revision} for revision, signature in signatures
+        ]
         console.out(_json(described))
         return
     console.print(f"job {job.job_id}: {job.state.value}  {job.error_message or ''}", markup=False)
@@ -103,6 +107,13 @@ def show(
     console.print(table)
     for asked in commitments:
         console.print(_request(asked), markup=False)
+    for revision, signature in signatures:
+        what = f"correction {revision - 1}" if revision > 1 else "the first results"
+        console.print(
+            f"signed {signature.signed_at:%Y-%m-%d %H:%M:%S} (UTC) by {signature.readable_name} "
+            f"({signature.user_name}): {what}",
+            markup=False,
+        )
 
 
 @app.command("retry")
@@ -167,10 +178,45 @@ def withdraw(
             work=work,
             spool=open_spool(settings, home),
             templates=load_templates(),
-            telemetry=_journal(),
-            clock=_now,
+            telemetry=journal(),
+            clock=now,
         )
         _say(withdrawal.withdraw(job_id))
+
+
+@app.command("sign")
+def sign(
+    job_id: JobId,
+    user: Annotated[str, typer.Option("--as", help="Your name, as `user list` shows it.")],
+    config: Config = None,
+    home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
+) -> None:
+    """Sign the results of a job, which you have reviewed; it asks for your password.
+
+    Each archive gets the report again, verified by you, each RIS its message as final. Pictures
+    stay as they are: they say that they are synthetic.
+    """
+    from node.configured import open_spool
+    from node.dicom.template import load_templates
+    from node.workflow.accounts import Accounts
+    from node.workflow.sign_off import SignOff
+
+    settings = read_settings(config, overrides or ())
+    password = typer.prompt("password", hide_input=True, err=True)
+    telemetry = journal()
+    with open_work(settings, home) as work:
+        signing = SignOff(
+            work=work,
+            spool=open_spool(settings, home),
+            accounts=Accounts(work=work, telemetry=telemetry, clock=now),
+            organization=settings.sign_off.organization,
+            templates=load_templates(),
+            telemetry=telemetry,
+            clock=now,
+            after=settings.after_committed,
+        )
+        _say(signing.sign(job_id, user_name=user, password=password))
 
 
 @app.command("cancel")
@@ -206,15 +252,17 @@ def _intervening(
     settings = read_settings(config, overrides or ())
     with open_work(settings, home) as work:
         yield Intervention(
-            work=work, telemetry=_journal(), clock=_now, after=settings.after_committed
+            work=work, telemetry=journal(), clock=now, after=settings.after_committed
         )
 
 
-def _journal() -> Journal:
+def journal() -> Journal:
+    """Where a command tells what a person did."""
     return Journal(set_up_logging(form="text", level="warning"), Metrics())
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """Aware UTC."""
     return datetime.now(UTC)
 
 
@@ -225,12 +273,12 @@ def _say(sentence: str) -> None:
 def _result(delivery: Delivery, job: Job) -> str:
     if job.state is JobState.WITHDRAWN and delivery.revision == job.revision:
         return f"{delivery.kind.value}, withdrawal"
-    correction = delivery.revision - 1
-    return delivery.kind.value + (f", correction {correction}" if correction else "")
+    correction = f", correction {delivery.revision - 1}" if delivery.revision > 1 else ""
+    return delivery.kind.value + correction + (", signed" if delivery.signs is not None else "")
 
 
 def _row(job: Job, deliveries: list[Delivery]) -> list[str]:
-    owed = [each for each in deliveries if not is_replaced(each, job)]
+    owed = standing(deliveries, job)
     delivered = sum(each.state in ARRIVED for each in owed)
     wrong = [job.error_message or ""] + [
         f"{each.destination}: {each.error_message}" for each in owed if each.error_message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -17,6 +18,7 @@ from node.dicom.composite import OPTIONAL, REQUIRED
 from node.dicom.filing import BESIDE_ECG
 from node.dicom.part10 import source_digest
 from node.dicom.reference import FiledInstance
+from node.dicom.sign_off import sign_report
 from node.dicom.structured_report import REPORT_CLASSES
 from node.dicom.study import read_study
 from node.dicom.template import HEART_RATE, Templates
@@ -32,7 +34,9 @@ from node.domain.prediction import (
     ModelIdentity,
     Prediction,
 )
+from node.domain.user import Signature
 from node.hl7.profile import Profile
+from node.hl7.sign_off import sign_oru
 from node.hl7.withdrawal import withdraw_oru
 from node.workflow.compose import (
     compose_message,
@@ -63,6 +67,13 @@ _REPLACED: Final = FiledInstance(
     sop_instance_uid="2.25.5",
 )
 
+_SIGNATURE: Final = Signature(
+    user_name="specimen",
+    person_name="Specimen^Sam",
+    organization="Specimen",
+    signed_at=datetime(2024, 2, 29, 13, tzinfo=UTC),
+)
+
 
 def specimens(templates: Templates) -> Iterator[ResultObject]:
     """Every kind of result in every class, of ECGs that say much and of one that says little."""
@@ -74,15 +85,18 @@ def specimens(templates: Templates) -> Iterator[ResultObject]:
     for dataset, wanted in ecgs:
         source = _source(dataset)
         for form, prediction, kinds in _cases(templates):
-            yield from compose_objects(
-                prediction, _record(), source, templates, form, kinds & wanted
-            )
+            made = compose_objects(prediction, _record(), source, templates, form, kinds & wanted)
+            yield from made
+            if not prediction.model.simulated:
+                yield from (
+                    _signed(each, templates) for each in made if each.kind is ResultKind.REPORT
+                )
             yield from compose_no_result(findings, source, prediction.model, templates, form)
         yield _note(source, templates)
 
 
 def message_specimens(templates: Templates, profile: Profile) -> dict[str, bytes]:
-    """A result as a site's profile has it written, its correction, and its withdrawal."""
+    """A result as a site's profile has it written, signed, corrected, and withdrawn."""
     source = replace(
         _source(_full_ecg()), revision=FIRST_REVISION, predecessor=None, replaces_sent=False
     )
@@ -101,8 +115,12 @@ def message_specimens(templates: Templates, profile: Profile) -> dict[str, bytes
     withdrawal = withdraw_oru(
         correction.content, control_id=derived_control_id(correction.identifier)
     )
+    signed = sign_oru(
+        result.content, control_id=derived_control_id(result.identifier), signature=_SIGNATURE
+    )
     return {
         "Result": result.content,
+        "Signed": signed,
         "Correction": correction.content,
         "Withdrawal": withdrawal,
     }
@@ -122,6 +140,19 @@ def _note(source: Source, templates: Templates) -> ResultObject:
         report, sop_class_uid=dimse.MULTI_FRAME_GRAYSCALE_BYTE_SC, sop_instance_uid="2.25.6"
     )
     return compose_rejection([report, picture], source, templates, BESIDE_ECG)
+
+
+def _signed(report: ResultObject, templates: Templates) -> ResultObject:
+    sop_instance_uid = "2.25.7"
+    content = sign_report(
+        report.content,
+        _SIGNATURE,
+        predecessor=replace(_REPLACED, sop_instance_uid=report.identifier),
+        sop_instance_uid=sop_instance_uid,
+        series_instance_uid="2.25.8",
+        templates=templates,
+    )
+    return replace(report, identifier=sop_instance_uid, content=content)
 
 
 def _cases(

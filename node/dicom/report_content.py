@@ -101,7 +101,9 @@ class ReportContent:
         coverage = f"{model.interval_coverage * 100:g}"
         numbers = prediction.estimates or prediction.diseases
         items = [
-            *self._nature(report.statement if numbers else report.cine_statement),
+            *self._nature(
+                f"{report.statement if numbers else report.cine_statement} {report.unverified}"
+            ),
             _text(name.intended_use, model.intended_use),
             _text(name.training_data, model.training_data),
             self._runtime(),

@@ -83,6 +83,12 @@ class ReportTemplate:
     """With the placeholder {disease}."""
     interval_statement: str
     """With the placeholder {coverage}, in percent."""
+    unverified: str
+    """After the statement, until a person has signed."""
+    verified: str
+    """In its place then."""
+    signed: str
+    """After the title of what a person has signed."""
     text: ReportTexts
 
 
@@ -434,6 +440,9 @@ def _report(table: _Table) -> ReportTemplate:
         heart_rate_title=table.text("heart_rate_title", LONG_STRING),
         disease_title=table.text("disease_title", SHORT_TEXT, "disease"),
         interval_statement=table.text("interval_statement", SHORT_TEXT, "coverage"),
+        unverified=table.text("unverified", SHORT_TEXT),
+        verified=table.text("verified", SHORT_TEXT),
+        signed=table.text("signed", LONG_STRING),
         text=ReportTexts(**{field.name: texts.code(field.name) for field in fields(ReportTexts)}),
     )
 

@@ -57,6 +57,10 @@ MESSAGES = frozenset({ResultKind.ORU, ResultKind.FHIR})
 MESSAGE_PROTOCOLS = frozenset({DestinationKind.HL7, DestinationKind.FHIR})
 
 
+SIGNED_RESULTS = MESSAGES | {ResultKind.REPORT}
+"""What a person signs: the numbers. Pictures stay what they are, synthetic."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultObject:
     """One finished object, byte for byte as it is kept and sent."""
@@ -198,6 +202,8 @@ class Delivery:
     content_digest: str
     revision: int
     """Of the job, when the result was made."""
+    signs: int | None = None
+    """Id of the delivery whose signed copy it is."""
     state: DeliveryState
     attempts: int
     under_way: bool

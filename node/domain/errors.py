@@ -10,6 +10,8 @@
     │   ├── UnknownTransaction                 a commitment report nobody here asked for
     │   └── UnusableData                       a recording, table, split or checkpoint for research
     ├── ConfigurationError         permanent   the administrator has to change a setting
+    ├── NotPossible                permanent   what a person asks for, the job does not allow
+    ├── NotAllowed                 permanent   who asks has not shown that they may
     ├── BundleError                permanent   a model bundle that must not be served
     ├── PredictionError            permanent   the model gave something that is not an answer
     ├── InvalidResult              permanent   a finished object breaks the standard: it is held
@@ -126,6 +128,12 @@ class NotPossible(CardioNodeError):
     """What a person asks for, the job or its deliveries do not allow."""
 
     code = "not-possible"
+
+
+class NotAllowed(CardioNodeError):
+    """Who asks has not shown that they may. The message does not say which part was wrong."""
+
+    code = "not-allowed"
 
 
 class DeliveryError(CardioNodeError):

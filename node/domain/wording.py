@@ -7,8 +7,10 @@ from decimal import Decimal
 
 from node.domain.prediction import Estimate, Prediction
 from node.domain.reference_range import ReferenceRanges
+from node.domain.user import Signature
 
 SYNTHETIC = "AI ESTIMATE FROM ECG - SYNTHETIC - NOT VERIFIED BY A PHYSICIAN"
+READ_FROM_ECG = "READ FROM THE ECG BY SOFTWARE - NOT VERIFIED BY A PHYSICIAN"
 CORRECTED = "CORRECTED RESULT: replaces the one that was sent before"
 SIMULATED = "Model trained on SIMULATED data: not for clinical use"
 WITHDRAWN = "WITHDRAWN: the estimates that were sent before must not be used"
@@ -39,6 +41,16 @@ def report_lines(
     for finding in prediction.findings:
         yield finding.message
     yield f"Model: {model.bundle} {model.version} ({model.digest[:12]}), {model.how}"
+
+
+def signed_by(signature: Signature) -> str:
+    """In place of SYNTHETIC, once a person has signed."""
+    return f"AI ESTIMATE FROM ECG - SYNTHETIC - SIGNED BY {signature.readable_name}"
+
+
+def reading_signed_by(signature: Signature) -> str:
+    """In place of READ_FROM_ECG, likewise."""
+    return f"READ FROM THE ECG BY SOFTWARE - SIGNED BY {signature.readable_name}"
 
 
 def heart_rate_text(prediction: Prediction) -> str:

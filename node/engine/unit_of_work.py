@@ -20,6 +20,7 @@ from node.store.outbox import Outbox
 from node.store.patients import PatientIndex
 from node.store.received import Jobs
 from node.store.refused import RefusedCallers
+from node.store.users import Users
 
 APPLICATION_VERSION = "flow-1"
 """Pinned: DBOS would take another version's queued work for foreign and leave it lying."""
@@ -80,6 +81,7 @@ class EngineTransaction:
         self.orders = OrderBook(connection)
         self.patients = PatientIndex(connection)
         self.refused = RefusedCallers(connection)
+        self.users = Users(connection)
 
     def announce_job(self) -> None:
         self.has_new_jobs = True

@@ -47,6 +47,7 @@ from node.domain.reference_range import ReferenceRange, ReferenceRanges
 from node.domain.study import Patient, Study, StudyReferences
 from node.domain.wording import (
     CORRECTED,
+    READ_FROM_ECG,
     SIMULATED,
     SYNTHETIC,
     distance_text,
@@ -55,6 +56,7 @@ from node.domain.wording import (
 )
 from node.fhir.site import Site
 from node.fhir.terminology import (
+    NOT_VERIFIED,
     PRIVATE_SYSTEM,
     URI,
     coding,
@@ -70,9 +72,8 @@ from node.fhir.terminology import (
 from node.fhir.withdrawal import left_behind
 
 PRELIMINARY: Final = "preliminary"
-"""Never final: no person has verified it."""
+"""Final is what a person has signed (node/fhir/sign_off.py)."""
 CORRECTION: Final = "corrected"
-READ_FROM_ECG: Final = "READ FROM THE ECG BY SOFTWARE - NOT VERIFIED BY A PHYSICIAN"
 
 _SERVICE: Final = Code(
     value="ECG2CMR", scheme=PRIVATE_SCHEME, meaning="AI estimate of cardiac MR from ECG"
@@ -89,9 +90,6 @@ _BY_AI: Final = Coding(
     system="http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
     code="AIAST",
     display="Artificial Intelligence asserted",
-)
-_NOT_VERIFIED: Final = Code(
-    value="NOT-VERIFIED", scheme=PRIVATE_SCHEME, meaning="Not verified by a physician"
 )
 _IS_SYNTHETIC: Final = Code(
     value="SYNTHETIC", scheme=PRIVATE_SCHEME, meaning="Estimated from an ECG, not measured"
@@ -124,7 +122,7 @@ class _Head:
     is_correction: bool
 
     def meta(self, *, by_model: bool = True) -> Meta:
-        tags = [_NOT_VERIFIED]
+        tags = [NOT_VERIFIED]
         if by_model:
             tags += [_IS_SYNTHETIC, *([_IS_SIMULATED] if self.model.simulated else [])]
         return Meta(security=[_BY_AI] if by_model else None, tag=[coding(each) for each in tags])

@@ -25,6 +25,10 @@ URI: Final = "urn:ietf:rfc:3986"
 DICOM_UID: Final = "urn:dicom:uid"
 """The system of one that is a DICOM UID, as urn:oid. Source: FHIR R4, imagingstudy.html."""
 PRIVATE_SYSTEM: Final = f"urn:oid:{derived_uid('coding-scheme', PRIVATE_SCHEME)}"
+NOT_VERIFIED: Final = Code(
+    value="NOT-VERIFIED", scheme=PRIVATE_SCHEME, meaning="Not verified by a physician"
+)
+"""The tag of what no person has signed."""
 _SYSTEMS: Final = {
     "LN": "http://loinc.org",
     "SCT": "http://snomed.info/sct",

@@ -40,8 +40,12 @@ class Outbox:
         revision: int,
         at: datetime,
         waits: bool = False,
+        signs: int | None = None,
     ) -> int:
-        """A new delivery, pending or, if it `waits`, waiting; its id."""
+        """A new delivery, pending or, if it `waits`, waiting; its id.
+
+        signs: id of the delivery whose signed copy it is.
+        """
         state = DeliveryState.WAITING if waits else DeliveryState.PENDING
         added = self._connection.execute(
             delivery.insert()
@@ -54,6 +58,7 @@ class Outbox:
                 destination_kind=destination_kind.value,
                 content_digest=content_digest,
                 revision=revision,
+                signs=signs,
                 state=state.value,
                 owed_since=at,
                 due_at=None if waits else at,

@@ -28,6 +28,7 @@ from node.store.tables import (
     delivery,
     hl7_message,
     job,
+    signature,
 )
 
 # Built once: building them costs more than they do, and each C-STORE waits for the first two.
@@ -338,7 +339,7 @@ class Jobs:
         return [_read(row) for row in self._connection.execute(query)]
 
     def remove(self, job_id: int) -> None:
-        """Forget a job with its deliveries, their attempts and commitments."""
+        """Forget a job with its deliveries, their attempts, commitments and signatures."""
         asked = sa.select(commitment.c.commitment_id).where(commitment.c.job_id == job_id)
         self._connection.execute(
             commitment_instance.delete().where(commitment_instance.c.commitment_id.in_(asked))
@@ -347,6 +348,7 @@ class Jobs:
         own = sa.select(delivery.c.delivery_id).where(delivery.c.job_id == job_id)
         self._connection.execute(attempt.delete().where(attempt.c.delivery_id.in_(own)))
         self._connection.execute(delivery.delete().where(delivery.c.job_id == job_id))
+        self._connection.execute(signature.delete().where(signature.c.job_id == job_id))
         # A job that contradicts this one stays flagged: it then points to itself.
         self._connection.execute(
             job.update().where(job.c.conflicts_with == job_id).values(conflicts_with=job.c.job_id)

@@ -1,4 +1,4 @@
-"""The node's own tables: jobs, deliveries, commitments, what HL7 messages told, refused callers.
+"""The node's own tables: jobs, deliveries, commitments, what HL7 messages told, users, callers.
 
 Nothing here names a patient: identity stays in the spooled objects, and rows are found by digests.
 """
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Raised with each change of a table; a node refuses a database of another."""
 
 
@@ -88,6 +88,7 @@ delivery = sa.Table(
     sa.Column("destination_kind", sa.String(8), nullable=False),
     sa.Column("content_digest", sa.String(64), nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("signs", sa.Integer, sa.ForeignKey("node_delivery.delivery_id")),
     sa.Column("state", sa.String(16), nullable=False, index=True),
     sa.Column("run", sa.Integer, nullable=False, default=1),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
@@ -191,6 +192,32 @@ patient = sa.Table(
     ),
     sa.Column("place", sa.Integer, nullable=False),
     sa.Column("merged_into", sa.String(64), index=True),
+)
+
+user = sa.Table(
+    "node_user",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("person_name", sa.String(64), nullable=False),
+    sa.Column("password_hash", sa.String(256), nullable=False),
+    sa.Column("added_at", UtcDateTime, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("failed_at", UtcDateTime),
+)
+
+signature = sa.Table(
+    "node_signature",
+    metadata,
+    sa.Column("signature_id", sa.Integer, primary_key=True),
+    sa.Column("job_id", sa.Integer, sa.ForeignKey("node_job.job_id"), nullable=False, index=True),
+    sa.Column("revision", sa.Integer, nullable=False),
+    # Of a user who may have been removed.
+    sa.Column("user_name", sa.String(64), nullable=False),
+    sa.Column("person_name", sa.String(64), nullable=False),
+    sa.Column("organization", sa.String(64), nullable=False),
+    sa.Column("signed_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 refused_caller = sa.Table(

@@ -11,7 +11,7 @@ from node.domain.commitment import CommitmentState
 from node.domain.delivery import ARRIVED, Delivery, DeliveryState, JobState, ResultKind
 from node.domain.errors import NotPossible
 from node.workflow.ports import Clock, Telemetry, Transaction, UnitOfWork
-from node.workflow.replacement import is_replaced
+from node.workflow.replacement import standing
 from node.workflow.waiting import release_waiting
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ class Intervention:
                 did.append("the job is processed again")
             stopped = [
                 delivery
-                for delivery in transaction.outbox.of_job(job_id)
+                for delivery in standing(transaction.outbox.of_job(job_id), job)
                 if delivery.state not in (*ARRIVED, DeliveryState.WAITING)
-                and not is_replaced(delivery, job)
             ]
             for delivery in stopped:
                 self._deliver_now(transaction, delivery)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from node.store.patients import PatientIndex
     from node.store.received import Jobs
     from node.store.refused import RefusedCallers
+    from node.store.users import Users
 
 Clock = Callable[[], datetime]
 """Gives aware UTC."""
@@ -98,6 +99,9 @@ class Transaction(Protocol):
 
     @property
     def refused(self) -> RefusedCallers: ...
+
+    @property
+    def users(self) -> Users: ...
 
     def announce_job(self) -> None:
         """Have a job that was added processed when it is its turn, once this is committed."""

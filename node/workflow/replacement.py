@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from pydicom import Dataset
+
 from node.dicom.attribute import text_of
+from node.dicom.filing import Filing
 from node.dicom.part10 import read_part10
 from node.dicom.reference import FiledInstance
+from node.dicom.study import put_patient, read_patient, read_study
 from node.domain.delivery import (
     ARRIVED,
     MESSAGES,
@@ -27,8 +32,9 @@ from node.workflow.ports import ObjectStore, Transaction
 
 if TYPE_CHECKING:
     from node.store.received import Job
+    from node.workflow.naming import Source
 
-_TAKES_BACK: Final = {
+TAKES_BACK: Final = {
     ResultKind.ORU: is_withdrawal,
     ResultKind.FHIR: withdrawal.is_withdrawal,
 }
@@ -40,7 +46,7 @@ class Replaced:
     """The results of earlier revisions of a job."""
 
     deliveries: Sequence[Delivery]
-    """Those that may have arrived, the latest revision first."""
+    """Those that may have arrived, the latest made first."""
     spool: ObjectStore
 
     def report_of(self, destinations: Collection[str]) -> FiledInstance | None:
@@ -54,8 +60,16 @@ class Replaced:
         return None
 
 
-def is_replaced(delivery: Delivery, job: Job) -> bool:
-    """Whether later results stand for it; of the ECG itself there are none."""
+def standing(deliveries: Sequence[Delivery], job: Job) -> list[Delivery]:
+    """Those of a job that no later results stand for: none of another revision, no signed copy."""
+    signed = {each.signs for each in deliveries}
+    return [
+        each for each in deliveries if each.delivery_id not in signed and not _is_earlier(each, job)
+    ]
+
+
+def _is_earlier(delivery: Delivery, job: Job) -> bool:
+    """Whether it is of a revision that another follows; the ECG itself is of none."""
     return delivery.kind is not ResultKind.ECG and delivery.revision < job.revision
 
 
@@ -73,6 +87,24 @@ def reference_of(delivery: Delivery, spool: ObjectStore) -> FiledInstance:
     )
 
 
+def filed_as(result: Dataset, source: Source) -> tuple[Source, Filing]:
+    """Where a result that was sent is filed, and the ECG of the patient whom it is filed under.
+
+    That is the ECG's, or one it was merged into. Raises MalformedInstance.
+    """
+    patient = read_patient(result)
+    if patient.patient_id != source.study.patient.patient_id:
+        dataset = put_patient(deepcopy(source.dataset), patient)
+        source = replace(source, dataset=dataset, study=read_study(dataset))
+    study_uid = text_of(result, "StudyInstanceUID")
+    stated = text_of(result, "SpecificCharacterSet")
+    filing = Filing(
+        new_study_uid=None if study_uid == source.study.study_instance_uid else study_uid,
+        character_set=tuple(stated.split("\\")) if stated else (),
+    )
+    return source, filing
+
+
 def standing_messages(
     latest_first: Iterable[Delivery], spool: ObjectStore
 ) -> dict[tuple[str, str], Delivery]:
@@ -84,7 +116,7 @@ def standing_messages(
             continue
         content = spool.get(each.content_digest)
         key = each.destination, number_of(each.kind, content)
-        takes_back = _TAKES_BACK[each.kind]
+        takes_back = TAKES_BACK[each.kind]
         if last.setdefault(key, each) is each and takes_back(content):
             taken_back.add(key)
     return {key: each for key, each in last.items() if key not in taken_back}
@@ -128,5 +160,5 @@ def has_arrived(delivery: Delivery, transaction: Transaction) -> bool:
 def replaced_by(job: Job, transaction: Transaction, spool: ObjectStore) -> Replaced:
     """What this revision of the job replaces; nothing where it is the first."""
     made = transaction.outbox.of_job(job.job_id)
-    earlier = [each for each in made if is_replaced(each, job) and may_be_there(each, transaction)]
-    return Replaced(deliveries=sorted(earlier, key=lambda each: -each.revision), spool=spool)
+    earlier = [each for each in made if _is_earlier(each, job) and may_be_there(each, transaction)]
+    return Replaced(deliveries=earlier[::-1], spool=spool)

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from pydicom import Dataset
-
-from node.dicom.filing import Filing
 from node.dicom.part10 import read_part10
-from node.dicom.study import put_patient, read_patient, read_study
 from node.dicom.template import Templates
 from node.domain.delivery import (
     MESSAGES,
@@ -28,6 +23,7 @@ from node.workflow.intervene import cancel_delivery, wake_commitments
 from node.workflow.naming import Source
 from node.workflow.ports import Clock, ObjectStore, Telemetry, Transaction, UnitOfWork
 from node.workflow.replacement import (
+    filed_as,
     has_arrived,
     may_be_there,
     reference_of,
@@ -108,12 +104,7 @@ class Withdrawal:
             chosen = [pair for pair in instances if pair[1].study_instance_uid == study_uid]
             rejected = [found for _, found in chosen]
             first = read_part10(self.spool.get(chosen[0][0].content_digest))
-            source = _filed_as(first, source)
-            stated = first.get("SpecificCharacterSet") or ()
-            filing = Filing(
-                new_study_uid=None if study_uid == source.study.study_instance_uid else study_uid,
-                character_set=(stated,) if isinstance(stated, str) else tuple(stated),
-            )
+            source, filing = filed_as(first, source)
             yield compose_rejection(rejected, source, self.templates, filing)
 
     def _owe(
@@ -145,15 +136,3 @@ def _may_be_seen(delivery: Delivery, transaction: Transaction) -> bool:
     """Whether a destination has a result, or may have it."""
     is_ours = delivery.kind not in (ResultKind.ECG, ResultKind.REJECTION)
     return is_ours and may_be_there(delivery, transaction)
-
-
-def _filed_as(result: Dataset, source: Source) -> Source:
-    """The ECG of the patient whom a result of it is filed under: theirs, or one it was merged into.
-
-    Raises MalformedInstance.
-    """
-    patient = read_patient(result)
-    if patient.patient_id == source.study.patient.patient_id:
-        return source
-    dataset = put_patient(deepcopy(source.dataset), patient)
-    return replace(source, dataset=dataset, study=read_study(dataset))

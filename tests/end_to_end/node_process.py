@@ -14,6 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
+from node.cli import app
+
 BUNDLES = Path(__file__).resolve().parents[1] / "data" / "bundles"
 STARTS_WITHIN_S = 60.0
 
@@ -29,7 +33,14 @@ def free_port() -> int:
 class NodeProcess:
     """`cardionode serve` in a folder of its own, on the same ports at every start."""
 
-    def __init__(self, folder: Path, *, bundle: str = "quick-test", extra: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bundle: str = "quick-test",
+        bundles: Path = BUNDLES,
+        extra: str = "",
+    ) -> None:
         self.home = folder / "home"
         self.log = folder / "node.log"
         self.dicom_port, self.hl7_port, self.web_port = free_port(), free_port(), free_port()
@@ -41,7 +52,7 @@ hl7.port = {self.hl7_port}
 web.port = {self.web_port}
 log.form = "json"
 model.bundle = "{bundle}"
-model.folders = ["{BUNDLES}"]
+model.folders = ["{bundles}"]
 model.threads = 1
 {extra}
 """,
@@ -95,20 +106,23 @@ model.threads = 1
     def options(self) -> list[str]:
         return ["--config", str(self.configuration), "--home", str(self.home)]
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Another `cardionode` command beside the node."""
+    def run(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """Another `cardionode` command beside the node, and what a person types at its prompts."""
         return subprocess.run(
             [*self.command, *words, *self.options],
             capture_output=True,
             text=True,
             check=False,
             timeout=60,
+            input=typed,
+            start_new_session=True,  # a password is asked for at the terminal where there is one
         )
 
     def jobs(self) -> list[dict[str, Any]]:
-        """`cardionode jobs list --json`, the oldest first."""
-        listed = self.run("jobs", "list", "--json", "--limit", "10000")
-        assert listed.returncode == 0, listed.stderr
+        """`cardionode jobs list --json`, the oldest first; here, because it is asked for often."""
+        words = ["jobs", "list", "--json", "--limit", "10000", *self.options]
+        listed = CliRunner().invoke(app, words)
+        assert listed.exit_code == 0, listed.output
         found: list[dict[str, Any]] = json.loads(listed.stdout)
         return found[::-1]
 
@@ -121,7 +135,7 @@ model.threads = 1
                 return jobs
             if time.monotonic() > until:
                 raise AssertionError(f"not in time: {jobs}\n{self.text()[-3000:]}")
-            time.sleep(0.3)
+            time.sleep(0.1)
 
     def text(self) -> str:
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""

@@ -17,6 +17,7 @@ HERE = "unit/conformance/test_statement.py"
 TABLES = "wire/dicom/test_conformance_statement.py"
 NEGOTIATION, REQUESTS = "wire/dicom/test_negotiation.py", "wire/dicom/test_requests.py"
 COMMITMENT, COMMIT = "wire/dicom/test_commitment.py", "unit/workflow/test_commit.py"
+SIGN_OFF = "unit/workflow/test_sign_off.py"
 WITHDRAW = "unit/workflow/test_withdraw.py"
 REGISTRY = "unit/workflow/test_registry.py"
 WORKLIST = "wire/dicom/test_worklist.py"
@@ -36,6 +37,10 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
             "test_nothing_of_a_correction_has_an_identifier_of_what_it_replaces",
         ),
         "end_to_end/test_commands.py": ("test_what_was_sent_is_corrected_then_withdrawn",),
+        SIGN_OFF: (
+            "test_each_archive_gets_its_report_verified_with_the_same_content",
+            "test_only_who_is_who_they_say_and_has_a_name_to_sign_by_can_sign",
+        ),
         WITHDRAW: ("test_each_archive_is_told_of_all_it_has_in_all_revisions",),
     },
     "sequencing": {
@@ -293,6 +298,7 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
             "test_segments_of_the_sites_own_stand_last_with_what_is_known",
             "test_a_correction_says_so_in_every_result_and_to_the_reader",
         ),
+        SIGN_OFF: ("test_the_ris_gets_the_same_numbers_as_final_and_who_signed_them",),
         "unit/workflow/test_correct.py": (
             "test_the_ris_is_told_of_a_correction_under_the_same_filler_number",
             "test_a_ris_that_knows_the_result_by_another_number_hears_that_it_is_wrong_first",

@@ -39,7 +39,7 @@ from node.domain.form import ResultForm, StudyForm
 from node.hl7.profile import Party, Profile
 from node.workflow.compose import compose_no_result, compose_objects
 from tests.ecg_instances import mortara
-from tests.result_forms import corrected, rejection_note, source_of
+from tests.result_forms import corrected, of_kind, rejection_note, signed, source_of
 from tests.result_phantom import NOTE, REFUSAL, ecg_head, model, prediction
 from tests.statement_tables import Table, default_statement, headings, section, tables
 from tests.unit.dicom.ecg_phantom import channel, group, instance, twelve_leads
@@ -249,7 +249,9 @@ def phantom_objects() -> Iterator[ResultObject]:
         for cine, report in zip(CINE_CLASSES, REPORT_CLASSES, strict=True):
             for study in StudyForm:
                 form = ResultForm(cine=cine, report=report, study=study)
-                yield from compose_objects(prediction(), record, source, TEMPLATES, form, kinds)
+                made = compose_objects(prediction(), record, source, TEMPLATES, form, kinds)
+                yield from made
+                yield from map(signed, of_kind(ResultKind.REPORT, made))
                 yield from compose_no_result([REFUSAL, NOTE], source, model(), TEMPLATES, form)
 
 

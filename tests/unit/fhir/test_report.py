@@ -36,8 +36,8 @@ from node.domain.order import Order
 from node.domain.prediction import Prediction
 from node.domain.reference_range import ReferenceRanges
 from node.domain.study import Study
-from node.domain.wording import CORRECTED, SIMULATED, SYNTHETIC, WITHDRAWN
-from node.fhir.report import READ_FROM_ECG, build_report
+from node.domain.wording import CORRECTED, READ_FROM_ECG, SIMULATED, SYNTHETIC, WITHDRAWN
+from node.fhir.report import build_report
 from node.fhir.site import Site
 from node.fhir.withdrawal import is_withdrawal, report_number, withdraw_report
 from node.hl7.profile import Profile

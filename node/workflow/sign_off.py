@@ -1,0 +1,220 @@
+"""A person signs the results of an ECG: who has them is sent the same numbers as final."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from node.dicom.part10 import read_part10
+from node.dicom.sign_off import sign_report
+from node.dicom.template import Templates
+from node.dicom.validation import check_results
+from node.domain.delivery import (
+    MESSAGES,
+    RESULTS_MISSING,
+    SIGNED_RESULTS,
+    Delivery,
+    DeliveryState,
+    JobState,
+    ResultKind,
+    ResultObject,
+)
+from node.domain.errors import ConfigurationError, NotPossible
+from node.domain.identifiers import derived_control_id, derived_uid, derived_uuid
+from node.domain.user import Signature
+from node.fhir import sign_off as fhir
+from node.fhir.library import need_library
+from node.hl7.sign_off import sign_oru
+from node.workflow.accounts import Accounts
+from node.workflow.answer import read_source
+from node.workflow.naming import Source
+from node.workflow.ports import Clock, ObjectStore, Telemetry, Transaction, UnitOfWork
+from node.workflow.replacement import TAKES_BACK, filed_as, reference_of, standing
+from node.workflow.waiting import release_waiting
+
+if TYPE_CHECKING:
+    from node.store.received import Job
+
+_STOPPED: Final = (DeliveryState.REFUSED, DeliveryState.EXHAUSTED, DeliveryState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOff:
+    """Sends each destination a signed copy of the report or message that it was sent."""
+
+    work: UnitOfWork
+    spool: ObjectStore
+    accounts: Accounts
+    organization: str
+    """For which people sign."""
+    templates: Templates
+    telemetry: Telemetry
+    clock: Clock
+    after: Mapping[str, str]
+    """Destinations whose deliveries wait, each with the one whose commitment they wait for."""
+
+    def sign(self, job_id: int, *, user_name: str, password: str) -> str:
+        """Have the report and the messages of a job say that this person answers for them.
+
+        Says what it did. Raises NotAllowed, NotPossible, StorageError, InvalidResult,
+        ConfigurationError (nobody has said for which organization; the FHIR library is gone).
+        """
+        if not self.organization:
+            raise ConfigurationError(
+                "a signature names the organization that it is given for: set sign_off.organization"
+            )
+        user = self.accounts.authenticate(user_name, password)
+        if not user.person_name:
+            raise NotPossible(f"user {user_name!r} has no name to sign results by")
+        signature = Signature(
+            user_name=user.name,
+            person_name=user.person_name,
+            organization=self.organization,
+            signed_at=self.clock(),
+        )
+        with self.work.begin() as transaction:
+            transaction.jobs.lock(job_id)
+            job = transaction.jobs.get(job_id)
+            if job is None:
+                raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
+            self._check(job)
+            made = standing(transaction.outbox.of_job(job_id), job)
+            told = list(self._told(job, made, signature))
+            if not told:
+                raise NotPossible(f"nothing of job {job_id} that was not signed is to be signed")
+            for unsigned, signed in told:
+                self._owe(transaction, job, unsigned, signed, made, signature)
+            transaction.users.sign(job_id, signature, revision=job.revision)
+            release_waiting(transaction, job_id, after=self.after, at=signature.signed_at)
+        self.telemetry.event(
+            "results signed by a person", job_id=job_id, user=user.name, count=len(told)
+        )
+        return f"{len(told)} results are signed by {signature.readable_name} and sent as final"
+
+    def _check(self, job: Job) -> None:
+        """Raises NotPossible."""
+        if job.state is not JobState.COMPLETED:
+            raise NotPossible(f"job {job.job_id} has no results to sign: {job.state.value}")
+        if job.error_code == RESULTS_MISSING or job.prediction_digest is None:
+            raise NotPossible(f"results of job {job.job_id} are missing; retry it first")
+        described = json.loads(self.spool.get(job.prediction_digest))
+        if described["model"]["simulated"]:
+            raise NotPossible(
+                "the model was trained on simulated data: its results are not for clinical use, "
+                "and cannot be signed"
+            )
+
+    def _told(
+        self, job: Job, made: Sequence[Delivery], signature: Signature
+    ) -> Iterator[tuple[Delivery, ResultObject]]:
+        """Each delivery that is signed now, with its signed copy."""
+        source = read_source(self.spool.get(job.content_digest))
+        for each in made:
+            if (
+                each.kind not in SIGNED_RESULTS
+                or each.signs is not None
+                or each.state in _STOPPED
+                or self._takes_back(each)
+            ):
+                continue
+            if each.kind is ResultKind.REPORT:
+                yield each, self._report(each, made, source, signature)
+            else:
+                yield each, self._message(each, signature)
+
+    def _takes_back(self, delivery: Delivery) -> bool:
+        """Whether it is a message that takes back one of an earlier revision."""
+        return delivery.kind in MESSAGES and TAKES_BACK[delivery.kind](
+            self.spool.get(delivery.content_digest)
+        )
+
+    def _report(
+        self,
+        unsigned: Delivery,
+        made: Sequence[Delivery],
+        source: Source,
+        signature: Signature,
+    ) -> ResultObject:
+        """Raises InvalidResult: nothing that breaks the standard leaves."""
+        names = (*_names(unsigned, signature), self.templates.version)
+        uid = derived_uid("instance", *names)
+        sent = self.spool.get(unsigned.content_digest)
+        content = sign_report(
+            sent,
+            signature,
+            predecessor=reference_of(unsigned, self.spool),
+            sop_instance_uid=uid,
+            series_instance_uid=derived_uid("series", *names),
+            templates=self.templates,
+        )
+        signed = ResultObject(
+            kind=ResultKind.REPORT,
+            identifier=uid,
+            sop_class_uid=unsigned.sop_class_uid,
+            content=content,
+        )
+        source, filing = filed_as(read_part10(sent), source)
+        beside = [
+            reference_of(each, self.spool)
+            for each in made
+            if each.destination == unsigned.destination and each.kind not in MESSAGES
+        ]
+        check_results([signed], source.dataset, source.study, filing, sent_before=beside)
+        return signed
+
+    def _message(self, unsigned: Delivery, signature: Signature) -> ResultObject:
+        names = (*_names(unsigned, signature), unsigned.destination)
+        sent = self.spool.get(unsigned.content_digest)
+        if unsigned.kind is ResultKind.FHIR:
+            need_library()
+            identifier = derived_uuid(*names)
+            content = fhir.sign_report(sent, identifier=identifier, signature=signature)
+            return ResultObject(kind=ResultKind.FHIR, identifier=identifier, content=content)
+        control_id = derived_control_id(*names)
+        content = sign_oru(sent, control_id=control_id, signature=signature)
+        return ResultObject(kind=ResultKind.ORU, identifier=control_id, content=content)
+
+    def _owe(
+        self,
+        transaction: Transaction,
+        job: Job,
+        unsigned: Delivery,
+        signed: ResultObject,
+        made: Sequence[Delivery],
+        signature: Signature,
+    ) -> None:
+        waits = self.after.get(unsigned.destination) in {each.destination for each in made}
+        delivery_id = transaction.outbox.add(
+            job_id=job.job_id,
+            kind=signed.kind,
+            identifier=signed.identifier,
+            sop_class_uid=signed.sop_class_uid,
+            destination=unsigned.destination,
+            destination_kind=unsigned.destination_kind,
+            content_digest=self.spool.put(signed.content),
+            revision=job.revision,
+            at=signature.signed_at,
+            waits=waits,
+            signs=unsigned.delivery_id,
+        )
+        if not waits:
+            transaction.enqueue_delivery(
+                delivery_id,
+                run=1,
+                destination=unsigned.destination,
+                kind=unsigned.destination_kind,
+            )
+
+
+def _names(unsigned: Delivery, signature: Signature) -> tuple[str, ...]:
+    """What the identity of a signed copy follows from."""
+    return (
+        "signed",
+        unsigned.identifier,
+        signature.user_name,
+        signature.person_name,
+        signature.organization,
+        signature.signed_at.isoformat(),
+    )
