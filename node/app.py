@@ -81,7 +81,8 @@ class Node:
             self._report_choice(served)
         self._spool = open_spool(settings, home)
         self._database = open_database(settings, home)
-        self._database.prepare()
+        if (found := self._database.prepare()) is not None:
+            self.journal.event("database upgraded", schema=found)
         self._work = EngineUnitOfWork(self._database)
         self._senders = {
             name: build_sender(settings, name, self._credentials, self.journal.event)

@@ -38,13 +38,16 @@ KEYS = frozenset(
         "port",
         "reason",
         "result_kind",
+        "role",
         "runtime",
+        "schema",
         "size_bytes",
         "sop_class_uid",
         "sop_instance_uid",
         "state",
         "status",
         "transaction_uid",
+        "user",
         "version",
     }
 )

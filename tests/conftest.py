@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -31,14 +32,24 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `cardionets run` makes of the shrunken configuration; tests must not write there."""
+def trained(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """What `cardionets run` makes of the shrunken configuration; tests must not write there.
+
+    The workers of a run share one: the first that needs it trains.
+    """
     from typer.testing import CliRunner
 
     from pipelines.command import app
 
-    folder = tmp_path_factory.mktemp("trained")
-    words = ["run", "--config", str(SHRUNKEN), "--out", str(folder)]
-    result = CliRunner().invoke(app, words, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    root = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        root = root.parent
+    folder, finished = root / "trained", root / "trained.finished"
+    with (root / "trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not finished.exists():
+            words = ["run", "--config", str(SHRUNKEN), "--out", str(folder)]
+            result = CliRunner().invoke(app, words, catch_exceptions=False)
+            assert result.exit_code == 0, result.output
+            finished.touch()
     return folder

@@ -237,6 +237,7 @@ def open_work(settings: Settings, home: Path) -> Iterator[EngineUnitOfWork]:
     from node.engine.unit_of_work import EngineUnitOfWork
 
     database = open_database(settings, home)
+    database.check()
     work = EngineUnitOfWork(database)
     try:
         yield work

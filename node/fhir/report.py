@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -152,50 +153,46 @@ def build_report(
     Raises UnsupportedInstance (the ECG has no Patient ID), BundleError (a field without a code, or
     in another unit), InvalidResult (it would break the standard).
     """
+    with _by_the_standard():
+        head = _head(
+            prediction, study, order, site, report_number, derivation, replaces is not None
+        )
+        observations = [
+            *(
+                _estimate(estimate, concept_of(codes, estimate), ranges, study, head)
+                for estimate in prediction.estimates
+            ),
+            *(
+                _disease(disease, concept_of(codes, disease), head)
+                for disease in prediction.diseases
+            ),
+            _heart_rate(prediction, head),
+        ]
+        report = _report(prediction, study, order, site, head, references, ranges, pdf)
+        report.result = [_reference(each) for each in observations]
+        made: list[DiagnosticReport | Observation] = [report, *observations]
+        entries = [_entry(each) for each in made]
+        if replaces is not None:
+            entries += left_behind(replaces, entries)
+        bundle = Bundle(type="transaction", identifier=named(identifier), entry=entries)
+        text: str = bundle.model_dump_json()
+    return text.encode()
+
+
+@contextmanager
+def _by_the_standard() -> Iterator[None]:
+    """What the library objects to, without the values that its own words quote.
+
+    Raises InvalidResult.
+    """
     try:
-        return _transaction(
-            prediction, study, order, site, identifier, report_number, codes, derivation,
-            references, ranges, pdf, replaces,
-        ).model_dump_json().encode()  # fmt: skip
+        yield
     except ValidationError as error:
-        # The library's own words quote the values.
         places = {".".join(map(str, each["loc"])): each["type"] for each in error.errors()}
         told = ", ".join(f"{place} ({kind})" for place, kind in places.items())
         raise InvalidResult(
             f"the FHIR report breaks the standard at {error.title}: {told}; nothing was sent"
         ) from None
-
-
-def _transaction(
-    prediction: Prediction,
-    study: Study,
-    order: Order | None,
-    site: Site,
-    identifier: str,
-    report_number: str,
-    codes: Mapping[str, ConceptCode],
-    derivation: Code,
-    references: StudyReferences,
-    ranges: ReferenceRanges,
-    pdf: bytes | None,
-    replaces: bytes | None,
-) -> Bundle:
-    head = _head(prediction, study, order, site, report_number, derivation, replaces is not None)
-    observations = [
-        *(
-            _estimate(estimate, concept_of(codes, estimate), ranges, study, head)
-            for estimate in prediction.estimates
-        ),
-        *(_disease(disease, concept_of(codes, disease), head) for disease in prediction.diseases),
-        _heart_rate(prediction, head),
-    ]
-    report = _report(prediction, study, order, site, head, references, ranges, pdf)
-    report.result = [_reference(each) for each in observations]
-    made: list[DiagnosticReport | Observation] = [report, *observations]
-    entries = [_entry(each) for each in made]
-    if replaces is not None:
-        entries += left_behind(replaces, entries)
-    return Bundle(type="transaction", identifier=named(identifier), entry=entries)
 
 
 def _head(

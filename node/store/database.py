@@ -10,8 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from node.domain.errors import ConfigurationError, StorageError
-from node.store import tables
+from node.domain.errors import StorageError
+from node.store.schema import HEAD, bring_up_to_date, check_revision, revision_of
 
 
 def sqlite_url(file: Path) -> str:
@@ -30,29 +30,37 @@ class Database:
             threading.Lock() if is_sqlite else nullcontext()
         )
 
-    def prepare(self) -> None:
-        """Make the tables where there are none.
+    def prepare(self) -> str | None:
+        """Make the tables where there are none; upgrade those of an earlier version.
 
-        Raises ConfigurationError, before anything is changed, for a schema of another version.
+        An SQLite file is copied first, beside itself. Says from which revision, where it did.
+        Raises ConfigurationError, before anything is changed, for a schema of a newer version.
         """
         try:
-            tables.schema_version.create(self.engine, checkfirst=True)
+            with self.read() as connection:
+                found = revision_of(connection)
+            if found is not None and found < HEAD:
+                self._keep_copy(found)
             with self.write() as connection:
-                found = connection.scalar(sa.select(tables.schema_version.c.version))
-                if found is None:
-                    connection.execute(
-                        tables.schema_version.insert().values(version=tables.SCHEMA_VERSION)
-                    )
-            if found in (None, tables.SCHEMA_VERSION):
-                tables.metadata.create_all(self.engine)
+                found = bring_up_to_date(connection)
         except sa.exc.DBAPIError as error:
             raise StorageError(f"the database cannot be prepared: {_reason(error)}") from error
-        if found not in (None, tables.SCHEMA_VERSION):
-            raise ConfigurationError(
-                f"the database has schema {found}, this version of cardionode needs "
-                f"{tables.SCHEMA_VERSION}; run the version that wrote it until all is delivered, "
-                "then start this one with another home folder or database"
-            )
+        return None if found in (None, HEAD) else found
+
+    def check(self) -> None:
+        """Pass where the tables are those of this version. Raises ConfigurationError."""
+        with self.read() as connection:
+            check_revision(connection)
+
+    def _keep_copy(self, found: str) -> None:
+        """Of the file as it is before an upgrade; what is there already is of one that failed."""
+        file = self.engine.url.database
+        if not file or self.engine.dialect.name != "sqlite":
+            return
+        copy = Path(f"{file}.schema-{found}")
+        if not copy.exists():
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("VACUUM INTO ?", (str(copy),))
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:

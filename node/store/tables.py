@@ -9,9 +9,6 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 7
-"""Raised with each change of a table; a node refuses a database of another."""
-
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
     """Aware UTC in Python, naive UTC in the database: SQLite keeps no offset."""
@@ -32,9 +29,10 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
 
 metadata = sa.MetaData()
 
-schema_version = sa.Table(
-    "node_schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True)
+revision = sa.Table(
+    "node_revision", metadata, sa.Column("version_num", sa.String(32), primary_key=True)
 )
+"""As Alembic has it; each change of a table is a script (`migrations/versions`) too."""
 
 job = sa.Table(
     "node_job",

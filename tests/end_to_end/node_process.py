@@ -39,8 +39,10 @@ class NodeProcess:
         *,
         bundle: str = "quick-test",
         bundles: Path = BUNDLES,
+        at_once: int = 1,
         extra: str = "",
     ) -> None:
+        """at_once: with more than one, results are composed in processes that start first."""
         self.home = folder / "home"
         self.log = folder / "node.log"
         self.dicom_port, self.hl7_port, self.web_port = free_port(), free_port(), free_port()
@@ -54,6 +56,7 @@ log.form = "json"
 model.bundle = "{bundle}"
 model.folders = ["{bundles}"]
 model.threads = 1
+model.at_once = {at_once}
 {extra}
 """,
             encoding="utf-8",

@@ -48,7 +48,6 @@ One left behind by each attack would be eighteen."""
 BETWEEN_S = 0.02
 """The friend's pause, so that its own ECGs keep the node a third busy at most."""
 CONFIGURATION = """
-model.at_once = 1
 dicom.maximum_associations = 60
 dicom.maximum_instance_mb = 10
 dicom.acse_timeout_s = 1.0

@@ -31,7 +31,7 @@ def test_an_acknowledged_ecg_survives_kill_minus_nine_with_one_set_of_results(
     print(f"\nseed {seed}: {ecgs} ECGs, {kills} kills (SEED={seed} repeats it)")
     chance = random.Random(seed)
     pacs, ris = PacsStandIn(ae_title="PACS"), RisStandIn()
-    node = NodeProcess(tmp_path, extra=destinations(pacs.start(), ris.start()))
+    node = NodeProcess(tmp_path, at_once=3, extra=destinations(pacs.start(), ris.start()))
     try:
         node.start()
         acknowledged = _stream_under_kills(node, ecgs, kills, chance)

@@ -21,7 +21,6 @@ from tests.end_to_end.node_process import NodeProcess
 ROUTINE = 20
 URGENT = ROUTINE + 1
 RULES = """
-model.at_once = 1
 [destinations.RIS]
 kind = "hl7"
 host = "127.0.0.1"

@@ -44,9 +44,7 @@ def own_mounts() -> list[str]:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[NodeOnSmallDisk]:
-    process = NodeOnSmallDisk(
-        tmp_path, extra=f"storage.minimum_free_mb = {MINIMUM_FREE_MB}\nmodel.at_once = 1"
-    )
+    process = NodeOnSmallDisk(tmp_path, extra=f"storage.minimum_free_mb = {MINIMUM_FREE_MB}")
     process.home.mkdir()
     trial = [*own_mounts(), "mount", "-t", "tmpfs", "tmpfs", str(process.home)]
     if subprocess.run(trial, capture_output=True, check=False).returncode:

@@ -17,9 +17,7 @@ from node.domain.delivery import (
     Priority,
     ResultKind,
 )
-from node.domain.errors import ConfigurationError
 from node.domain.instance import Origin, ReceivedInstance
-from node.store import tables
 from node.store.database import Database
 from node.store.messages import Messages
 from node.store.outbox import Outbox
@@ -38,12 +36,10 @@ INSTANCE = ReceivedInstance(
 
 
 @pytest.fixture
-def connection(tmp_path: object) -> Iterator[sa.Connection]:
-    database = Database(f"sqlite:///{tmp_path}/node.db")
+def connection(database: Database) -> Iterator[sa.Connection]:
     database.prepare()
     with database.write() as open_connection:
         yield open_connection
-    database.close()
 
 
 def owe(connection: sa.Connection, job_id: int) -> int:
@@ -197,20 +193,7 @@ def test_what_was_settled_meanwhile_is_not_taken_up(connection: sa.Connection) -
     assert (jobs.take_up(job_id, run=1), outbox.take_up(delivery_id, run=2)) == (None, None)
 
 
-@pytest.mark.parametrize("version", [1, 99])
-def test_a_database_of_another_schema_is_refused_and_left_as_it_is(
-    tmp_path: object, version: int
-) -> None:
-    database = Database(f"sqlite:///{tmp_path}/node.db")
-    tables.schema_version.create(database.engine)
-    with database.write() as connection:
-        connection.execute(tables.schema_version.insert().values(version=version))
-    with pytest.raises(ConfigurationError, match=f"schema {version}"):
-        database.prepare()
-    assert sa.inspect(database.engine).get_table_names() == ["node_schema_version"]
-    database.close()
-
-
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_sqlite_commits_survive_power_loss_by_its_settings(connection: sa.Connection) -> None:
     assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     # 2 is FULL. Source: sqlite.org/pragma.html#pragma_synchronous
