@@ -9,7 +9,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from typing import Any
 from typer.testing import CliRunner
 
 from node.cli import app
+from tests.end_to_end import forked
+from tests.end_to_end.forked import ForkedCommand
 
 BUNDLES = Path(__file__).resolve().parents[1] / "data" / "bundles"
 STARTS_WITHIN_S = 60.0
@@ -61,23 +62,25 @@ model.at_once = {at_once}
 """,
             encoding="utf-8",
         )
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedCommand | None = None
         self._seen = 0
 
     def start(self) -> None:
         """Start it and wait until it says that it is ready."""
         ready_before = len(self.events("node ready"))
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self.command, "serve", *self.options],
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
+        self._process = self._serve()
         until = time.monotonic() + STARTS_WITHIN_S
         while len(self.events("node ready")) == ready_before:
             if self._process.poll() is not None or time.monotonic() > until:
                 raise AssertionError(f"the node did not start:\n{self.text()[-3000:]}")
             time.sleep(0.05)
+
+    def _serve(self) -> subprocess.Popen[bytes] | ForkedCommand:
+        words, nothing = ["serve", *self.options], Path("/dev/null")
+        if self.command is None:
+            return ForkedCommand(words, stdin=nothing, stdout=nothing, stderr=self.log)
+        with self.log.open("ab") as log:
+            return subprocess.Popen([*self.command, *words], stderr=log, stdin=subprocess.DEVNULL)
 
     def kill(self) -> None:
         """End it as a power cut would: no handler runs."""
@@ -102,8 +105,9 @@ model.at_once = {at_once}
         return self._process.pid
 
     @property
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "node"]
+    def command(self) -> list[str] | None:
+        """What is put in place of `cardionode`, where another program starts it."""
+        return None
 
     @property
     def options(self) -> list[str]:
@@ -111,15 +115,7 @@ model.at_once = {at_once}
 
     def run(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         """Another `cardionode` command beside the node, and what a person types at its prompts."""
-        return subprocess.run(
-            [*self.command, *words, *self.options],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            input=typed,
-            start_new_session=True,  # a password is asked for at the terminal where there is one
-        )
+        return forked.run([*words, *self.options], typed=typed)
 
     def jobs(self) -> list[dict[str, Any]]:
         """`cardionode jobs list --json`, the oldest first; here, because it is asked for often."""

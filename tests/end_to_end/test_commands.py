@@ -17,6 +17,7 @@ from node.dicom.stand_in import PacsStandIn
 from node.domain.errors import CardioNodeError
 from node.hl7.stand_in import RisStandIn
 from tests.ecg_instances import instances
+from tests.end_to_end import forked
 from tests.end_to_end.node_process import BUNDLES, NodeProcess, destinations, free_port, settled
 from tests.judges import complaints
 
@@ -29,18 +30,12 @@ destinations = ["PACS", "RIS"]
 QUICK = ["--set", "model.bundle=quick-test", "--set", f'model.folders=["{BUNDLES}"]']
 
 
-def cardionode(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "node", *words], capture_output=True, text=True, check=False
-    )
-
-
 def test_two_runs_of_process_give_the_same_bytes(tmp_path: Path) -> None:
     file = tmp_path / "ecg.dcm"
     uid, content = next(instances(1))
     file.write_bytes(content)
     for run in ("one", "two"):
-        done = cardionode("process", str(file), "--pdf", "--out", str(tmp_path / run), *QUICK)
+        done = forked.run(["process", str(file), "--pdf", "--out", str(tmp_path / run), *QUICK])
         assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "one" / uid).iterdir())
     assert names == [
@@ -55,7 +50,7 @@ def test_two_runs_of_process_give_the_same_bytes(tmp_path: Path) -> None:
 def test_process_says_what_it_could_not_read(tmp_path: Path) -> None:
     file = tmp_path / "note.txt"
     file.write_text("not an ECG")
-    done = cardionode("process", str(file), "--out", str(tmp_path / "out"), *QUICK)
+    done = forked.run(["process", str(file), "--out", str(tmp_path / "out"), *QUICK])
     assert done.returncode == 1
     assert "note.txt" in done.stdout
 
@@ -75,7 +70,12 @@ def test_check_tries_what_the_file_names_and_says_what_is_wrong(tmp_path: Path) 
 def test_a_wrong_file_is_refused_with_every_problem_at_once(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
     file.write_text('dicom.port = 99999\nhl7.prot = 1\nlog.form = "xml"\n')
-    checked = cardionode("check", "--config", str(file), "--home", str(tmp_path))
+    checked = subprocess.run(
+        [sys.executable, "-m", "node", "check", "--config", file, "--home", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert checked.returncode == 1
     for key in ("dicom.port", "hl7.prot", "log.form"):
         assert key in checked.stderr
@@ -246,8 +246,8 @@ def test_a_full_disk_refuses_with_out_of_resources_and_keeps_running(tmp_path: P
 
 
 def test_bundles_are_listed_and_verified(tmp_path: Path) -> None:
-    listed = cardionode("bundle", "list", *QUICK)
+    listed = forked.run(["bundle", "list", *QUICK])
     assert listed.returncode == 0
     assert "quick-test" in listed.stdout
-    assert cardionode("bundle", "verify", "quick-test", *QUICK).returncode == 0
-    assert cardionode("bundle", "verify", "nothing", *QUICK).returncode == 1
+    assert forked.run(["bundle", "verify", "quick-test", *QUICK]).returncode == 0
+    assert forked.run(["bundle", "verify", "nothing", *QUICK]).returncode == 1

@@ -34,8 +34,8 @@ class SlowNode(NodeProcess):
     slow = True
 
     @property
-    def command(self) -> list[str]:
-        return [sys.executable, "-c", SLOW] if self.slow else super().command
+    def command(self) -> list[str] | None:
+        return [sys.executable, "-c", SLOW] if self.slow else None
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import random
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from node.store.database import Database, sqlite_url
 from node.store.received import Jobs
 from node.store.spool import Spool
 from tests.ecg_instances import instances
+from tests.end_to_end import forked
 from tests.end_to_end.node_process import NodeProcess, settled
 from tests.wire.dicom.scripted_server import answer, serving, stored
 
@@ -107,13 +107,7 @@ retry_maximum_s = 1.0
             token = tmp_path / "token"
             token.write_text(TOKEN)
             address = f"http://127.0.0.1:{node.web_port}/dicom-web"
-            done = subprocess.run(
-                [*node.command, "send", file, "--to", address, "--token", f"file:{token}"],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=60,
-            )
+            done = forked.run(["send", str(file), "--to", address, "--token", f"file:{token}"])
             assert done.returncode == 0, done.stdout + done.stderr
             until = time.monotonic() + 60
             while len(archive.requests) < 3 and time.monotonic() < until:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -30,7 +31,8 @@ class NodeOnSmallDisk(NodeProcess):
     @property
     def command(self) -> list[str]:
         mounted = f'mount -t tmpfs -o size={DISK_MB}m tmpfs "$0" && exec "$@"'
-        return [*own_mounts(), "sh", "-c", mounted, str(self.home), *super().command]
+        cardionode = [sys.executable, "-m", "node"]
+        return [*own_mounts(), "sh", "-c", mounted, str(self.home), *cardionode]
 
     @property
     def disk(self) -> Path:

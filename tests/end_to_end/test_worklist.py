@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pydicom import Dataset, dcmread
 from node.dicom.scu import StorageScu
 from node.dicom.stand_in import PacsStandIn
 from tests.ecg_instances import instances
+from tests.end_to_end import forked
 from tests.end_to_end.node_process import NodeProcess
 from tests.worklist_peers import wlmscpfs, worklist_item
 
@@ -93,11 +93,8 @@ def test_results_name_the_order_and_a_contradiction_is_held_until_released(
             assert "PID" not in node.text()
             for name, content, exit_status in (("own", own, 0), ("wrong", wrong, 1)):
                 (tmp_path / f"{name}.dcm").write_bytes(content)
-                tried = subprocess.run(
-                    [*node.command, "worklist", "test", tmp_path / f"{name}.dcm",
-                     "--config", node.configuration],
-                    capture_output=True, text=True, check=False, timeout=60,
-                )  # fmt: skip
+                file, configuration = str(tmp_path / f"{name}.dcm"), str(node.configuration)
+                tried = forked.run(["worklist", "test", file, "--config", configuration])
                 assert tried.returncode == exit_status, tried
                 assert "PID" not in tried.stdout
             assert node.run("jobs", "release", "2").returncode == 0
