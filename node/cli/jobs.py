@@ -203,9 +203,15 @@ def sign(
     from node.workflow.sign_off import SignOff
 
     settings = read_settings(config, overrides or ())
-    password = typer.prompt("password", hide_input=True, err=True)
     telemetry = journal()
     with open_work(settings, home) as work:
+        with work.begin() as transaction:
+            job = transaction.jobs.get(job_id)
+        if job is None:
+            raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
+        which = f"correction {job.revision - 1}" if job.revision > 1 else "the first results"
+        typer.echo(f"job {job_id}: {which}, of {job.bundle or 'no bundle'}", err=True)
+        password = typer.prompt(f"password of {user}", hide_input=True, err=True)
         signing = SignOff(
             work=work,
             spool=open_spool(settings, home),
@@ -216,7 +222,7 @@ def sign(
             clock=now,
             after=settings.after_committed,
         )
-        _say(signing.sign(job_id, user_name=user, password=password))
+        _say(signing.sign(job_id, revision=job.revision, user_name=user, password=password))
 
 
 @app.command("cancel")
@@ -268,7 +274,7 @@ def now() -> datetime:
 
 
 def _say(sentence: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(sentence)
+    Console(highlight=False, soft_wrap=True).print(sentence, markup=False)
 
 
 def _result(delivery: Delivery, job: Job) -> str:

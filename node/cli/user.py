@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from node.cli.jobs import journal, now, open_work
@@ -68,7 +69,7 @@ def list_users(
         return
     table = Table("name", "role", "signs as", "added (UTC)", "wrong passwords since")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(escape(str(value)) for value in row.values()))
     Console(highlight=False, soft_wrap=True).print(table)
 
 

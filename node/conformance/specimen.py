@@ -116,7 +116,10 @@ def message_specimens(templates: Templates, profile: Profile) -> dict[str, bytes
         correction.content, control_id=derived_control_id(correction.identifier)
     )
     signed = sign_oru(
-        result.content, control_id=derived_control_id(result.identifier), signature=_SIGNATURE
+        result.content,
+        control_id=derived_control_id(result.identifier),
+        signature=_SIGNATURE,
+        reports={},
     )
     return {
         "Result": result.content,

@@ -23,14 +23,15 @@ def sign_report(
     sent: bytes,
     signature: Signature,
     *,
-    predecessor: FiledInstance,
+    predecessor: FiledInstance | None,
     sop_instance_uid: str,
     series_instance_uid: str,
     templates: Templates,
 ) -> bytes:
     """The report as a new instance that names who verified it, and the one it replaces.
 
-    sent: a report of ours, as a PS3.10 file. predecessor: where it is filed.
+    sent: a report of ours, as a PS3.10 file. predecessor: where it is filed; None where it never
+    left, so that what it replaces itself is replaced by this one.
     Raises NotPossible (another version of the templates made it, or its character set cannot write
     the signer's name), MalformedInstance (the spool has lost it).
     Source: DICOM PS3.3 Tables C.17-2 (SR Document General), C.17-1 (SR Document Series).
@@ -48,7 +49,8 @@ def sign_report(
     report.VerificationFlag = "VERIFIED"
     report.PreliminaryFlag = "FINAL"
     report.VerifyingObserverSequence = [_observer(signature)]
-    report.PredecessorDocumentsSequence = [document_reference(predecessor)]
+    if predecessor is not None:
+        report.PredecessorDocumentsSequence = [document_reference(predecessor)]
     _put_words(report, templates)
     return encode(report)
 

@@ -34,6 +34,8 @@ _VALUE: Final = re.compile(r"[^|^~&]+")
 """Whatever stands between two separators."""
 _CORRECTION: Final = "C"
 """Tables 0123 and 0085."""
+_DELETED: Final = '""'
+"""What stood there is to be deleted. Source: HL7 v2.5.1 §2.5.3."""
 _NAME_REPRESENTATIONS: Final = {
     NameGroup.ALPHABETIC: "A",
     NameGroup.IDEOGRAPHIC: "I",
@@ -282,7 +284,8 @@ def _obr(
         22: performed_at,
         24: profile.diagnostic_section,
         25: status,
-        # OBR-32 stays empty: a name there reads as a physician's interpretation.
+        # A name reads as a physician's interpretation: that of who signed what is corrected goes.
+        32: _DELETED if status == _CORRECTION else "",
         44: procedure,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from node.domain.errors import NotPossible
@@ -12,15 +13,19 @@ from node.hl7.message import escape, read_header, timestamp
 _FINAL: Final = "F"
 """Tables 0123 and 0085."""
 _DESCRIBES: Final = "O"
+_NAME_NO_REPORT: Final = ("PID", "PV1", "ORC")
 _INTERPRETER: Final = 32
 """OBR-32, the principal result interpreter."""
 
 
-def sign_oru(sent: bytes, *, control_id: str, signature: Signature) -> bytes:
+def sign_oru(
+    sent: bytes, *, control_id: str, signature: Signature, reports: Mapping[str, str]
+) -> bytes:
     """The message that tells the same as final, with who signed it in OBR-32 and when in OBR-22.
 
     A document that goes along keeps its status: it says itself that nobody has verified it.
-    sent: one of ours, with CR segment ends. control_id becomes MSH-10.
+    sent: one of ours, with CR segment ends. control_id becomes MSH-10. reports: the SOP Instance
+    UID of each report, and of its signed copy, which is named in its place.
     Raises NotPossible (its character set cannot write the signer's name).
     Source: HL7 v2.5.1 §4.5.3.22, §4.5.3.25, §4.5.3.32 (OBR), §7.4.2.11 (OBX-11).
     """
@@ -34,10 +39,14 @@ def sign_oru(sent: bytes, *, control_id: str, signature: Signature) -> bytes:
             fields[22] = timestamp(signature.signed_at)
             fields[25] = _FINAL
             fields[_INTERPRETER] = _interpreter(signature)
-        elif fields[0] == "OBX" and fields[2] != "ED" and fields[11] != _DESCRIBES:
+        elif fields[0] == "OBX" and fields[2] == "ED":
+            pass
+        elif fields[0] == "OBX" and fields[11] != _DESCRIBES:
             fields[11] = _FINAL
             if fields[5] == SYNTHETIC:
                 fields[5] = escape(signed_by(signature))
+        elif fields[0] not in _NAME_NO_REPORT:
+            fields[1:] = [_renamed(text, reports) for text in fields[1:]]
     try:
         return "".join(f"{'|'.join(fields)}\r" for fields in segments).encode(codec)
     except UnicodeEncodeError:
@@ -45,6 +54,12 @@ def sign_oru(sent: bytes, *, control_id: str, signature: Signature) -> bytes:
             "the name of who signs holds a letter that the character set of the message has not; "
             'set charset = "UNICODE UTF-8" in the destination\'s HL7 profile and correct the job'
         ) from None
+
+
+def _renamed(text: str, reports: Mapping[str, str]) -> str:
+    for unsigned, signed in reports.items():
+        text = text.replace(unsigned, signed)
+    return text
 
 
 def _interpreter(signature: Signature) -> str:

@@ -13,6 +13,8 @@ _NO_RESULTS: Final = "X"
 """Table 0123: no results available."""
 _DELETED: Final = '""'
 """What stood there is to be deleted. Source: HL7 v2.5.1 §2.5.3."""
+_INTERPRETER: Final = 32
+"""OBR-32, of what a person had signed."""
 _DESCRIBES: Final = "O"
 """Table 0085: describes the order and was not observed, so there is nothing to take back."""
 
@@ -32,6 +34,8 @@ def withdraw_oru(sent: bytes, *, control_id: str) -> bytes:
             fields[9] = control_id
         elif fields[0] == "OBR":
             fields[25] = _NO_RESULTS
+            if any(fields[_INTERPRETER : _INTERPRETER + 1]):
+                fields[_INTERPRETER] = _DELETED
         elif fields[0] == "OBX":
             if fields[2] == "TX":
                 fields[5], said = (_DELETED if said else WITHDRAWN), True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -53,14 +54,28 @@ class Database:
             check_revision(connection)
 
     def _keep_copy(self, found: str) -> None:
-        """Of the file as it is before an upgrade; what is there already is of one that failed."""
+        """Of an SQLite file as it is before an upgrade, whole or not at all.
+
+        Raises StorageError (there is no room for it).
+        """
         file = self.engine.url.database
         if not file or self.engine.dialect.name != "sqlite":
             return
-        copy = Path(f"{file}.schema-{found}")
-        if not copy.exists():
+        copy, unfinished = Path(f"{file}.schema-{found}"), Path(f"{file}.copy")
+        unfinished.unlink(missing_ok=True)
+        try:
+            unfinished.touch(mode=0o600)
             with self.engine.connect() as connection:
-                connection.exec_driver_sql("VACUUM INTO ?", (str(copy),))
+                connection.exec_driver_sql("VACUUM INTO ?", (str(unfinished),))
+            _sync(unfinished)
+        except (OSError, sa.exc.DBAPIError) as error:
+            unfinished.unlink(missing_ok=True)
+            raise StorageError(
+                f"the database cannot be copied to {copy.name} before it is upgraded; make room on "
+                "its disk, as much as it takes itself, and start again"
+            ) from error
+        unfinished.replace(copy)
+        _sync(copy.parent)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -88,6 +103,15 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _sync(path: Path) -> None:
+    """Have a file's bytes, or a folder's names, survive power loss."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _reason(error: sa.exc.DBAPIError) -> str:

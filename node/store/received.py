@@ -281,6 +281,7 @@ class Jobs:
             delivery.c.job_id == job.c.job_id,
             delivery.c.kind.in_([kind.value for kind in ROUTED_RESULTS - {ResultKind.ECG}]),
             delivery.c.state.in_(_UNSENT_DELIVERIES),
+            ~_has_signed_copy(),
         )
         query = job.select().where(
             job.c.state.in_([state.value for state in _ANSWERED]),
@@ -324,6 +325,7 @@ class Jobs:
         open_deliveries = sa.select(delivery.c.delivery_id).where(
             delivery.c.job_id == job.c.job_id,
             delivery.c.state.not_in(_SETTLED_DELIVERIES),
+            ~_has_signed_copy(),
         )
         query = (
             job.select()
@@ -437,6 +439,10 @@ class Jobs:
             job_id, [state.value for state in _ANSWERED], revision=job.c.revision + 1
         )
 
+    def note_signed(self, job_id: int, *, at: datetime) -> None:
+        """Have a job be as old as the signature of its results."""
+        self._connection.execute(job.update().where(job.c.job_id == job_id).values(settled_at=at))
+
     def withdraw(self, job_id: int, *, at: datetime) -> int:
         """Note that what was sent is taken back; the revision in which that is told."""
         return int(
@@ -476,6 +482,13 @@ class Jobs:
         if changed.rowcount != 1:
             return None
         return self._connection.scalar(sa.select(job.c.run).where(job.c.job_id == job_id))
+
+
+def _has_signed_copy() -> sa.ColumnElement[bool]:
+    """Of a delivery: it is sent no more."""
+    copy = delivery.alias()
+    signed = sa.select(copy.c.delivery_id).where(copy.c.signs == delivery.c.delivery_id)
+    return signed.correlate(delivery).exists()
 
 
 def _states_before(state: JobState) -> list[str]:

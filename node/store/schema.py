@@ -18,6 +18,7 @@ BASE: Final = "0000"
 _NUMBER_OF_BASE: Final = 6
 """What such a database says in a table of its own."""
 _ONE_AT_A_TIME: Final = 0x434E  # of PostgreSQL's advisory locks
+_LONGEST_LOCK_WAIT: Final = "5s"
 
 
 def revision_of(connection: sa.Connection) -> str | None:
@@ -43,7 +44,11 @@ def revision_of(connection: sa.Connection) -> str | None:
 def check_revision(connection: sa.Connection) -> None:
     """Pass where the tables are those of this version. Raises ConfigurationError."""
     found = revision_of(connection)
-    if found is not None and found < HEAD:
+    if found is None:
+        raise ConfigurationError(
+            "the database has no tables of a node yet; `cardionode serve` makes them at its start"
+        )
+    if found < HEAD:
         raise ConfigurationError(
             f"the database has schema {found}, this version of cardionode needs {HEAD}: "
             "`cardionode serve` upgrades it at its next start"
@@ -81,6 +86,10 @@ def _run_scripts(connection: sa.Connection) -> None:
     # Imported where it is needed: most starts find the tables as they are.
     from alembic import command
     from alembic.config import Config
+
+    if connection.dialect.name == "postgresql":
+        # Who waits for a lock holds up all who come after, on hosts that work.
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LONGEST_LOCK_WAIT}'")
 
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))

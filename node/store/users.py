@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -17,24 +18,18 @@ class Users:
         self._connection = connection
 
     def add(self, new: User) -> bool:
-        """False where there is one of that name."""
-        if self.find(new.name) is not None:
+        """False where there is one of that name; the transaction is then to be given up."""
+        values = asdict(new) | {"role": new.role.value}
+        try:
+            self._connection.execute(user.insert().values(values))
+        except sa.exc.IntegrityError:  # its own words hold the values
             return False
-        self._connection.execute(
-            user.insert().values(
-                name=new.name,
-                role=new.role.value,
-                person_name=new.person_name,
-                password_hash=new.password_hash,
-                added_at=new.added_at,
-                failures=new.failures,
-                failed_at=new.failed_at,
-            )
-        )
         return True
 
-    def find(self, name: str) -> User | None:
-        row = self._connection.execute(user.select().where(user.c.name == name)).one_or_none()
+    def lock(self, name: str) -> User | None:
+        """The user, whom others who ask for this wait for until the transaction ends."""
+        query = user.select().where(user.c.name == name).with_for_update()
+        row = self._connection.execute(query).one_or_none()
         return None if row is None else _read(row)
 
     def all(self) -> list[User]:
@@ -67,6 +62,13 @@ class Users:
                 signed_at=signed.signed_at,
             )
         )
+
+    def is_signed(self, job_id: int, *, revision: int) -> bool:
+        """Whether a person has signed the results of that revision."""
+        query = sa.select(signature.c.signature_id).where(
+            signature.c.job_id == job_id, signature.c.revision == revision
+        )
+        return self._connection.execute(query.limit(1)).first() is not None
 
     def signatures_of(self, job_id: int) -> list[tuple[int, Signature]]:
         """Each with the revision that it is for, the first signed first."""

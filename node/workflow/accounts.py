@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,7 +22,9 @@ FREE_FAILURES: Final = 5
 """Wrong passwords in a row before the next has to wait: 2 s, and twice as long after each."""
 _LONGEST_WAIT_S: Final = 900.0
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
-_PERSON_NAME: Final = re.compile(r"[^\\=|&~\x00-\x1f\x7f]{1,64}")
+_PERSON_NAME: Final = re.compile(r"[^\\=^]{1,64}(\^[^\\=^]*){0,4}")
+_LONGEST_PERSON_NAME: Final = 64
+"""Of the column; each group of a PN may have as many. Source: DICOM PS3.5 table 6.2-1."""
 _WRONG: Final = "the name or the password is wrong"
 
 
@@ -44,7 +47,7 @@ class Accounts:
             raise NotPossible(
                 "a user's name has 1 to 64 of a-z, 0-9 and . _ @ -, a letter or digit first"
             )
-        if person_name and not (_PERSON_NAME.fullmatch(person_name) and name_parts(person_name)[0]):
+        if person_name and not _can_sign(person_name):
             raise NotPossible(
                 'write the name that results are signed by as DICOM does, "Family^Given^Middle^'
                 'Prefix^Suffix", with 64 characters at most'
@@ -89,7 +92,7 @@ class Accounts:
         """
         at = self.clock()
         with self.work.begin() as transaction:
-            user = transaction.users.find(name)
+            user = transaction.users.lock(name) if _NAME.fullmatch(name) else None
             wait_s = 0.0 if user is None else _wait_s(user, at)
             if user is not None and wait_s <= 0:
                 # Counted before it is looked at: many at once are many.
@@ -98,7 +101,7 @@ class Accounts:
             self._refused(name, "too many wrong passwords")
             raise NotAllowed(f"too many wrong passwords; try again in {wait_s:.0f} seconds")
         if user is None:
-            self._hash(password.ljust(SHORTEST_PASSWORD)[:LONGEST_PASSWORD])  # takes as long
+            self.hasher.hash(_normalized(password))  # takes as long
         if user is None or not self._is_right(user, password):
             self._refused(name if user is not None else None, "wrong name or password")
             raise NotAllowed(_WRONG)
@@ -108,7 +111,7 @@ class Accounts:
 
     def _is_right(self, user: User, password: str) -> bool:
         try:
-            return self.hasher.verify(user.password_hash, password[:LONGEST_PASSWORD])
+            return self.hasher.verify(user.password_hash, _normalized(password))
         except (Argon2Error, InvalidHashError):
             return False
 
@@ -117,7 +120,7 @@ class Accounts:
             raise NotPossible(
                 f"a password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters, any of them"
             )
-        return self.hasher.hash(password)
+        return self.hasher.hash(_normalized(password))
 
     def _refused(self, name: str | None, reason: str) -> None:
         """Without the name where nobody has it: some type a password there."""
@@ -129,7 +132,22 @@ def _wait_s(user: User, at: datetime) -> float:
     if user.failed_at is None or user.failures < FREE_FAILURES:
         return 0.0
     wait_s = min(2.0 ** min(user.failures - FREE_FAILURES + 1, 10), _LONGEST_WAIT_S)
-    return (user.failed_at + timedelta(seconds=wait_s) - at).total_seconds()
+    left_s = (user.failed_at + timedelta(seconds=wait_s) - at).total_seconds()
+    return min(left_s, wait_s)  # the clock may have been put back
+
+
+def _can_sign(person_name: str) -> bool:
+    return (
+        person_name.isprintable()
+        and len(person_name) <= _LONGEST_PERSON_NAME
+        and _PERSON_NAME.fullmatch(person_name) is not None
+        and name_parts(person_name)[0] != ""
+    )
+
+
+def _normalized(password: str) -> bytes:
+    """The same however a keyboard composes its letters. Source: NIST SP 800-63B, 5.1.1.2."""
+    return unicodedata.normalize("NFKC", password[:LONGEST_PASSWORD]).encode("utf-8", "replace")
 
 
 def _unknown(name: str) -> NotPossible:

@@ -35,6 +35,10 @@ _LATE: Final = (
     "its order came, or changed, after its results were made; `cardionode jobs correct` has them "
     "name it"
 )
+_SIGNED: Final = (
+    "its patient was merged, or its order came or changed, after a person had signed its results; "
+    "`cardionode jobs correct` has them say so, and they are to be signed again"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +115,9 @@ class Registry:
         followed = Followed(again=_take_up_held(transaction, concerned))
         for given_up, stays in concerned.merges:
             for job in transaction.jobs.answered_with_results_owed(patient_digests=given_up):
-                if correct_job(transaction, job, at):
+                if transaction.users.is_signed(job.job_id, revision=job.revision):
+                    followed.doubtful.append((job.job_id, _SIGNED))
+                elif correct_job(transaction, job, at):
                     followed.again.append(job.job_id)
             transaction.jobs.move_to_patient(stays, given_up=given_up)
         for job in transaction.jobs.answered_of(
@@ -136,6 +142,8 @@ class Registry:
             followed.doubtful.append((job.job_id, found.doubt))
         elif not found.is_scheduled or order_digest(found.order) == job.order_digest:
             return
+        elif transaction.users.is_signed(job.job_id, revision=job.revision):
+            followed.doubtful.append((job.job_id, _SIGNED))
         elif self.corrects_late and correct_job(transaction, job, at):
             followed.again.append(job.job_id)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -29,15 +29,25 @@ from node.fhir.library import need_library
 from node.hl7.sign_off import sign_oru
 from node.workflow.accounts import Accounts
 from node.workflow.answer import read_source
+from node.workflow.intervene import cancel_delivery
 from node.workflow.naming import Source
 from node.workflow.ports import Clock, ObjectStore, Telemetry, Transaction, UnitOfWork
-from node.workflow.replacement import TAKES_BACK, filed_as, reference_of, standing
+from node.workflow.replacement import (
+    TAKES_BACK,
+    filed_as,
+    may_be_there,
+    reference_of,
+    standing,
+)
 from node.workflow.waiting import release_waiting
 
 if TYPE_CHECKING:
     from node.store.received import Job
 
 _STOPPED: Final = (DeliveryState.REFUSED, DeliveryState.EXHAUSTED, DeliveryState.CANCELLED)
+_UNSENT: Final = (DeliveryState.PENDING, DeliveryState.WAITING)
+_TRIES: Final = 3
+"""Results may be sent while their copies are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +65,11 @@ class SignOff:
     after: Mapping[str, str]
     """Destinations whose deliveries wait, each with the one whose commitment they wait for."""
 
-    def sign(self, job_id: int, *, user_name: str, password: str) -> str:
+    def sign(self, job_id: int, *, revision: int, user_name: str, password: str) -> str:
         """Have the report and the messages of a job say that this person answers for them.
 
+        What has not left unsigned does not leave any more. revision: of the results that the person
+        has reviewed.
         Says what it did. Raises NotAllowed, NotPossible, StorageError, InvalidResult,
         ConfigurationError (nobody has said for which organization; the FHIR library is gone).
         """
@@ -74,27 +86,27 @@ class SignOff:
             organization=self.organization,
             signed_at=self.clock(),
         )
-        with self.work.begin() as transaction:
-            transaction.jobs.lock(job_id)
-            job = transaction.jobs.get(job_id)
-            if job is None:
-                raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
-            self._check(job)
-            made = standing(transaction.outbox.of_job(job_id), job)
-            told = list(self._told(job, made, signature))
-            if not told:
-                raise NotPossible(f"nothing of job {job_id} that was not signed is to be signed")
-            for unsigned, signed in told:
-                self._owe(transaction, job, unsigned, signed, made, signature)
-            transaction.users.sign(job_id, signature, revision=job.revision)
-            release_waiting(transaction, job_id, after=self.after, at=signature.signed_at)
+        for _ in range(_TRIES):
+            with self.work.begin() as transaction:
+                seen = _look(transaction, job_id)
+            self._check(seen.job, revision)
+            signed = self._signed(seen, signature)
+            with self.work.begin() as transaction:
+                transaction.jobs.lock(job_id)
+                if _look(transaction, job_id) == seen:
+                    self._enter(transaction, seen, signed, signature)
+                    break
+        else:
+            raise NotPossible(f"results of job {job_id} are being sent at this moment; try again")
         self.telemetry.event(
-            "results signed by a person", job_id=job_id, user=user.name, count=len(told)
+            "results signed by a person", job_id=job_id, user=user.name, count=len(signed)
         )
-        return f"{len(told)} results are signed by {signature.readable_name} and sent as final"
+        return f"{len(signed)} results are signed by {signature.readable_name} and sent as final"
 
-    def _check(self, job: Job) -> None:
+    def _check(self, job: Job, revision: int) -> None:
         """Raises NotPossible."""
+        if job.revision != revision:
+            raise NotPossible(f"job {job.job_id} has other results by now; review them first")
         if job.state is not JobState.COMPLETED:
             raise NotPossible(f"job {job.job_id} has no results to sign: {job.state.value}")
         if job.error_code == RESULTS_MISSING or job.prediction_digest is None:
@@ -106,23 +118,32 @@ class SignOff:
                 "and cannot be signed"
             )
 
-    def _told(
-        self, job: Job, made: Sequence[Delivery], signature: Signature
-    ) -> Iterator[tuple[Delivery, ResultObject]]:
-        """Each delivery that is signed now, with its signed copy."""
+    def _signed(self, seen: _Seen, signature: Signature) -> list[tuple[Delivery, ResultObject]]:
+        """Each delivery that is signed now, with its signed copy. Raises NotPossible."""
+        job = seen.job
+        unsigned = [
+            each
+            for each in seen.made
+            if each.kind in SIGNED_RESULTS
+            and each.signs is None
+            and each.state not in _STOPPED
+            and not self._takes_back(each)
+        ]
+        if not unsigned:
+            raise NotPossible(f"nothing of job {job.job_id} that was not signed is to be signed")
         source = read_source(self.spool.get(job.content_digest))
-        for each in made:
-            if (
-                each.kind not in SIGNED_RESULTS
-                or each.signs is not None
-                or each.state in _STOPPED
-                or self._takes_back(each)
-            ):
-                continue
-            if each.kind is ResultKind.REPORT:
-                yield each, self._report(each, made, source, signature)
-            else:
-                yield each, self._message(each, signature)
+        reports = [
+            (each, self._report(each, seen, source, signature))
+            for each in unsigned
+            if each.kind is ResultKind.REPORT
+        ]
+        named = {each.identifier: signed.identifier for each, signed in reports}
+        messages = [
+            (each, self._message(each, signature, named))
+            for each in unsigned
+            if each.kind in MESSAGES
+        ]
+        return reports + messages
 
     def _takes_back(self, delivery: Delivery) -> bool:
         """Whether it is a message that takes back one of an earlier revision."""
@@ -133,7 +154,7 @@ class SignOff:
     def _report(
         self,
         unsigned: Delivery,
-        made: Sequence[Delivery],
+        seen: _Seen,
         source: Source,
         signature: Signature,
     ) -> ResultObject:
@@ -144,7 +165,9 @@ class SignOff:
         content = sign_report(
             sent,
             signature,
-            predecessor=reference_of(unsigned, self.spool),
+            predecessor=(
+                reference_of(unsigned, self.spool) if unsigned.delivery_id in seen.there else None
+            ),
             sop_instance_uid=uid,
             series_instance_uid=derived_uid("series", *names),
             templates=self.templates,
@@ -158,54 +181,86 @@ class SignOff:
         source, filing = filed_as(read_part10(sent), source)
         beside = [
             reference_of(each, self.spool)
-            for each in made
+            for each in seen.made
             if each.destination == unsigned.destination and each.kind not in MESSAGES
         ]
         check_results([signed], source.dataset, source.study, filing, sent_before=beside)
         return signed
 
-    def _message(self, unsigned: Delivery, signature: Signature) -> ResultObject:
+    def _message(
+        self, unsigned: Delivery, signature: Signature, reports: Mapping[str, str]
+    ) -> ResultObject:
         names = (*_names(unsigned, signature), unsigned.destination)
         sent = self.spool.get(unsigned.content_digest)
         if unsigned.kind is ResultKind.FHIR:
             need_library()
             identifier = derived_uuid(*names)
-            content = fhir.sign_report(sent, identifier=identifier, signature=signature)
+            content = fhir.sign_report(
+                sent, identifier=identifier, signature=signature, reports=reports
+            )
             return ResultObject(kind=ResultKind.FHIR, identifier=identifier, content=content)
         control_id = derived_control_id(*names)
-        content = sign_oru(sent, control_id=control_id, signature=signature)
+        content = sign_oru(sent, control_id=control_id, signature=signature, reports=reports)
         return ResultObject(kind=ResultKind.ORU, identifier=control_id, content=content)
 
-    def _owe(
+    def _enter(
         self,
         transaction: Transaction,
-        job: Job,
-        unsigned: Delivery,
-        signed: ResultObject,
-        made: Sequence[Delivery],
+        seen: _Seen,
+        signed: Sequence[tuple[Delivery, ResultObject]],
         signature: Signature,
     ) -> None:
-        waits = self.after.get(unsigned.destination) in {each.destination for each in made}
-        delivery_id = transaction.outbox.add(
-            job_id=job.job_id,
-            kind=signed.kind,
-            identifier=signed.identifier,
-            sop_class_uid=signed.sop_class_uid,
-            destination=unsigned.destination,
-            destination_kind=unsigned.destination_kind,
-            content_digest=self.spool.put(signed.content),
-            revision=job.revision,
-            at=signature.signed_at,
-            waits=waits,
-            signs=unsigned.delivery_id,
-        )
-        if not waits:
-            transaction.enqueue_delivery(
-                delivery_id,
-                run=1,
+        """Owe the copies, and no more what they are copies of: it would make them preliminary."""
+        job, at = seen.job, signature.signed_at
+        destinations = {each.destination for each in seen.made}
+        for unsigned, copy in signed:
+            if unsigned.state in _UNSENT:
+                cancel_delivery(transaction, unsigned, at)
+            waits = self.after.get(unsigned.destination) in destinations
+            delivery_id = transaction.outbox.add(
+                job_id=job.job_id,
+                kind=copy.kind,
+                identifier=copy.identifier,
+                sop_class_uid=copy.sop_class_uid,
                 destination=unsigned.destination,
-                kind=unsigned.destination_kind,
+                destination_kind=unsigned.destination_kind,
+                content_digest=self.spool.put(copy.content),
+                revision=job.revision,
+                at=at,
+                waits=waits,
+                signs=unsigned.delivery_id,
             )
+            if not waits:
+                transaction.enqueue_delivery(
+                    delivery_id,
+                    run=1,
+                    destination=unsigned.destination,
+                    kind=unsigned.destination_kind,
+                )
+        transaction.users.sign(job.job_id, signature, revision=job.revision)
+        transaction.jobs.note_signed(job.job_id, at=at)
+        release_waiting(transaction, job.job_id, after=self.after, at=at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A job and its results as they were when they were looked at."""
+
+    job: Job
+    made: Sequence[Delivery]
+    """Those that stand."""
+    there: frozenset[int]
+    """Ids of those that a destination has, or may have."""
+
+
+def _look(transaction: Transaction, job_id: int) -> _Seen:
+    """Raises NotPossible."""
+    job = transaction.jobs.get(job_id)
+    if job is None:
+        raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
+    made = standing(transaction.outbox.of_job(job_id), job)
+    there = frozenset(each.delivery_id for each in made if may_be_there(each, transaction))
+    return _Seen(job=job, made=made, there=there)
 
 
 def _names(unsigned: Delivery, signature: Signature) -> tuple[str, ...]:

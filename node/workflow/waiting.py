@@ -22,6 +22,7 @@ def release_waiting(
     where that has no result of the job it is not waited for.
     """
     deliveries = transaction.outbox.of_job(job_id)
+    signed = {delivery.signs for delivery in deliveries}
     for waiting in deliveries:
         if waiting.state is not DeliveryState.WAITING:
             continue
@@ -31,6 +32,7 @@ def release_waiting(
             for delivery in deliveries
             if (delivery.destination, delivery.revision) == (first, waiting.revision)
             and delivery.kind is not ResultKind.ECG
+            and delivery.delivery_id not in signed
         ]
         if all(delivery.state in ARRIVED for delivery in there):
             transaction.enqueue_delivery(

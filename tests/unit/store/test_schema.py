@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from node.domain.errors import ConfigurationError
+from node.domain.errors import ConfigurationError, StorageError
 from node.store.database import Database
 from node.store.schema import BASE, HEAD, SCRIPTS, revision_of
 from node.store.tables import metadata, revision
@@ -87,6 +87,44 @@ def test_the_file_as_it_was_is_kept_beside_the_upgraded_one(tmp_path: Path) -> N
         assert revision_of(connection) == BASE
     copy.close()
     database.close()
+
+
+def test_without_room_for_the_copy_nothing_is_upgraded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(f"sqlite:///{tmp_path}/node.db")
+    make_base(database)
+
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("node.store.database._sync", full)
+        with pytest.raises(StorageError, match=r"node\.db\.schema-0000 .* make room"):
+            database.prepare()
+    with database.read() as connection:
+        assert revision_of(connection) == BASE
+    assert sorted(path.name for path in tmp_path.glob("node.db*") if "-" not in path.name) == [
+        "node.db"
+    ]
+    database.close()
+
+
+def test_a_copy_of_an_earlier_try_is_made_anew(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/node.db")
+    make_base(database)
+    copy = tmp_path / f"node.db.schema-{BASE}"
+    copy.write_bytes(b"half of it")
+    (tmp_path / "node.db.copy").write_bytes(b"a part of another")
+    database.prepare()
+    assert copy.read_bytes().startswith(b"SQLite format 3")
+    assert copy.stat().st_mode & 0o777 == 0o600
+    database.close()
+
+
+def test_a_command_where_no_node_has_started_says_so(database: Database) -> None:
+    with pytest.raises(ConfigurationError, match="makes them at its start"):
+        database.check()
 
 
 def test_an_upgrade_that_fails_leaves_the_tables_as_they_were(

@@ -95,6 +95,26 @@ def test_guessing_gets_slower_and_a_right_password_has_to_wait_too(desk: Desk) -
     assert desk.knows(RIGHT)
 
 
+def test_a_clock_that_is_put_back_locks_nobody_out(desk: Desk) -> None:
+    desk.at += timedelta(days=3650)
+    for _ in range(FREE_FAILURES):
+        desk.knows(WRONG)
+    desk.at -= timedelta(days=3650)
+    with pytest.raises(NotAllowed, match="try again in 2 seconds"):
+        desk.accounts.authenticate("curie", RIGHT)
+
+
+@pytest.mark.parametrize("typed", ["c\udcff", "curie\x00", "CURIE"])
+def test_what_is_no_name_is_nobodys(desk: Desk, typed: str) -> None:
+    assert not desk.knows(RIGHT, typed)
+
+
+def test_a_password_is_the_same_however_its_letters_are_composed(desk: Desk) -> None:
+    desk.accounts.add("ciel", "d\u00e9j\u00e0 vu, d\u00e9j\u00e0 vu", role=Role.VIEWER)
+    assert desk.knows("de\u0301ja\u0300 vu, de\u0301ja\u0300 vu", "ciel")
+    assert not desk.knows("deja vu, deja vu\udcff", "ciel")
+
+
 def test_another_password_takes_the_place_of_the_first_and_ends_the_waiting(desk: Desk) -> None:
     for _ in range(FREE_FAILURES):
         desk.knows(WRONG)
@@ -121,6 +141,9 @@ def test_another_password_takes_the_place_of_the_first_and_ends_the_waiting(desk
         ("new", RIGHT, "Curie\\Joliot", "as DICOM does"),
         ("new", RIGHT, "Curie=Kyuri", "as DICOM does"),
         ("new", RIGHT, "C" * 65, "as DICOM does"),
+        ("new", RIGHT, "A^B^C^D^E^F", "as DICOM does"),
+        ("new", RIGHT, "Curie\u202e^Marie", "as DICOM does"),
+        ("new", RIGHT, "Curie\udcff", "as DICOM does"),
     ],
 )
 def test_what_does_not_do_is_said(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -33,6 +34,7 @@ from node.hl7.profile import Profile
 from node.workflow.accounts import Accounts
 from node.workflow.route import Destination
 from node.workflow.sign_off import SignOff
+from node.workflow.waiting import release_waiting
 from pipelines.contract import InputSpec, Pipeline
 from tests.judges import complaints, complaints_of_pixelmed
 from tests.result_forms import brief, compose, of_kind, signed
@@ -86,7 +88,8 @@ class Site(test_correct.Site):
         self._destinations["EHR"] = EHR
         self.goes_to(*self._destinations)
 
-    def sign(self, user: str = "curie", password: str = PASSWORD) -> str:
+    def sign(self, user: str = "curie", password: str = PASSWORD, revision: int = 0) -> str:
+        """revision: that was reviewed; left out, that there is."""
         return SignOff(
             work=self.work,
             spool=self.spool,
@@ -96,7 +99,12 @@ class Site(test_correct.Site):
             telemetry=self.notes,
             clock=self.clock,
             after=self.after,
-        ).sign(1, user_name=user, password=password)
+        ).sign(
+            1,
+            revision=revision or self.job(1).revision,
+            user_name=user,
+            password=password,
+        )
 
     def content(self, delivery: Delivery) -> bytes:
         return self.spool.get(delivery.content_digest)
@@ -180,7 +188,12 @@ def test_the_ris_gets_the_same_numbers_as_final_and_who_signed_them(site: Site) 
     assert at == obr[22] and at.endswith("+0000")
     observed = [s for s in after if s[0] == "OBX"]
     assert {s[11] for s in observed} == {"F", "O"}
-    assert [s[:5] + s[6:11] for s in observed] == [s[:5] + s[6:11] for s in before if s[0] == "OBX"]
+    assert [s[:5] + s[6:11] for s in observed if s[11] == "F"] == [
+        s[:5] + s[6:11] for s in before if s[0] == "OBX" and s[11] != "O"
+    ]
+    _, report = site.reports("PACS")  # of this form; the message names the one that is final
+    (named,) = [s[5] for s in observed if s[3].startswith("REPORT-UID")]
+    assert named == report.SOPInstanceUID
     texts = [s[5] for s in observed if s[2] == "TX"]
     assert texts[0] == "AI ESTIMATE FROM ECG - SYNTHETIC - SIGNED BY Dr Marie S Curie MD"
     assert texts[1:] == [s[5] for s in before if s[0] == "OBX" and s[2] == "TX"][1:]
@@ -214,11 +227,16 @@ def test_a_fhir_server_gets_the_same_resources_as_final(site: Site) -> None:
     assert [each["request"] for each in after] == [each["request"] for each in before]
     resources = [each["resource"] for each in after]
     assert {each["status"] for each in resources} == {"final"}
-    tags = {tag["code"] for each in resources for tag in each["meta"].get("tag", ())}
+    metas = [each["meta"] for each in resources if "meta" in each]
+    assert {} not in metas
+    tags = {tag["code"] for meta in metas for tag in meta["tag"]}
     assert tags == {"SYNTHETIC"}
     report = resources[0]
     (interpreter,) = report["resultsInterpreter"]
     assert interpreter["display"] == "Dr Marie S Curie MD"
+    assert f"urn:oid:{site.reports('PACS')[1].SOPInstanceUID}" in {
+        each["value"] for each in report["identifier"]
+    }
     assert report["conclusion"].splitlines()[0].endswith("SIGNED BY Dr Marie S Curie MD")
     assert "NOT VERIFIED" not in json.dumps(after) and "NOT VERIFIED" in json.dumps(before)
     numbers = [[each["resource"].get("valueQuantity") for each in of] for of in (before, after)]
@@ -284,20 +302,83 @@ def test_pictures_stay_as_they_are(site: Site) -> None:
     }  # fmt: skip
 
 
-def test_what_was_replaced_by_its_signed_copy_is_not_sent_again(pipeline: Pipeline) -> None:
-    """The unsigned message after the signed one would make the result preliminary again."""
+def test_what_has_not_left_unsigned_does_not_leave_any_more(pipeline: Pipeline) -> None:
+    """After the signed message it would make the result preliminary again."""
     site = Site(OfPatients(pipeline))
     site.answer(1, patient="A")
-    site.sign()  # while all is on its way
-    site.person.cancel(1)
-    site.person.retry(1)
-    pending = {
-        each.delivery_id for each in site.deliveries() if each.state is DeliveryState.PENDING
-    }
-    for kind, name in ((ResultKind.REPORT, "PACS"), (ResultKind.ORU, "RIS")):
-        unsigned, signed = site.pair(kind, name)
-        assert signed.delivery_id in pending and unsigned.delivery_id not in pending
+    under_way = site.made(1)[ResultKind.REPORT, "OTHER"]
+    with site.work.begin() as transaction:
+        assert transaction.outbox.begin_attempt(under_way.delivery_id)
+    site.sign()
+    for _ in range(2):
+        for kind, name in ((ResultKind.REPORT, "PACS"), (ResultKind.ORU, "RIS")):
+            unsigned, signed = site.pair(kind, name)
+            assert (unsigned.state, signed.state) == (
+                DeliveryState.CANCELLED, DeliveryState.PENDING,
+            )  # fmt: skip
+            with site.work.begin() as transaction:
+                assert not transaction.outbox.begin_attempt(unsigned.delivery_id)
+        site.person.cancel(1)
+        site.person.retry(1)
+    # A report that never left is not replaced; one that may have is.
+    assert predecessors(site.reports("PACS")[1]) == []
+    assert predecessors(site.reports("OTHER")[1]) == [instance(site.reports("OTHER")[0])]
     site.work.close()
+
+
+def test_a_message_goes_once_the_signed_report_is_committed_whatever_became_of_the_unsigned(
+    pipeline: Pipeline,
+) -> None:
+    site = Site(OfPatients(pipeline))
+    site.answer(1, patient="A")  # and all is on its way still
+    site.after = {"RIS": "PACS"}
+    site.sign()
+    (waiting,) = [each for each in site.deliveries() if each.state is DeliveryState.WAITING]
+    at = site.clock()
+    with site.work.begin() as transaction:
+        for each in transaction.outbox.of_job(1):
+            if each.state is DeliveryState.PENDING and each.destination == "PACS":
+                outcome = DeliveryOutcome(state=DeliveryState.DELIVERED)
+                transaction.outbox.settle(each.delivery_id, outcome, started_at=at, at=at)
+        release_waiting(transaction, 1, after=site.after, at=at)
+        released = transaction.outbox.get(waiting.delivery_id)
+    assert released is not None and released.state is DeliveryState.PENDING
+    site.work.close()
+
+
+def test_results_that_changed_since_they_were_reviewed_are_not_signed(site: Site) -> None:
+    site.correct()
+    with pytest.raises(NotPossible, match="other results by now"):
+        site.sign(revision=1)
+    assert site.sign(revision=2).startswith("4 results")
+
+
+def test_no_message_undoes_a_signature(site: Site) -> None:
+    """An order or a merge that comes later is told to a person."""
+    site.correct_late()
+    site.sign()
+    order = "ORC|NW|PL9^RIS|FI9^RAD\rOBR|1|||93000^ECG^C4\rZDS|1.2.3^RIS^Application^DICOM\r"
+    head = "MSH|^~\\&|RIS|H|CN|H|20261126080000||{}|{}|P|2.5.1\r"
+    site.tell((head.format("ORM^O01", "1") + "PID|||A\r" + order).encode())
+    site.tell((head.format("ADT^A40", "2") + "PID|||B\rMRG|A\r").encode())
+    assert (site.job(1).state, site.job(1).revision) == (JobState.COMPLETED, 1)
+    told = [each for each in site.notes.events if "after a person had signed" in str(each)]
+    assert len(told) == 2
+
+
+def test_results_are_kept_for_as_long_as_the_signature_is_young(site: Site) -> None:
+    site.clock.now += timedelta(days=80)
+    site.sign()
+    after = site.job(1).settled_at
+    assert after == site.clock.now
+    report, at = site.pair(ResultKind.REPORT, "PACS")[0], site.clock()
+    site.arrive(1)
+    # Whatever becomes of what its signed copy replaced, it keeps nothing.
+    lost = DeliveryOutcome(state=DeliveryState.EXHAUSTED)
+    with site.work.begin() as transaction:
+        transaction.outbox.settle_commitment(report.delivery_id, lost, started_at=at, at=at)
+        finished = transaction.jobs.finished_before(after + timedelta(days=1), limit=5)
+    assert [job.job_id for job in finished] == [1]
 
 
 def test_the_message_waits_for_the_commitment_to_the_signed_report(site: Site) -> None:
@@ -316,7 +397,7 @@ def test_a_correction_replaces_the_signed_report_and_is_not_signed(site: Site) -
     assert predecessors(again) == [instance(signed)]
     assert again.VerificationFlag == "UNVERIFIED"
     (obr,) = [s for s in site.message(2) if s[0] == "OBR"]
-    assert obr[25] == "C"
+    assert (obr[25], obr[32]) == ("C", '""')
     assert next(s[5] for s in site.message(2) if s[2:3] == ["TX"]) == SYNTHETIC
     site.arrive(2)
     site.sign()
@@ -336,7 +417,7 @@ def test_a_withdrawal_takes_back_the_signed_and_the_unsigned(site: Site) -> None
     assert rejected(note(site, 2, "PACS")) == sent
     (message,) = site.messages(2)
     (obr,) = [s for s in message if s[0] == "OBR"]
-    assert obr[25] == "X"
+    assert (obr[25], obr[32]) == ("X", '""')
     texts = [s[5] for s in message if s[2:3] == ["TX"]]
     assert texts[0] == WITHDRAWN and "SIGNED" not in str(texts)
 

@@ -10,6 +10,11 @@ down_revision = None
 
 
 def upgrade() -> None:
+    # First, because hosts that work lock deliveries before jobs, too. Alembic would add the foreign
+    # key by itself, which SQLite cannot.
+    op.execute(
+        "ALTER TABLE node_delivery ADD COLUMN signs INTEGER REFERENCES node_delivery (delivery_id)"
+    )
     op.create_table(
         "node_user",
         sa.Column("name", sa.String(64), primary_key=True),
@@ -32,9 +37,5 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_node_signature_job_id", "node_signature", ["job_id"])
-    # Alembic would add the foreign key by itself, which SQLite cannot.
-    op.execute(
-        "ALTER TABLE node_delivery ADD COLUMN signs INTEGER REFERENCES node_delivery (delivery_id)"
-    )
     # A version from before there were scripts reads this, and refuses the tables.
     op.execute("UPDATE node_schema_version SET version = 7")
