@@ -203,7 +203,7 @@ def test_a_report_with_a_cine_and_no_estimate_says_what_it_is_and_numbers_only_t
     (image,) = [item for item in walk(dataset) if item.ValueType == "IMAGE"]
     assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == CINE.sop_instance_uids[0]
     said = [item.TextValue for item in walk(dataset) if item.ValueType == "TEXT"]
-    assert TEMPLATES.report.cine_statement in said
+    assert f"{TEMPLATES.report.cine_statement} {TEMPLATES.report.unverified}" in said
     assert not any("Prediction intervals" in sentence for sentence in said)
     assert dataset.SyntheticData == "YES"
 
