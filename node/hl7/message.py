@@ -309,11 +309,11 @@ def _read(message: bytes) -> tuple[Header, list[list[str]]]:
     message = _trimmed(message)
     latin = message.decode("iso8859-1")
     separators, fields = _header_fields(latin)
-    charset = _field(fields, 18).split(separators.repetition or None)
-    codec = Header(charset=charset[0] if charset else "").codec
-    text = message.decode(codec, errors="replace")
+    # Told once, before anything is decoded: what is answered is read, and written, by the same.
+    charset = _component(Header(separators=separators), fields, 18)
+    text = message.decode(Header(charset=charset).codec, errors="replace")
     segments = list(_segments(text, separators))
-    return _header(segments[0], separators), segments
+    return _header(segments[0], separators, charset), segments
 
 
 def _trimmed(message: bytes) -> bytes:
@@ -325,7 +325,9 @@ def _header_fields(text: str) -> tuple[Separators, list[str]]:
     separator = line[3:4]
     marks = line[4:].split(separator, maxsplit=1)[0] if separator else ""
     distinct = len({separator, *marks}) == 1 + len(marks)
-    alien = any(mark.isalnum() or not mark.isprintable() for mark in separator + marks)
+    alien = any(
+        mark.isalnum() or not (mark.isprintable() and mark.isascii()) for mark in separator + marks
+    )
     if not line.startswith("MSH") or not 1 <= len(marks) <= 5 or not distinct or alien:
         raise MalformedMessage("the message does not begin with an MSH segment and its separators")
     padded = [*marks, "", "", ""]
@@ -348,8 +350,7 @@ def _segments(text: str, separators: Separators) -> Iterator[list[str]]:
         yield [fields[0], separators.field, *fields[1:]] if fields[0] == "MSH" else fields
 
 
-def _header(fields: list[str], separators: Separators) -> Header:
-    charset = _component(Header(separators=separators), fields, 18)
+def _header(fields: list[str], separators: Separators, charset: str) -> Header:
     bare = Header(separators=separators, charset=charset)
     return Header(
         separators=separators,

@@ -212,3 +212,26 @@ def test_escape_sequences_mean_what_chapter_2_says(escaped: str, meant: str) -> 
 def test_a_timestamp_has_an_offset_only_when_it_is_known() -> None:
     assert timestamp(AT) == "20260102030405+0000"
     assert timestamp(AT.replace(tzinfo=None)) == "20260102030405"
+
+
+@pytest.mark.parametrize(
+    ("marks", "charset"),
+    [("^~\\&", "GB 18030-2000"), (" ~\\&", "GB 18030-2000"), ("-~\\&", "GB 18030-2000"),
+     ("^ \\&", "UNICODE UTF-8"), ("/~", "8859/15"), ("^/\\&", "8859/1")],
+)  # fmt: skip
+def test_a_control_id_is_answered_as_it_came_whatever_parts_the_character_set(
+    marks: str, charset: str
+) -> None:
+    """Read, written and read again by one character set, also where that is not the one meant."""
+    head = f"MSH|{marks}|A|B|C|D|20260101||ADT|".encode()
+    message = head + b"N\xc3\xbc1" + f"|P|2.5||||||{charset}\r".encode()
+    header = read_header(message)
+    answer = build_acknowledgement(header, AcknowledgementCode.AA, control_id="1", at=AT)
+    assert read_acknowledgement(answer).control_id == header.control_id
+    assert b"|N\xc3\xbc1\r" in answer
+
+
+def test_separators_are_of_ascii() -> None:
+    """In another character set they would be answered as two bytes, or none."""
+    with pytest.raises(MalformedMessage):
+        read_header("MSH¤^~\\&¤A¤B¤C¤D¤20260101¤¤ADT¤1¤P¤2.5\r".encode("latin-1"))
