@@ -23,12 +23,20 @@ BUNDLES = Path(__file__).resolve().parents[1] / "data" / "bundles"
 STARTS_WITHIN_S = 60.0
 
 
+_given: set[int] = set()
+"""Ports that some test has been told are free; it may listen there later."""
+
+
 def free_port() -> int:
     """A port nobody listens on now, and no connection is given meanwhile: below those."""
     while True:
+        port = secrets.randbelow(16384) + 16384
+        if port in _given:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", secrets.randbelow(16384) + 16384))
-            return int(probe.getsockname()[1])
+            probe.bind(("127.0.0.1", port))
+            _given.add(port)
+            return port
 
 
 class NodeProcess:
