@@ -258,7 +258,7 @@ def build_acknowledgement(
     """
     part = header.separators
     version = header.version or "2.5.1"
-    trigger = [header.trigger] if header.trigger else []
+    trigger = [escape(header.trigger, part)] if header.trigger else []
     msh = [
         "MSH",
         "".join((part.component, part.repetition, part.escape, part.subcomponent)),

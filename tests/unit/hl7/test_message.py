@@ -235,3 +235,12 @@ def test_separators_are_of_ascii() -> None:
     """In another character set they would be answered as two bytes, or none."""
     with pytest.raises(MalformedMessage):
         read_header("MSH¤^~\\&¤A¤B¤C¤D¤20260101¤¤ADT¤1¤P¤2.5\r".encode("latin-1"))
+
+
+def test_a_trigger_with_a_separator_in_it_moves_no_field_of_the_answer() -> None:
+    message = b"MSH|^~\\&|A|B|C|D|20260101||ADT^A\\F\\01|N\xc3\xbc1|P|2.5||||||UNICODE UTF-8\r"
+    header = read_header(message)
+    assert header.trigger == "A|01"
+    answer = build_acknowledgement(header, AcknowledgementCode.AR, control_id="1", at=AT)
+    assert read_header(answer).charset == "UNICODE UTF-8"
+    assert read_acknowledgement(answer).control_id == header.control_id == "N\u00fc1"
