@@ -266,7 +266,7 @@ def build_acknowledgement(
         header.receiving_facility,
         header.sending_application,
         header.sending_facility,
-        timestamp(at),
+        escape(timestamp(at), part),
         "",
         part.component.join(["ACK", *trigger, *(["ACK"] if trigger else [])]),
         escape(control_id, part),

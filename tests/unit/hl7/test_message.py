@@ -244,3 +244,11 @@ def test_a_trigger_with_a_separator_in_it_moves_no_field_of_the_answer() -> None
     answer = build_acknowledgement(header, AcknowledgementCode.AR, control_id="1", at=AT)
     assert read_header(answer).charset == "UNICODE UTF-8"
     assert read_acknowledgement(answer).control_id == header.control_id == "N\u00fc1"
+
+
+def test_a_separator_of_the_time_zone_moves_no_field_of_the_answer() -> None:
+    message = b"MSH+\\,|$+A+B+C+D+20260101++ADT\\A08+|XFFFE|+P+2.4++++++KS X 1001\r"
+    header = read_header(message)
+    answer = build_acknowledgement(header, AcknowledgementCode.AA, control_id="1", at=AT)
+    assert read_header(answer).charset == "KS X 1001"
+    assert read_acknowledgement(answer).control_id == header.control_id
