@@ -487,7 +487,10 @@ class Jobs:
 def _has_signed_copy() -> sa.ColumnElement[bool]:
     """Of a delivery: it is sent no more."""
     copy = delivery.alias()
-    signed = sa.select(copy.c.delivery_id).where(copy.c.signs == delivery.c.delivery_id)
+    signed = sa.select(copy.c.delivery_id).where(
+        copy.c.job_id == delivery.c.job_id,  # by which they are found
+        copy.c.signs == delivery.c.delivery_id,
+    )
     return signed.correlate(delivery).exists()
 
 

@@ -166,7 +166,7 @@ class SignOff:
             sent,
             signature,
             predecessor=(
-                reference_of(unsigned, self.spool) if unsigned.delivery_id in seen.there else None
+                reference_of(unsigned, self.spool) if unsigned.identifier in seen.there else None
             ),
             sop_instance_uid=uid,
             series_instance_uid=derived_uid("series", *names),
@@ -249,8 +249,8 @@ class _Seen:
     job: Job
     made: Sequence[Delivery]
     """Those that stand."""
-    there: frozenset[int]
-    """Ids of those that a destination has, or may have."""
+    there: frozenset[str]
+    """Identifiers of what some destination has, or may have: a copy is one for all of them."""
 
 
 def _look(transaction: Transaction, job_id: int) -> _Seen:
@@ -259,7 +259,7 @@ def _look(transaction: Transaction, job_id: int) -> _Seen:
     if job is None:
         raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
     made = standing(transaction.outbox.of_job(job_id), job)
-    there = frozenset(each.delivery_id for each in made if may_be_there(each, transaction))
+    there = frozenset(each.identifier for each in made if may_be_there(each, transaction))
     return _Seen(job=job, made=made, there=there)
 
 

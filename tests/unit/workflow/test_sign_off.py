@@ -346,6 +346,23 @@ def test_a_message_goes_once_the_signed_report_is_committed_whatever_became_of_t
     site.work.close()
 
 
+def test_two_archives_of_one_form_get_one_signed_report(pipeline: Pipeline) -> None:
+    """Also where the unsigned one has reached but one of them: one UID is one object."""
+    site = Site(OfPatients(pipeline))
+    site._destinations["OTHER"] = replace(site._destinations["PACS"], name="OTHER")
+    site.goes_to("PACS", "OTHER")
+    site.answer(1, patient="A")
+    report, at = site.made(1)[ResultKind.REPORT, "PACS"], site.clock()
+    arrived = DeliveryOutcome(state=DeliveryState.DELIVERED)
+    with site.work.begin() as transaction:
+        transaction.outbox.settle(report.delivery_id, arrived, started_at=at, at=at)
+    site.sign()
+    signed = [site.pair(ResultKind.REPORT, name)[1] for name in ("PACS", "OTHER")]
+    assert len({each.identifier for each in signed}) == 1
+    assert len({each.content_digest for each in signed}) == 1
+    site.work.close()
+
+
 def test_results_that_changed_since_they_were_reviewed_are_not_signed(site: Site) -> None:
     site.correct()
     with pytest.raises(NotPossible, match="other results by now"):
