@@ -59,6 +59,8 @@ _TEXTS = (
 )  # fmt: skip
 _MANY = (2, 5, 60)
 _VERY_MANY = (3000, 200_000, 700_000)
+_LARGEST = 1_000_000
+"""Characters of a field; twenty times as many of one segment that is repeated."""
 _CHARSETS = (*_CODECS, "UNICODE", "UNICODE UTF-16", "ISO IR159", "ISO IR14", "utf-8", "none", "~")
 
 
@@ -170,6 +172,7 @@ def _drop_segment(chance: random.Random, segments: Segments) -> None:
 def _repeat_segment(chance: random.Random, segments: Segments) -> None:
     at = chance.randrange(len(segments))
     times = _times(chance, (1, 1, 2, 30), (2000, 40_000))
+    times = min(times, 20 * _LARGEST // (sum(map(len, segments[at])) + 1) + 1)
     segments[at:at] = [list(segments[at]) for _ in range(times)]
 
 
@@ -197,11 +200,11 @@ def _change_field(chance: random.Random, segments: Segments) -> None:
             other = chance.randrange(len(fields))
             fields[at], fields[other] = fields[other], old
         case 3:
-            fields[at] = chance.choice("~^&|\\").join([old] * times)[:1_000_000]
+            times = min(times, _LARGEST // (len(old) + 1) + 1)
+            fields[at] = chance.choice("~^&|\\").join([old] * times)[:_LARGEST]
         case 4:
-            fields[at] = (chance.choice(("A", "~", "^", "\\", "&", "\\X", "1.")) * times)[
-                :1_000_000
-            ]
+            part = chance.choice(("A", "~", "^", "\\", "&", "\\X", "1."))
+            fields[at] = (part * times)[:_LARGEST]
         case 5:
             fields[at] = old[: len(old) // 2] + chance.choice(_TEXTS) + old[len(old) // 2 :]
         case 6:
