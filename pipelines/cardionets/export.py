@@ -41,11 +41,11 @@ def export_graph(
     opened = None
     if dynamic_shapes is not None:
         opened = tuple(dict(dynamic_shapes.get(name, {})) or None for name in inputs)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch.onnx warns about its own future
         program = torch.onnx.export(
             network.eval(),
-            tuple(inputs.values()),
+            tuple(value.clone() for value in inputs.values()),
             input_names=list(inputs),
             output_names=list(outputs),
             opset_version=OPSET,

@@ -20,12 +20,15 @@ from typer.testing import CliRunner
 from node.domain.errors import UnusableData
 from pipelines.command import app
 from pipelines.datasets.training_set import UNKNOWN
+from pipelines.ecg_to_cmr import EcgToCmr
+from pipelines.evaluation import report
 from pipelines.evaluation.cine import MEASURES, MODES, REGIONS
 from pipelines.evaluation.ecg import evaluate_ecg
 from pipelines.evaluation.ecg_section import ecg_parts
 from pipelines.evaluation.from_scratch import FOLDER, RESULT, Trial, best_trial, read_trials
 from pipelines.evaluation.readers import MODEL
 from pipelines.evaluation.report import METRICS, REPORT, evaluate
+from pipelines.training.bundle import served_pipeline
 from pipelines.training.configuration import read_configuration
 from pipelines.training.engine import WEIGHTS
 from pipelines.training.run import DATA, Training
@@ -53,7 +56,22 @@ def _cardionets(command: str, folder: Path, *more: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def served() -> Iterator[list[EcgToCmr]]:
+    """What is measured, each time the same: to export its graphs takes long."""
+    kept: list[EcgToCmr] = []
+
+    def serve(training: Training) -> EcgToCmr:
+        if not kept:
+            kept.append(served_pipeline(training))
+        return kept[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "served_pipeline", serve)
+        yield kept
+
+
+@pytest.fixture(scope="module")
+def folder(trained: Path, served: list[EcgToCmr], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished training, compared with scratch and measured."""
     made = tmp_path_factory.mktemp("measured")
     for name in (DATA, *STAGES):
@@ -62,6 +80,7 @@ def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "1 of 8: aligned-0.1-3-4" in said
     assert "scratch-1-3-4-frozen: sum of R2" in said
     assert str(made / REPORT) in _cardionets("evaluate", made, "--bank", str(BANK))
+    assert len(served) == 1
     return made
 
 

@@ -243,9 +243,17 @@ def test_fields_of_the_subject_are_hidden_alone_and_all_at_once() -> None:
 
 def test_every_stage_trains_in_mixed_precision(beside: Beside) -> None:
     training = beside()
-    mixed = training.configuration.hardware.model_copy(update={"precision": "bf16-mixed"})
+    configuration = training.configuration
+    mixed = configuration.hardware.model_copy(update={"precision": "bf16-mixed"})
+    short = configuration.stages.model_copy(
+        update={
+            name: stage.model_copy(update={"steps": 1, "checkpoint_every": 1})
+            for name, stage in configuration.stages
+            if stage is not None
+        }
+    )
     training = Training(
-        training.folder, training.configuration.model_copy(update={"hardware": mixed})
+        training.folder, configuration.model_copy(update={"hardware": mixed, "stages": short})
     )
     for name in training.stages:
         training.train(name, progress=False)
