@@ -32,6 +32,8 @@ _READ_CODECS = CODECS | {
 """Those that are read, too."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BLANKS = " \t\n\r\v\f"
+"""Around a value. Python's own white space holds separators of ASCII too, which are a sender's own."""
 _SEGMENT_END = re.compile("\r\n|\r|\n")
 _HEADER_END = re.compile(rb"[\r\n]")
 """In none of the character sets a part of a letter."""
@@ -385,4 +387,4 @@ def _written(part: Separators, fields: list[str], number: int, *, component: int
     if part.repetition:
         first = first.split(part.repetition, maxsplit=1)[0]
     components = first.split(part.component)
-    return components[component - 1].strip() if component <= len(components) else ""
+    return components[component - 1].strip(_BLANKS) if component <= len(components) else ""

@@ -111,6 +111,7 @@ def test_what_is_not_taken_is_told_apart(kind: str, processing_id: str, error: s
         (message(control_id="", accept="AL"), "CR", "101", ""),
         (message(control_id="C" * 200), "AR", "102", "C" * 200),
         (message(control_id="C\0"), "AR", "102", "C\0"),
+        (message(control_id="C\x1f"), "AR", "102", "C\x1f"),
         (message(control_id="\\X0D\\"), "AR", "102", "\r"),
     ],
     ids=[
@@ -121,6 +122,7 @@ def test_what_is_not_taken_is_told_apart(kind: str, processing_id: str, error: s
         "enhanced",
         "endless",
         "nul",
+        "unit-separator",
         "segment-end",
     ],
 )
