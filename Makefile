@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving bench-messages peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving bench-messages peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-hosts soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -61,6 +61,11 @@ soak-published: $(VENV)/.dev
 # The full count of the kill test: 200 ECGs, 20 kills. SEED=n repeats a run.
 soak-kill: $(VENV)/.dev peers
 	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_kill.py
+
+# 1,000 ECGs under 50 kills of any of six hosts over PostgreSQL, which is restarted twice. SEED=n
+# repeats a run.
+soak-hosts: $(VENV)/.dev peers
+	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_hosts.py
 
 # A hostile RIS, orders and merges, 20 kills. SEED=n repeats a run.
 soak-hl7: $(VENV)/.dev

@@ -48,9 +48,10 @@ def open_database(settings: Settings, home: Path) -> Database:
 
 
 def open_spool(settings: Settings, home: Path) -> Spool:
-    """The spool in the home folder."""
-    free_bytes = settings.storage.minimum_free_mb * 1_000_000
-    return Spool(home / "spool", minimum_free_bytes=free_bytes)
+    """The spool that the settings name; by default in the home folder."""
+    storage = settings.storage
+    folder = Path(storage.objects) if storage.objects else home / "spool"
+    return Spool(folder, minimum_free_bytes=storage.minimum_free_mb * 1_000_000)
 
 
 def profile_of(destination: Hl7DestinationSettings) -> Profile:

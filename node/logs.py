@@ -55,6 +55,7 @@ KEYS = frozenset(
 _FRAME = re.compile(r'^ +File "(.+)", line (\d+), in (\S+)$', re.MULTILINE)
 """Of a traceback as text: the lines between quote the source, the last the error's words."""
 
+_SELDOM_S = 60.0
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
@@ -97,9 +98,38 @@ def set_up_logging(*, form: str, level: str) -> logging.Logger:
     for talkative in ("pynetdicom", "pydicom", "python_multipart", "uvicorn.error"):
         # Their warnings may quote values of a data set.
         logging.getLogger(talkative).setLevel(logging.CRITICAL)
+    _take_engine_log(handler)
     logger = logging.getLogger("cardionode")
     logger.setLevel(level.upper())
     return logger
+
+
+def _take_engine_log(handler: logging.Handler) -> None:
+    """The engine brings a handler of its own where it has none."""
+    own = logging.StreamHandler(sys.stderr)
+    own.setFormatter(handler.formatter)
+    own.addFilter(_FirstLineSeldom())
+    engine = logging.getLogger("dbos")
+    engine.handlers, engine.propagate = [own], False
+
+
+class _FirstLineSeldom(logging.Filter):
+    """What, without its traceback and statement, and each once a minute: all threads of an engine
+    whose database is away say so several times a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        place = (record.filename, record.lineno)
+        if record.created - self._said_at.get(place, -_SELDOM_S) < _SELDOM_S:
+            return False
+        self._said_at[place] = record.created
+        record.msg, record.args = f"engine: {record.getMessage().splitlines()[0]}", None
+        record.exc_info = record.exc_text = None
+        return True
 
 
 class _JsonFormatter(logging.Formatter):

@@ -429,6 +429,7 @@ class WorklistSettings(_AssociationSettings):
 
 class StorageSettings(_Table):
     database_url: str
+    objects: str
     minimum_free_mb: Annotated[int, Field(ge=0)]
     finished_days: Annotated[int, Field(ge=0)]
 

@@ -16,9 +16,32 @@ USER = "postgres"
 """Debian's, because a server refuses to be run by root."""
 
 
+class Server:
+    """One that runs, until it is stopped."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._control = programs / "pg_ctl"
+        self._folder = folder
+        self.url = f"postgresql://cardionode@/{{name}}?host={folder}"
+        """Of a database of it, to which a name is added."""
+
+    def start(self) -> None:
+        options = f"-c listen_addresses= -c unix_socket_directories={self._folder}"
+        log = self._folder / "log"
+        _run(self._control, "-D", self._data, "-w", "-o", options, "-l", log, "start")
+
+    def stop(self) -> None:
+        """As a crash does: connections end in the middle of what they do."""
+        _run(self._control, "-D", self._data, "-m", "immediate", "-w", "stop")
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+
 @contextmanager
-def cluster() -> Iterator[str]:
-    """Runs a server; gives the URL of its databases, to which a name is added."""
+def server() -> Iterator[Server]:
+    """Runs a server of its own."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not found:
         absent("PostgreSQL is not installed")
@@ -29,12 +52,12 @@ def cluster() -> Iterator[str]:
             shutil.chown(folder, USER, USER)
         data = folder / "data"
         _run(found[-1] / "initdb", "--username=cardionode", "--auth=trust", "-D", data)
-        options = f"-c listen_addresses= -c unix_socket_directories={folder}"
-        _run(found[-1] / "pg_ctl", "-D", data, "-w", "-o", options, "-l", folder / "log", "start")
+        running = Server(found[-1], folder)
+        running.start()
         try:
-            yield f"postgresql://cardionode@/{{name}}?host={folder}"
+            yield running
         finally:
-            _run(found[-1] / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            running.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

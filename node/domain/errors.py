@@ -18,7 +18,8 @@
     ├── DeviceError                transient   a runtime or its device is missing or has failed
     ├── Interrupted                transient   the node stops; work goes on at the next start
     ├── StorageError               transient   spool or database did not take the bytes
-    │   └── OutOfSpace
+    │   ├── OutOfSpace
+    │   └── Overtaken                      another host has just added the same: again
     └── DeliveryError              by kind     a result did not arrive
         ├── Unreachable            transient   nobody answered: nothing was delivered
         ├── Unanswered             ambiguous   sent, no answer: resend the same identifiers
@@ -122,6 +123,10 @@ class StorageError(CardioNodeError):
 
 class OutOfSpace(StorageError):
     code = "out-of-space"
+
+
+class Overtaken(StorageError):
+    code = "overtaken"
 
 
 class NotPossible(CardioNodeError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from dbos import WorkflowStatus
 
 from node.engine.unit_of_work import (
@@ -15,10 +17,11 @@ from node.workflow.ports import Clock
 _LIVE = ["PENDING", "ENQUEUED", "DELAYED"]
 
 
-def redrive(work: EngineUnitOfWork, clock: Clock) -> int:
+def redrive(work: EngineUnitOfWork, clock: Clock, *, orphaned: Set[str] = frozenset()) -> int:
     """Enqueue each owed job, delivery and commitment without a live workflow; how many.
 
-    Jobs that were never enqueued are the hand-over's.
+    orphaned: ids of workflows that nobody executes; they are ended. Jobs that were never enqueued
+    are the hand-over's. Raises StorageError.
     """
     with work.begin() as transaction:
         jobs = {job_workflow_id(job.job_id, job.run): job for job in transaction.jobs.queued()}
@@ -28,13 +31,12 @@ def redrive(work: EngineUnitOfWork, clock: Clock) -> int:
             for run in [transaction.outbox.run_of(delivery.delivery_id)]
         }
         commitments = {
-            commitment_workflow_id(
-                commitment.commitment_id, transaction.commitments.run_of(commitment.commitment_id)
-            ): commitment
+            commitment_workflow_id(commitment.commitment_id, run): (commitment, run)
             for commitment in transaction.commitments.open()
+            for run in [transaction.commitments.run_of(commitment.commitment_id)]
         }
     # Rows first, workflows second: what was committed between the two has both.
-    live = _live_workflow_ids(work)
+    live = _live_workflow_ids(work) - orphaned
     again = 0
     with work.begin() as transaction:
         # What was settled while the workflows were listed is owed no more: `take_up` leaves it.
@@ -53,15 +55,20 @@ def redrive(work: EngineUnitOfWork, clock: Clock) -> int:
                     kind=owed.destination_kind,
                 )
                 again += 1
-        for asked in (commitment for name, commitment in commitments.items() if name not in live):
-            due_in_s = (asked.due_at - clock()).total_seconds() if asked.due_at else 0.0
-            transaction.enqueue_commitment(
-                asked.commitment_id,
-                run=transaction.commitments.next_run(asked.commitment_id),
-                destination=asked.destination,
-                delay_s=max(0.0, due_in_s),
-            )
-            again += 1
+        for asked, last in (each for name, each in commitments.items() if name not in live):
+            run = transaction.commitments.take_up(asked.commitment_id, run=last)
+            if run is not None:
+                due_in_s = (asked.due_at - clock()).total_seconds() if asked.due_at else 0.0
+                transaction.enqueue_commitment(
+                    asked.commitment_id,
+                    run=run,
+                    destination=asked.destination,
+                    delay_s=max(0.0, due_in_s),
+                )
+                again += 1
+    # Last: until then they hold the place in their queue that what was enqueued anew is to have.
+    if orphaned:
+        work.client.cancel_workflows(list(orphaned))
     return again
 
 

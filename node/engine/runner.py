@@ -13,7 +13,10 @@ from dbos import DBOS, DBOSConfig
 
 from node.domain.delivery import DestinationKind
 from node.domain.errors import CardioNodeError, Interrupted
+from node.domain.host import HostRole
+from node.engine.cluster import Cluster
 from node.engine.hand_over import HandOver
+from node.engine.in_hand import InHand
 from node.engine.redrive import redrive
 from node.engine.retention import remove_finished
 from node.engine.unit_of_work import (
@@ -39,14 +42,22 @@ from node.workflow.retry import RetryPolicy
 POLL_S = 0.2
 """0.2 s of polling costs 4–7 % of a core idle and bounds the latency of each queue; measured."""
 DICOM_DELIVERIES_AT_ONCE = 4
-"""Per destination: instances need no order among themselves, so associations (and requests of
+"""Instances need no order among themselves, so associations (and requests of
 DICOMweb) run side by side."""
 HL7_DELIVERIES_AT_ONCE = 1
-"""Per destination: one message in flight keeps their order, and no FHIR transaction, which has the
+"""One message in flight keeps their order, and no FHIR transaction, which has the
 same queue, overtakes what it corrects."""
 COMMITMENTS_AT_ONCE = 2
-"""Per destination: associations that ask for commitment. A report that is awaited holds none."""
+"""Associations that ask for commitment. A report that is awaited holds none."""
+SEND_QUEUES = {
+    DELIVERY_QUEUES[DestinationKind.DICOM]: DICOM_DELIVERIES_AT_ONCE,
+    DELIVERY_QUEUES[DestinationKind.DICOMWEB]: DICOM_DELIVERIES_AT_ONCE,
+    DELIVERY_QUEUES[DestinationKind.HL7]: HL7_DELIVERIES_AT_ONCE,
+    COMMIT_QUEUE: COMMITMENTS_AT_ONCE,
+}
+"""With how much at once for each destination, by all hosts together."""
 TIDY_EVERY_S = 3600.0
+MEND_EVERY_S = 5.0
 
 _STORAGE_RETRY = RetryPolicy(initial_s=1.0, maximum_s=60.0)
 
@@ -58,58 +69,63 @@ class Runner:
     database: Database
     work: EngineUnitOfWork
     spool: Spool
-    processing: Processing
+    cluster: Cluster
+    roles: frozenset[HostRole]
+    """What of the work is done here."""
+    processing: Processing | None
+    """None without the role that makes results."""
     postman: Postman
     committing: Committing
     telemetry: Telemetry
     clock: Clock
-    executor_id: str
-    """The same at every start of this host, so that it takes up its own unfinished work."""
     processing_at_once: int
     finished_days: int
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
-    _hand_over: HandOver = field(init=False)
+    _in_hand: InHand = field(default_factory=InHand, init=False)
+    _hand_over: HandOver | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self._hand_over = HandOver(self.database, self.work, self.telemetry)
+        self._hand_over = (
+            HandOver(self.database, self.work, self.telemetry)
+            if HostRole.INFER in self.roles
+            else None
+        )
 
     def start(self) -> None:
-        """Take up what a crash left, then new work. Makes the engine's tables where needed."""
+        """Take up new work. The engine's tables are there, and this host is in the cluster."""
         logging.getLogger("dbos").setLevel(logging.WARNING)
         config: DBOSConfig = {
             "name": "cardionode",
             "system_database_engine": self.database.engine,
             "application_version": APPLICATION_VERSION,
-            "executor_id": self.executor_id,
+            "executor_id": self.cluster.executor_id,
             "serializer": SERIALIZER,
             "log_level": "WARNING",
         }
         DBOS(config=config)
         self._register()
-        DBOS.listen_queues([PROCESS_QUEUE, *{*DELIVERY_QUEUES.values()}, COMMIT_QUEUE])
+        infers, sends = HostRole.INFER in self.roles, HostRole.SEND in self.roles
+        DBOS.listen_queues([*([PROCESS_QUEUE] if infers else []), *(SEND_QUEUES if sends else [])])
         DBOS.launch()
-        DBOS.register_queue(
-            PROCESS_QUEUE, worker_concurrency=self.processing_at_once, polling_interval_sec=POLL_S
-        )
-        for kind, limit in (
-            (DestinationKind.DICOM, DICOM_DELIVERIES_AT_ONCE),
-            (DestinationKind.DICOMWEB, DICOM_DELIVERIES_AT_ONCE),
-            (DestinationKind.HL7, HL7_DELIVERIES_AT_ONCE),
-        ):
+        # Limits are rows, the same for all hosts: those of another role do not write them.
+        if infers:
+            at_once = self.processing_at_once
             DBOS.register_queue(
-                DELIVERY_QUEUES[kind], partition_concurrency=limit, polling_interval_sec=POLL_S
+                PROCESS_QUEUE, worker_concurrency=at_once, polling_interval_sec=POLL_S
             )
-        DBOS.register_queue(
-            COMMIT_QUEUE, partition_concurrency=COMMITMENTS_AT_ONCE, polling_interval_sec=POLL_S
-        )
-        self._redrive()
-        self._hand_over.start()
+        for name, limit in SEND_QUEUES.items() if sends else ():
+            DBOS.register_queue(name, partition_concurrency=limit, polling_interval_sec=POLL_S)
+        self.committing.recheck()
+        if self._hand_over is not None:
+            self._hand_over.start()
+        threading.Thread(target=self._mend_on, name="mend", daemon=True).start()
         threading.Thread(target=self._tidy_hourly, name="tidy", daemon=True).start()
 
     def stop(self) -> None:
         """Stop claiming work; what is unfinished is taken up at the next start."""
         self._stopping.set()
-        self._hand_over.stop()
+        if self._hand_over is not None:
+            self._hand_over.stop()
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
         # A workflow that waited wakes, finds the engine gone and would tell of it with a traceback;
         # nothing is lost: it goes on at the next start.
@@ -131,22 +147,27 @@ class Runner:
         @DBOS.workflow(name=PROCESS_WORKFLOW)
         def process_job(job_id: int) -> None:
             tries = 0
-            while process_step(job_id):
-                tries += 1
-                DBOS.recv(WAKE_TOPIC, timeout_seconds=_STORAGE_RETRY.wait_s(tries, 0.0))
+            with self._in_hand.executing(_own_id()):
+                while process_step(job_id):
+                    tries += 1
+                    DBOS.recv(WAKE_TOPIC, timeout_seconds=_STORAGE_RETRY.wait_s(tries, 0.0))
 
         @DBOS.workflow(name=DELIVER_WORKFLOW)
         def deliver(delivery_id: int) -> None:
-            while (wait_s := attempt_step(delivery_id)) is not None:
-                DBOS.recv(WAKE_TOPIC, timeout_seconds=wait_s)
+            with self._in_hand.executing(_own_id()):
+                while (wait_s := attempt_step(delivery_id)) is not None:
+                    DBOS.recv(WAKE_TOPIC, timeout_seconds=wait_s)
 
         @DBOS.workflow(name=COMMIT_WORKFLOW)
         def commit(commitment_id: int) -> None:
-            while (wait_s := commit_step(commitment_id)) is not None:
-                DBOS.recv(WAKE_TOPIC, timeout_seconds=wait_s)
+            with self._in_hand.executing(_own_id()):
+                while (wait_s := commit_step(commitment_id)) is not None:
+                    DBOS.recv(WAKE_TOPIC, timeout_seconds=wait_s)
 
     def _process(self, job_id: int) -> bool:
         """Whether the job is worth another try later."""
+        if self.processing is None:
+            raise AssertionError("a host that does not infer listens to no queue of jobs")
         try:
             self.processing.process(job_id, self._unless_stopping)
         except CardioNodeError as error:
@@ -216,22 +237,53 @@ class Runner:
             self.committing.park(commitment_id, "internal", _FAULT)
             return None
 
-    def _redrive(self) -> None:
-        self.committing.recheck()
-        again = redrive(self.work, self.clock)
+    def _mend_on(self) -> None:
+        """What the engine lost of its own while the database was away, it never takes up."""
+        while not self._stopping.wait(MEND_EVERY_S):
+            try:
+                self._mend()
+            except Exception as error:
+                self.telemetry.event("lost work not looked for", level=Level.ERROR, error=error)
+
+    def _mend(self) -> None:
+        begun = self.work.client.list_workflows(
+            status="PENDING",
+            executor_id=self.cluster.executor_id,
+            load_input=False,
+            load_output=False,
+        )
+        lost = self._in_hand.lost({each.workflow_id for each in begun})
+        has_failed = self._in_hand.has_failed.is_set()
+        if not lost and not has_failed:
+            return
+        self._in_hand.has_failed.clear()
+        try:
+            again = redrive(self.work, self.clock, orphaned=lost)
+        except BaseException:
+            self._in_hand.has_failed.set()  # the next time, then
+            raise
         if again:
-            self.telemetry.event("orphaned work taken up", level=Level.WARNING, count=again)
+            self.telemetry.event("lost work taken up", level=Level.WARNING, count=again)
 
     def _tidy_hourly(self) -> None:
         while not self._stopping.wait(TIDY_EVERY_S):
             try:
-                self._redrive()
+                self.committing.recheck()
+                self.cluster.take_over()
                 removed = remove_finished(
                     self.work, self.spool, now=self.clock(), finished_days=self.finished_days
                 )
                 self.telemetry.event("finished jobs removed", count=removed)
             except Exception as error:
                 self.telemetry.event("tidying failed", level=Level.ERROR, error=error)
+
+
+def _own_id() -> str:
+    """Of the workflow that calls."""
+    workflow_id = DBOS.workflow_id
+    if workflow_id is None:
+        raise AssertionError("only workflows ask")
+    return workflow_id
 
 
 _FAULT = "the node met a fault of its own; the log holds the traceback; retry after an update"

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import sqlalchemy as sa
-from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 
 from node.domain.delivery import DestinationKind, Priority
+from node.domain.errors import Overtaken
 from node.store.commitments import Commitments
 from node.store.database import Database
 from node.store.group_commit import GroupCommit
+from node.store.hosts import Hosts
 from node.store.messages import Messages
 from node.store.orders import OrderBook
 from node.store.outbox import Outbox
@@ -82,6 +84,7 @@ class EngineTransaction:
         self.patients = PatientIndex(connection)
         self.refused = RefusedCallers(connection)
         self.users = Users(connection)
+        self.hosts = Hosts(connection)
 
     def announce_job(self) -> None:
         self.has_new_jobs = True
@@ -151,6 +154,10 @@ class EngineUnitOfWork:
         )
         self._together = GroupCommit(self.begin)
 
+    def prepare(self) -> None:
+        """Make the engine's tables, or upgrade them, whichever role comes first."""
+        DBOS.migrate(self._database.engine.url.render_as_string(hide_password=False))
+
     @contextmanager
     def begin(self) -> Iterator[EngineTransaction]:
         with self._database.write() as connection:
@@ -160,7 +167,10 @@ class EngineUnitOfWork:
             self.announced.set()
 
     def together(self, enter: Callable[[EngineTransaction], Made]) -> Made:
-        return self._together(enter)
+        try:
+            return self._together(enter)
+        except Overtaken:  # what another host has committed is seen now
+            return self._together(enter)
 
     def close(self) -> None:
         self.client.destroy()

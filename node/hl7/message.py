@@ -33,7 +33,7 @@ _READ_CODECS = CODECS | {
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLANKS = " \t\n\r\v\f"
-"""Around a value. Python's own white space holds separators of ASCII too, which are a sender's own."""
+"""Around a value. Python's own white space holds separators of ASCII too: they are a sender's."""
 _SEGMENT_END = re.compile("\r\n|\r|\n")
 _HEADER_END = re.compile(rb"[\r\n]")
 """In none of the character sets a part of a letter."""

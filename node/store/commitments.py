@@ -110,14 +110,21 @@ class Commitments:
         query = sa.select(commitment.c.run).where(commitment.c.commitment_id == commitment_id)
         return int(self._connection.scalar(query) or 1)
 
-    def next_run(self, commitment_id: int) -> int:
-        """Count a further run of its workflow; its number."""
-        self._connection.execute(
+    def take_up(self, commitment_id: int, *, run: int) -> int | None:
+        """A new run of a request that is open still; its number.
+
+        None where it is not open any more, or was taken up by another since that run was read.
+        """
+        changed = self._connection.execute(
             commitment.update()
-            .where(commitment.c.commitment_id == commitment_id)
-            .values(run=commitment.c.run + 1)
+            .where(
+                commitment.c.commitment_id == commitment_id,
+                commitment.c.state.in_([state.value for state in _OPEN]),
+                commitment.c.run == run,
+            )
+            .values(run=run + 1)
         )
-        return self.run_of(commitment_id)
+        return run + 1 if changed.rowcount == 1 else None
 
     def _number_of(self, delivery: Delivery) -> int:
         """How often its commitment was asked for since a person last set it going."""

@@ -11,8 +11,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from node.domain.errors import StorageError
+from node.domain.errors import Overtaken, StorageError
 from node.store.schema import HEAD, bring_up_to_date, check_revision, revision_of
+
+_NO_ANSWER = (sa.exc.OperationalError, sa.exc.InterfaceError)
+"""Of the driver: it has no connection, or the server ends it."""
+
+
+_FROZEN_AFTER = "8s"
+"""In which a host that stops in the middle of a transaction holds up others."""
 
 
 def sqlite_url(file: Path) -> str:
@@ -82,14 +89,19 @@ class Database:
         """One transaction that may write; durable when the block has ended without error.
 
         On SQLite the write lock is taken at once, so that what was read stays true until commit.
-        Raises StorageError when the database does not take it.
+        Raises StorageError when the database does not take it, Overtaken when another host has
+        added the same meanwhile.
         """
         try:
             with self._turn, self.engine.begin() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
-        except sa.exc.OperationalError as error:
+        except sa.exc.IntegrityError as error:
+            if not _is_taken(error):
+                raise
+            raise Overtaken("another host has added the same meanwhile; try again") from error
+        except _NO_ANSWER as error:
             raise StorageError(f"the database did not take it: {_reason(error)}") from error
 
     @contextmanager
@@ -98,7 +110,7 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 yield connection
-        except sa.exc.OperationalError as error:
+        except _NO_ANSWER as error:
             raise StorageError(f"the database did not answer: {_reason(error)}") from error
 
     def close(self) -> None:
@@ -112,6 +124,12 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_taken(error: sa.exc.IntegrityError) -> bool:
+    """Whether a row with such a key is there already."""
+    name = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+    return name in ("23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
 
 
 def _reason(error: sa.exc.DBAPIError) -> str:
@@ -136,4 +154,11 @@ def _sqlite_engine(url: str) -> sa.Engine:
 
 def _server_engine(url: str) -> sa.Engine:
     driver_url = url.replace("postgresql:", "postgresql+psycopg:", 1)
-    return sa.create_engine(driver_url, pool_size=20, pool_pre_ping=True)
+    engine = sa.create_engine(driver_url, pool_size=20, pool_pre_ping=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{_FROZEN_AFTER}'")
+        connection.commit()  # else the pool takes it back
+
+    return engine

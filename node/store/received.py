@@ -374,16 +374,23 @@ class Jobs:
         state: JobState,
         *,
         at: datetime,
+        revision: int | None = None,
         bundle: str | None = None,
         prediction_digest: str | None = None,
         order_digest: str | None = None,
         error_code: str | None = None,
         error_message: str | None = None,
     ) -> bool:
-        """Write how the job ended, if its state still allows it; False when somebody was faster."""
+        """Write how the job ended, if its state still allows it; False when somebody was faster.
+
+        revision: of what was made; a host that slept may come with that of an earlier one.
+        """
+        still = [job.c.job_id == job_id, job.c.state.in_(_states_before(state))]
+        if revision is not None:
+            still.append(job.c.revision == revision)
         changed = self._connection.execute(
             job.update()
-            .where(job.c.job_id == job_id, job.c.state.in_(_states_before(state)))
+            .where(*still)
             .values(
                 state=state.value,
                 settled_at=at,

@@ -1,4 +1,7 @@
-"""Bytes on disk, named by their SHA-256, durable before anybody is told so."""
+"""Bytes on disk, named by their SHA-256, durable before anybody is told so.
+
+Several processes, and machines that share the folder, may use one at a time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import errno
 import os
 import secrets
 import shutil
-import threading
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -29,7 +32,6 @@ class Spool:
         self._minimum_free_bytes = minimum_free_bytes
         self._refused_bytes = 0
         """Size of what was refused last."""
-        self._keeping = threading.Lock()
         _make_folder(folder)
         for first in range(256):
             (folder / f"{first:02x}").mkdir(mode=0o700, exist_ok=True)
@@ -39,12 +41,11 @@ class Spool:
         """Keep the bytes and give their SHA-256. Raises OutOfSpace, StorageError."""
         digest = sha256(content)
         path = self._path(digest)
-        with self._keeping:
-            if path.exists():
-                os.utime(path)
-                # Whoever wrote it may not have come to this yet.
-                _fsync_folder(path.parent)
-                return digest
+        with suppress(FileNotFoundError):
+            os.utime(path)
+            # Whoever wrote it may not have come to this yet.
+            _fsync_folder(path.parent)
+            return digest
         if self.free_bytes() < self._minimum_free_bytes + len(content):
             self._refused_bytes = len(content)
             raise OutOfSpace(
@@ -60,8 +61,13 @@ class Spool:
 
     def get(self, digest: str) -> bytes:
         """The bytes with that SHA-256, checked. Raises StorageError when lost or altered."""
+        path = self._path(digest)
         try:
-            content = self._path(digest).read_bytes()
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:  # perhaps who looked whether it is old ended meanwhile
+                _aside(path).rename(path)
+                content = path.read_bytes()
         except OSError as error:
             raise StorageError(
                 f"the spool cannot read {digest[:12]}…: {error.strerror}; restore it from a backup"
@@ -73,13 +79,39 @@ class Spool:
         return content
 
     def remove_if_older(self, digest: str, *, than: datetime) -> bool:
-        """Remove bytes that nobody kept anew since; whether they were removed."""
+        """Remove bytes that nobody kept anew since; whether they were removed.
+
+        They are put aside first: who keeps them anew then writes them, and who did so just before
+        is seen to have.
+        """
         path = self._path(digest)
-        with self._keeping:
-            if not path.exists() or path.stat().st_mtime >= than.timestamp():
+        aside = _aside(path)
+        try:
+            if path.stat().st_mtime >= than.timestamp():
                 return False
-            path.unlink()
+            path.rename(aside)
+            if aside.stat().st_mtime >= than.timestamp():
+                aside.rename(path)
+                return False
+            aside.unlink()
+        except FileNotFoundError:  # another host was faster
+            return False
         return True
+
+    @property
+    def identity(self) -> str:
+        """Which store of objects it is, wherever it is mounted. Raises StorageError."""
+        file = self._folder / "identity"
+        try:
+            if not file.exists():
+                own = file.with_name(f".identity-{secrets.token_hex(8)}")
+                own.write_text(secrets.token_hex(16), encoding="ascii")
+                with suppress(FileExistsError):
+                    os.link(own, file)
+                own.unlink()
+            return file.read_text(encoding="ascii")
+        except OSError as error:
+            raise StorageError(f"the spool cannot be used: {error.strerror}") from error
 
     def has_room(self) -> bool:
         """Whether anything is kept, that too which was refused last."""
@@ -91,6 +123,10 @@ class Spool:
 
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest[2:]
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".removing-{path.name}")
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The node's own tables: jobs, deliveries, commitments, what HL7 messages told, users, callers.
+"""The node's own tables: jobs, deliveries, commitments, HL7, users, refused callers, hosts.
 
 Nothing here names a patient: identity stays in the spooled objects, and rows are found by digests.
 """
@@ -231,4 +231,17 @@ refused_caller = sa.Table(
     sa.Column("count", sa.Integer, nullable=False),
     sa.UniqueConstraint("peer", "calling_ae", "called_ae", "reason"),
     sqlite_autoincrement=True,
+)
+
+host = sa.Table(
+    "node_host",
+    metadata,
+    sa.Column("executor_id", sa.String(128), primary_key=True),
+    sa.Column("machine", sa.String(255), nullable=False),
+    sa.Column("home", sa.String(1024), nullable=False),
+    sa.Column("store", sa.String(64), nullable=False),
+    sa.Column("roles", sa.String(32), nullable=False),
+    sa.Column("beats", sa.Integer, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("beat_at", UtcDateTime, nullable=False),
 )

@@ -147,10 +147,12 @@ class Committing:
                 at=at,
                 due_at=at + timedelta(seconds=wait_s),
             )
-            if awaited:
+            last = transaction.commitments.run_of(commitment.commitment_id)
+            run = transaction.commitments.take_up(commitment.commitment_id, run=last)
+            if awaited and run is not None:
                 transaction.enqueue_commitment(
                     commitment.commitment_id,
-                    run=transaction.commitments.next_run(commitment.commitment_id),
+                    run=run,
                     destination=commitment.destination,
                     delay_s=wait_s + _LATER_S,
                 )

@@ -207,6 +207,7 @@ class Processing:
                 job.job_id,
                 JobState.HELD,
                 at=self.clock(),
+                revision=job.revision,
                 error_code=code,
                 error_message=reason,
             )
@@ -243,6 +244,7 @@ class Processing:
                 job.job_id,
                 JobState.COMPLETED if prediction else JobState.NO_RESULT,
                 at=at,
+                revision=job.revision,
                 bundle=model.label,
                 prediction_digest=kept,
                 order_digest=order_digest(found.source.order),

@@ -50,8 +50,13 @@ class NodeProcess:
         bundles: Path = BUNDLES,
         at_once: int = 1,
         extra: str = "",
+        role: str = "all",
     ) -> None:
-        """at_once: with more than one, results are composed in processes that start first."""
+        """at_once: with more than one, results are composed in processes that start first.
+
+        role: several, too, with a space between.
+        """
+        self._role = role
         self.home = folder / "home"
         self.log = folder / "node.log"
         self.dicom_port, self.hl7_port, self.web_port = free_port(), free_port(), free_port()
@@ -84,7 +89,8 @@ model.at_once = {at_once}
             time.sleep(0.05)
 
     def _serve(self) -> subprocess.Popen[bytes] | ForkedCommand:
-        words, nothing = ["serve", *self.options], Path("/dev/null")
+        roles = [word for role in self._role.split() for word in ("--role", role)]
+        words, nothing = ["serve", *self.options, *roles], Path("/dev/null")
         if self.command is None:
             return ForkedCommand(words, stdin=nothing, stdout=nothing, stderr=self.log)
         with self.log.open("ab") as log:

@@ -7,6 +7,8 @@ import json
 import logging
 from collections.abc import Callable
 
+import pytest
+
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.workflow.ports import Level
@@ -54,3 +56,22 @@ def test_every_event_is_counted_under_its_name() -> None:
     text = metrics.exposition().decode()
     assert 'cardionode_events_total{event="delivery attempted",level="info"} 1.0' in text
     assert 'cardionode_event_seconds_sum{event="delivery attempted"} 0.04' in text
+
+
+def test_the_engine_says_what_is_wrong_in_a_line_a_minute(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_up_logging(form="json", level="info")
+    engine = logging.getLogger("dbos")
+    for _ in range(3):
+        try:
+            raise ConnectionError("PATIENT^NAME")
+        except ConnectionError:
+            engine.warning("the queue was not read:\nSELECT %s", "PATIENT^NAME", exc_info=True)
+    engine.warning("another place")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["message"] for line in lines] == [
+        "engine: the queue was not read:",
+        "engine: another place",
+    ]
+    assert not any("traceback" in line for line in lines)

@@ -85,3 +85,50 @@ def test_no_half_written_file_stays_behind(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.put(b"x" * 100_000)
     assert not list(tmp_path.rglob(".writing-*"))
+
+
+def aside(folder: Path, digest: str) -> Path:
+    return folder / digest[:2] / f".removing-{digest[2:]}"
+
+
+def test_bytes_kept_anew_while_they_are_looked_at_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another host keeps them between the look at their age and the removal."""
+    spool, other = Spool(tmp_path), Spool(tmp_path)
+    digest = spool.put(b"bytes")
+    path = tmp_path / digest[:2] / digest[2:]
+    os.utime(path, (1, 1))
+    renamed = Path.rename
+
+    def kept_first(own: Path, to: Path) -> Path:
+        if own == path:
+            other.put(b"bytes")
+        return renamed(own, to)
+
+    monkeypatch.setattr(Path, "rename", kept_first)
+    assert not spool.remove_if_older(digest, than=datetime(2026, 1, 1, tzinfo=UTC))
+    assert spool.get(digest) == b"bytes"
+
+
+def test_bytes_kept_anew_once_they_are_put_aside_are_written_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    digest = spool.put(b"bytes")
+    (tmp_path / digest[:2] / digest[2:]).rename(aside(tmp_path, digest))
+    assert spool.put(b"bytes") == digest
+    assert spool.get(digest) == b"bytes"
+
+
+def test_bytes_that_a_kill_left_aside_come_back(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    digest = spool.put(b"bytes")
+    (tmp_path / digest[:2] / digest[2:]).rename(aside(tmp_path, digest))
+    assert spool.get(digest) == b"bytes"
+    assert not aside(tmp_path, digest).exists()
+
+
+def test_a_store_is_the_same_from_every_host_and_another_is_not(tmp_path: Path) -> None:
+    one = Spool(tmp_path / "one")
+    assert one.identity == Spool(tmp_path / "one").identity
+    assert one.identity != Spool(tmp_path / "other").identity
+    assert len(one.identity) == 32

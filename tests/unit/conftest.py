@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from node.store.database import Database
-from tests.postgresql import cluster
+from tests.postgresql import server
 
 _NUMBERS = count(1)
 
@@ -18,8 +18,8 @@ _NUMBERS = count(1)
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The URL of a database of a server that runs, without its name."""
-    with cluster() as url:
-        yield url
+    with server() as running:
+        yield running.url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -28,10 +28,10 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/node.db"
     else:
-        server, name = request.getfixturevalue("postgresql"), f"node{next(_NUMBERS)}"
-        with psycopg.connect(server.format(name="postgres"), autocommit=True) as connection:
+        socket, name = request.getfixturevalue("postgresql"), f"node{next(_NUMBERS)}"
+        with psycopg.connect(socket.format(name="postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
-        url = server.format(name=name)
+        url = socket.format(name=name)
     made = Database(url)
     yield made
     made.close()

@@ -1,0 +1,40 @@
+"""The processes that are one node together, on one machine or many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+
+class HostRole(StrEnum):
+    """What a process does for the node; one may do several."""
+
+    RECEIVE = "receive"
+    """Takes ECGs and messages: DICOM, HL7, STOW-RS."""
+    INFER = "infer"
+    """Makes results of ECGs."""
+    SEND = "send"
+    """Carries results to their destinations."""
+
+
+ALL_ROLES: Final = frozenset(HostRole)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One that said that it lives."""
+
+    executor_id: str
+    """Its name to the engine; another at every start."""
+    machine: str
+    home: str
+    store: str
+    """Identity of the store of objects that it uses: one for all."""
+    roles: frozenset[HostRole]
+    beats: int
+    """How often it said so: what changes is alive, whatever the clocks of the machines say."""
+    started_at: datetime
+    beat_at: datetime
+    """By its own clock."""

@@ -1,0 +1,92 @@
+"""Hosts of one node over PostgreSQL: two that receive, two that infer, two that send."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from node.dicom.scu import StorageScu
+from node.domain.errors import CardioNodeError
+from tests.ecg_instances import instances
+from tests.end_to_end.node_process import NodeProcess
+from tests.postgresql import Server, server
+
+ROLES = ("receive", "infer", "send")
+
+
+class Hosts:
+    """Processes, a home each, with one database and one folder of objects."""
+
+    def __init__(self, folder: Path, url: str, *, extra: str, each: int = 2) -> None:
+        shared = f'storage.database_url = "{url}"\nstorage.objects = "{folder}/objects"\n'
+        self.by_name: dict[str, NodeProcess] = {}
+        for role in ROLES:
+            for number in range(1, each + 1):
+                own = folder / f"{role}-{number}"
+                own.mkdir()
+                self.by_name[own.name] = NodeProcess(own, extra=shared + extra, role=role)
+
+    def of(self, role: str) -> list[NodeProcess]:
+        return [host for name, host in self.by_name.items() if name.startswith(role)]
+
+    def start(self) -> None:
+        for host in self.by_name.values():
+            host.start()
+
+    def close(self) -> None:
+        for host in self.by_name.values():
+            host.close()
+
+    def events(self, message: str) -> list[dict[str, Any]]:
+        """Every log line of any host with that message."""
+        return [event for host in self.by_name.values() for event in host.events(message)]
+
+
+@contextmanager
+def hosts_in(folder: Path, *, extra: str, each: int = 2) -> Iterator[tuple[Hosts, Server]]:
+    """Hosts that run, and their database's server."""
+    with server() as running:
+        with psycopg.connect(running.url.format(name="postgres"), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE node")
+        group = Hosts(folder, running.url.format(name="node"), extra=extra, each=each)
+        try:
+            group.start()
+            yield group, running
+        finally:
+            group.close()
+
+
+class Cart(threading.Thread):
+    """Sends each ECG until a receiver has acknowledged it, to one or the other."""
+
+    def __init__(self, receivers: list[NodeProcess], ecgs: int, chance: random.Random) -> None:
+        super().__init__(daemon=True)
+        self.acknowledged: list[str] = []
+        self._ecgs = ecgs
+        self._chance = random.Random(chance.random())
+        self._scus = [
+            StorageScu(
+                calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=host.dicom_port,
+                connect_timeout_s=2, answer_timeout_s=10,
+            )
+            for host in receivers
+        ]  # fmt: skip
+
+    def run(self) -> None:
+        for uid, content in instances(self._ecgs):
+            while True:
+                try:
+                    self._chance.choice(self._scus).send(content)
+                except CardioNodeError:
+                    time.sleep(0.2)
+                else:
+                    self.acknowledged.append(uid)
+                    break
+            time.sleep(self._chance.uniform(0.0, 0.15))

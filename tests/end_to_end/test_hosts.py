@@ -1,0 +1,183 @@
+"""One node of several hosts over PostgreSQL: any of them may die, freeze or come back."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.dicom.stand_in import PacsStandIn
+from node.hl7.stand_in import RisStandIn
+from tests.end_to_end.hosts import ROLES, Cart, hosts_in
+from tests.end_to_end.node_process import NodeProcess, destinations, settled
+
+DEAD = "host is dead: its work is taken over"
+OVERTAKES_BY_S = 2.0
+"""Messages that are owed so soon one after the other, by hosts side by side, have no order."""
+
+
+class Peers:
+    """A PACS and a RIS that run."""
+
+    def __init__(self) -> None:
+        self.pacs, self.ris = PacsStandIn(ae_title="PACS"), RisStandIn()
+        self.configuration = destinations(self.pacs.start(), self.ris.start())
+
+
+@pytest.fixture
+def peers() -> Iterator[Peers]:
+    made = Peers()
+    yield made
+    made.pacs.stop()
+    made.ris.stop()
+
+
+def check(peers: Peers, jobs: list[dict[str, Any]], acknowledged: list[str]) -> None:
+    """Exactly one set of results for each ECG, the messages in their order."""
+    pacs, ris = peers.pacs, peers.ris
+    assert sorted(job["sop_instance_uid"] for job in jobs) == sorted(acknowledged)
+    assert {job["state"] for job in jobs} == {"completed"}
+    deliveries = [each for job in jobs for each in job["deliveries"]]
+    assert {each["state"] for each in deliveries} == {"delivered"}
+    assert Counter(each["kind"] for each in deliveries) == dict.fromkeys(
+        ("cine", "summary", "report", "oru"), len(jobs)
+    )
+    sent = {each["identifier"] for each in deliveries if each["kind"] != "oru"}
+    assert set(pacs.received) == sent
+    told = {each["identifier"]: each for each in deliveries if each["kind"] == "oru"}
+    assert set(ris.received) == set(told)
+    latest = max(owed(each) for each in told.values())
+    for identifier in reversed(list(ris.received)):  # in the order of their first arrival
+        latest = min(latest, owed(told[identifier]))
+        assert owed(told[identifier]) - latest < OVERTAKES_BY_S
+
+
+def owed(delivery: dict[str, Any]) -> float:
+    return datetime.fromisoformat(delivery["owed_since"]).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("ecgs", "kills"),
+    [(20, 4), pytest.param(1000, 50, marks=pytest.mark.soak)],
+    ids=["small", "full"],
+)
+def test_any_host_may_be_killed_and_the_database_restarted(
+    tmp_path: Path, peers: Peers, ecgs: int, kills: int
+) -> None:
+    seed = int(os.environ.get("SEED", random.SystemRandom().randrange(10**6)))
+    print(f"\nseed {seed}: {ecgs} ECGs, {kills} kills (SEED={seed} repeats it)")
+    chance = random.Random(seed)
+    with hosts_in(tmp_path, extra=peers.configuration) as (hosts, server):
+        cart = Cart(hosts.of("receive"), ecgs, chance)
+        cart.start()
+        killed = Counter[str]()
+        for number in range(kills):
+            time.sleep(chance.uniform(0.05, 2.5))
+            name, host = chance.choice(list(hosts.by_name.items()))
+            host.kill()
+            killed[name] += 1
+            if number % 25 == kills // 4:
+                server.stop()
+                time.sleep(chance.uniform(0.5, 3.0))
+                server.start()
+            host.start()
+        cart.join()
+        jobs = hosts.of("receive")[0].wait_for_jobs(settled(ecgs), within_s=60 + 2 * ecgs)
+        predictions = len(hosts.events("ecg predicted"))
+        for host in hosts.by_name.values():
+            assert host.stop() == 0
+    check(peers, jobs, cart.acknowledged)
+    pacs, ris = peers.pacs, peers.ris
+    resent = len(pacs.stores) - len(pacs.received) + len(ris.messages) - len(ris.received)
+    print(f"{dict(killed)}: 0 lost, {resent} results sent again under the same identifiers")
+    print(f"predictions logged beyond one an ECG: {predictions - ecgs}")
+
+
+def test_work_of_the_dead_is_taken_over_and_the_frozen_do_no_harm(
+    tmp_path: Path, peers: Peers
+) -> None:
+    with hosts_in(tmp_path, extra=peers.configuration) as (hosts, _):
+        receiving, inferring, sending = (hosts.of(role) for role in ROLES)
+        cart = Cart(receiving, 24, random.Random(1))
+        cart.start()
+        wait(lambda: len(hosts.events("ecg predicted")) >= 4, within_s=60)
+        begun = time.monotonic()
+        for host in (receiving[0], inferring[0]):
+            host.kill()
+        freeze(sending[0])
+        wait(lambda: len(hosts.events(DEAD)) == 3, within_s=30)
+        print(f"\nnoticed after {time.monotonic() - begun:.1f} s")
+        cart.join()
+        jobs = sending[1].wait_for_jobs(settled(24), within_s=30)
+        print(f"all done after {time.monotonic() - begun:.1f} s")
+        check(peers, jobs, cart.acknowledged)
+
+        inferring[0].start()
+        freeze(inferring[1])
+        wake(sending[0])
+        again = Cart([receiving[1]], 28, random.Random(2))  # the first 24 are known
+        again.start()
+        again.join()
+        wait(lambda: len(hosts.events(DEAD)) == 4, within_s=30)
+        jobs = sending[1].wait_for_jobs(settled(28), within_s=30)
+        wake(inferring[1])
+        wait(lambda: len(hosts.events("this host was taken for dead")) == 2, within_s=30)
+        check(peers, jobs, again.acknowledged)
+        shown = json.loads(sending[0].run("hosts", "--json").stdout)
+        assert sorted(host["roles"] for host in shown) == [
+            "infer", "infer", "receive", "send", "send",
+        ]  # fmt: skip
+
+
+def test_roles_share_one_home_and_none_is_there_twice(tmp_path: Path, peers: Peers) -> None:
+    """On SQLite, so that receiving does not wait for the processor that infers."""
+    made = {}
+    for name, role in (
+        ("receiving", "receive"),
+        ("working", "infer send"),
+        ("second", "receive"),
+        ("whole", "all"),
+    ):
+        (tmp_path / name).mkdir()
+        made[name] = NodeProcess(tmp_path / name, extra=peers.configuration, role=role)
+        made[name].home = tmp_path / "home"
+    receiving, working = made["receiving"], made["working"]
+    try:
+        receiving.start()
+        cart = Cart([receiving], 2, random.Random(3))
+        cart.start()
+        cart.join()
+        working.start()
+        jobs = receiving.wait_for_jobs(settled(2))
+        check(peers, jobs, cart.acknowledged)
+        for name in ("second", "whole"):
+            with pytest.raises(AssertionError, match="another node runs in"):
+                made[name].start()
+        assert (receiving.stop(), working.stop()) == (0, 0)
+    finally:
+        for process in made.values():
+            process.close()
+
+
+def freeze(host: NodeProcess) -> None:
+    os.kill(host.pid, signal.SIGSTOP)
+
+
+def wake(host: NodeProcess) -> None:
+    os.kill(host.pid, signal.SIGCONT)
+
+
+def wait(done: Callable[[], bool], *, within_s: float) -> None:
+    until = time.monotonic() + within_s
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.05)

@@ -1,0 +1,196 @@
+"""Who is alive, by rows that change, and what is done about the dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from node.domain.delivery import Priority
+from node.domain.errors import ConfigurationError
+from node.domain.host import ALL_ROLES, Host, HostRole
+from node.domain.instance import Origin, ReceivedInstance
+from node.engine import cluster
+from node.engine.cluster import BEAT_S, DEAD_AFTER_S, Cluster, Watch, take_over
+from node.engine.unit_of_work import EngineUnitOfWork, job_workflow_id
+from node.store.database import Database
+from tests.fakes import Notes
+
+AT = datetime(2026, 11, 27, 3, 0, tzinfo=UTC)
+
+
+def host(name: str, beats: int = 0, *, store: str = "one", home: str = "/a") -> Host:
+    return Host(
+        executor_id=name,
+        machine="m",
+        home=home,
+        store=store,
+        roles=frozenset({HostRole.SEND}),
+        beats=beats,
+        started_at=AT,
+        beat_at=AT,
+    )
+
+
+class Time:
+    """Seconds that a test has pass."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_who_beats_lives_and_who_does_not_is_dead_in_time() -> None:
+    time = Time()
+    watch = Watch("own", time)
+    found: dict[str, float] = {}
+    for beat in range(20):
+        for dead in watch.dead([host("own"), host("well", beat), host("silent")]):
+            found.setdefault(dead.executor_id, time.now - 100.0)
+        time.now += BEAT_S
+    assert found.keys() == {"silent"}
+    assert DEAD_AFTER_S < found["silent"] <= DEAD_AFTER_S + BEAT_S
+
+
+def test_who_slept_judges_nobody_by_what_it_missed() -> None:
+    time = Time()
+    watch = Watch("own", time)
+    assert watch.dead([host("other")]) == []
+    time.now += 3600.0
+    assert watch.dead([host("other")]) == []
+    for _ in range(int(DEAD_AFTER_S / BEAT_S)):
+        time.now += BEAT_S
+        assert watch.dead([host("other")]) == []
+    time.now += BEAT_S
+    assert [each.executor_id for each in watch.dead([host("other")])] == ["other"]
+
+
+def test_a_database_that_was_away_makes_nobody_dead() -> None:
+    time = Time()
+    watch = Watch("own", time)
+    for _ in range(20):
+        assert watch.dead([host("other")]) == []
+        watch.forget()
+        time.now += BEAT_S
+
+
+@pytest.fixture
+def work(database: Database) -> Iterator[EngineUnitOfWork]:
+    database.prepare()
+    made = EngineUnitOfWork(database)
+    made.prepare()
+    yield made
+    made.close()
+
+
+def test_a_host_takes_the_place_of_the_one_before_it(work: EngineUnitOfWork) -> None:
+    with work.begin() as transaction:
+        transaction.hosts.join(host("first"))
+        transaction.hosts.join(host("elsewhere", home="/b"))
+        transaction.hosts.join(host("second"))
+        assert {each.executor_id for each in transaction.hosts.all()} == {"elsewhere", "second"}
+        assert transaction.hosts.beat("second", at=AT)
+        assert not transaction.hosts.beat("first", at=AT)
+        assert not transaction.hosts.remove("second", beats=0)
+        assert transaction.hosts.remove("second", beats=1)
+        assert transaction.hosts.all() == [host("elsewhere", home="/b")]
+
+
+def instance(uid: str) -> ReceivedInstance:
+    return ReceivedInstance(
+        sop_class_uid="1.2", sop_instance_uid=uid, transfer_syntax_uid="1.2.840.10008.1.2.1",
+        origin=Origin(calling_ae="CART", called_ae="NODE", peer="127.0.0.1"),
+        content_digest=uid.rjust(64, "0"), size_bytes=9, received_at=AT, content=b"",
+    )  # fmt: skip
+
+
+def add_job(work: EngineUnitOfWork, uid: str) -> int:
+    with work.begin() as transaction:
+        job_id = transaction.jobs.add(instance(uid))
+        run = transaction.jobs.take_up(job_id, run=0)
+        assert run == 1
+        transaction.enqueue_job(job_id, run=run, priority=Priority.ROUTINE)
+    return job_id
+
+
+def begin(database: Database, job_id: int, executor_id: str) -> None:
+    """As the engine of that host has it once it took the job."""
+    with database.write() as connection:
+        schema = "dbos." if connection.dialect.name == "postgresql" else ""
+        connection.execute(
+            sa.text(
+                f"UPDATE {schema}workflow_status SET status = 'PENDING', executor_id = :host "
+                "WHERE workflow_uuid = :name"
+            ),
+            {"host": executor_id, "name": job_workflow_id(job_id, 1)},
+        )
+
+
+def test_what_a_dead_host_had_in_hand_is_enqueued_anew_and_nothing_else(
+    work: EngineUnitOfWork, database: Database
+) -> None:
+    orphan, busy, waiting = (add_job(work, uid) for uid in ("1.1", "1.2", "1.3"))
+    with work.begin() as transaction:
+        transaction.hosts.join(host("alive"))
+    begin(database, orphan, "dead")
+    begin(database, busy, "alive")
+
+    assert take_over(work, lambda: AT) == 1
+    assert take_over(work, lambda: AT) == 0
+
+    found = {each.workflow_id: each.status for each in work.client.list_workflows()}
+    assert found == {
+        job_workflow_id(orphan, 1): "CANCELLED",
+        job_workflow_id(orphan, 2): "ENQUEUED",
+        job_workflow_id(busy, 1): "PENDING",
+        job_workflow_id(waiting, 1): "ENQUEUED",
+    }
+
+
+def member(work: EngineUnitOfWork, home: Path, store: str) -> Cluster:
+    return Cluster(
+        work, home=home, store=store, roles=ALL_ROLES, telemetry=Notes(), clock=lambda: AT
+    )
+
+
+def test_a_host_with_objects_of_its_own_does_not_join_one_that_lives(
+    work: EngineUnitOfWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "BEAT_S", 0.2)
+    first, other = member(work, tmp_path / "a", "one"), member(work, tmp_path / "b", "two")
+    first.start()
+    with pytest.raises(ConfigurationError, match=r"storage\.objects is one folder that all"):
+        other.start()
+    first.stop()
+    with work.begin() as transaction:
+        assert transaction.hosts.all() == []
+        transaction.hosts.join(host("dead"))
+    other.start()
+    with work.begin() as transaction:
+        assert [each.store for each in transaction.hosts.all()] == ["one", "two"]
+    other.stop()
+
+
+def test_one_that_was_taken_for_dead_says_so_and_is_back(
+    work: EngineUnitOfWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "BEAT_S", 0.05)
+    notes = Notes()
+    own = Cluster(
+        work, home=tmp_path, store="one", roles=ALL_ROLES, telemetry=notes, clock=lambda: AT
+    )
+    own.start()
+    with work.begin() as transaction:
+        assert transaction.hosts.remove(own.executor_id)
+    for _ in range(200):
+        if notes.said("this host was taken for dead"):
+            break
+        own._stopping.wait(0.05)
+    with work.begin() as transaction:
+        assert [each.executor_id for each in transaction.hosts.all()] == [own.executor_id]
+    own.stop()
