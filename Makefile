@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving bench-messages peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-hosts soak-kill soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving bench-messages peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -13,7 +13,7 @@ demo: $(VENV)/.runtime
 # Three at once on two cores, because many wait for a peer, each in a network of its own; then those
 # that compare times.
 test: $(VENV)/.dev peers
-	$(BIN)/python -m pytest --tx "3*popen//python=.ci/own-network $(BIN)/python" --dist loadfile -m "not soak and not alone" tests
+	$(BIN)/python -m pytest --tx "3*popen//python=.ci/own-network $(BIN)/python" --dist loadfile --no-loadscope-reorder -m "not soak and not alone" tests
 	.ci/own-network $(BIN)/python -m pytest -m "alone and not soak" tests
 
 # Formatting, lint, types and import contracts: under a minute.
@@ -58,7 +58,7 @@ soak-published: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.artefact $(RUNS)
 	$(BIN)/python -m benchmarks.quality $(RUNS)
 
-# The full count of the kill test: 200 ECGs, 20 kills. SEED=n repeats a run.
+# The full count of the kill test: 1,000 ECGs, 50 kills. SEED=n repeats a run.
 soak-kill: $(VENV)/.dev peers
 	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_kill.py
 
@@ -66,6 +66,11 @@ soak-kill: $(VENV)/.dev peers
 # repeats a run.
 soak-hosts: $(VENV)/.dev peers
 	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_hosts.py
+
+# 10,000 results behind a PACS that is down: what they cost, how soon an ECG is picked up beside them,
+# how fast they drain.
+soak-parked: $(VENV)/.dev
+	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_parked.py
 
 # A hostile RIS, orders and merges, 20 kills. SEED=n repeats a run.
 soak-hl7: $(VENV)/.dev

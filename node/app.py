@@ -232,6 +232,7 @@ class Node:
             clock=utc_now,
             processing_at_once=self._settings.model.at_once,
             finished_days=self._settings.storage.finished_days,
+            message_days=self._settings.storage.message_days,
         )
 
     def _build_committing(self) -> tuple[Committing, CommitmentService]:

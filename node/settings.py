@@ -432,6 +432,7 @@ class StorageSettings(_Table):
     objects: str
     minimum_free_mb: Annotated[int, Field(ge=0)]
     finished_days: Annotated[int, Field(ge=0)]
+    message_days: Annotated[int, Field(ge=0)]
 
     @field_validator("database_url")
     @classmethod

@@ -22,13 +22,24 @@ class Server:
     def __init__(self, programs: Path, folder: Path) -> None:
         self._control = programs / "pg_ctl"
         self._folder = folder
+        self.address = ""
+        """Where it listens besides: in a network of a test's own."""
         self.url = f"postgresql://cardionode@/{{name}}?host={folder}"
         """Of a database of it, to which a name is added."""
 
     def start(self) -> None:
-        options = f"-c listen_addresses= -c unix_socket_directories={self._folder}"
+        options = f"-c listen_addresses={self.address} -c unix_socket_directories={self._folder}"
         log = self._folder / "log"
         _run(self._control, "-D", self._data, "-w", "-o", options, "-l", log, "start")
+
+    def listen(self, address: str, network: str) -> str:
+        """At an address of a network, to all in it, after another start; its URL there."""
+        self.stop()
+        self.address = address
+        with (self._data / "pg_hba.conf").open("a", encoding="ascii") as rules:
+            rules.write(f"host all all {network} trust\n")
+        self.start()
+        return f"postgresql://cardionode@{address}/{{name}}"
 
     def stop(self) -> None:
         """As a crash does: connections end in the middle of what they do."""

@@ -51,6 +51,8 @@ class Cluster:
         self._roles = roles
         self._telemetry = telemetry
         self._clock = clock
+        self._beats = 0
+        """Never again the same, so that one that was taken for dead is seen to be back."""
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._beat_on, name="beat", daemon=True),
@@ -115,7 +117,7 @@ class Cluster:
             home=self._home,
             store=self._store,
             roles=self._roles,
-            beats=0,
+            beats=self._beats,
             started_at=now,
             beat_at=now,
         )
@@ -126,9 +128,12 @@ class Cluster:
         """A thread of its own: taking over may take longer than a host is given."""
         fails = False
         while not self._stopping.wait(BEAT_S):
+            self._beats += 1
             try:
                 with self._work.begin() as transaction:
-                    is_known = transaction.hosts.beat(self.executor_id, at=self._clock())
+                    is_known = transaction.hosts.beat(
+                        self.executor_id, beats=self._beats, at=self._clock()
+                    )
                 if not is_known:
                     self._join()
                     self._telemetry.event("this host was taken for dead", level=Level.WARNING)
@@ -190,9 +195,12 @@ class Watch:
         if now - self._looked_at > 3 * BEAT_S:  # this host slept, so nobody was seen to beat
             self.forget()
         self._looked_at = now
+        before, self._seen = self._seen, {}
         for host in hosts:
-            if self._seen.get(host.executor_id, (None,))[0] != host.beats:
-                self._seen[host.executor_id] = (host.beats, now)
+            beats, changed_at = before.get(host.executor_id, (None, now))
+            self._seen[host.executor_id] = (
+                host.beats, changed_at if beats == host.beats else now,
+            )  # fmt: skip
         return [
             host
             for host in hosts

@@ -29,6 +29,27 @@ def remove_finished(
     return removed
 
 
+def forget_messages(
+    work: EngineUnitOfWork, spool: Spool, *, now: datetime, message_days: int
+) -> int:
+    """Forget HL7 messages that came so long ago, with the orders and patients they told of.
+
+    How many. Merges are kept; with 0 days everything is.
+    """
+    if message_days == 0:
+        return 0
+    before, forgotten = now - timedelta(days=message_days), 0
+    while True:
+        with work.begin() as transaction:
+            digests = transaction.messages.forget_before(before, limit=BATCH)
+            unnamed = digests - transaction.jobs.digests() if digests else set()
+        for digest in unnamed:
+            spool.remove_if_older(digest, than=before)
+        if not digests:
+            return forgotten
+        forgotten += len(digests)
+
+
 def _remove_batch(work: EngineUnitOfWork, spool: Spool, before: datetime) -> int:
     with work.begin() as transaction:
         jobs = transaction.jobs.finished_before(before, limit=BATCH)

@@ -17,8 +17,9 @@ from node.domain.host import HostRole
 from node.engine.cluster import Cluster
 from node.engine.hand_over import HandOver
 from node.engine.in_hand import InHand
+from node.engine.pace import IDLE_S, Pace
 from node.engine.redrive import redrive
-from node.engine.retention import remove_finished
+from node.engine.retention import forget_messages, remove_finished
 from node.engine.unit_of_work import (
     APPLICATION_VERSION,
     COMMIT_QUEUE,
@@ -39,8 +40,6 @@ from node.workflow.ports import Clock, Level, Telemetry
 from node.workflow.process import Processing
 from node.workflow.retry import RetryPolicy
 
-POLL_S = 0.2
-"""0.2 s of polling costs 4–7 % of a core idle and bounds the latency of each queue; measured."""
 DICOM_DELIVERIES_AT_ONCE = 4
 """Instances need no order among themselves, so associations (and requests of
 DICOMweb) run side by side."""
@@ -58,6 +57,7 @@ SEND_QUEUES = {
 """With how much at once for each destination, by all hosts together."""
 TIDY_EVERY_S = 3600.0
 MEND_EVERY_S = 5.0
+PACE_EVERY_S = 0.5
 
 _STORAGE_RETRY = RetryPolicy(initial_s=1.0, maximum_s=60.0)
 
@@ -80,7 +80,10 @@ class Runner:
     clock: Clock
     processing_at_once: int
     finished_days: int
+    message_days: int
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    _inferring: Pace = field(default_factory=Pace, init=False)
+    _sending: Pace = field(default_factory=Pace, init=False)
     _in_hand: InHand = field(default_factory=InHand, init=False)
     _hand_over: HandOver | None = field(init=False)
 
@@ -109,15 +112,21 @@ class Runner:
         DBOS.launch()
         # Limits are rows, the same for all hosts: those of another role do not write them.
         if infers:
-            at_once = self.processing_at_once
-            DBOS.register_queue(
-                PROCESS_QUEUE, worker_concurrency=at_once, polling_interval_sec=POLL_S
+            queue = DBOS.register_queue(
+                PROCESS_QUEUE,
+                worker_concurrency=self.processing_at_once,
+                polling_interval_sec=IDLE_S,
             )
+            self._inferring.queues.append(queue)
         for name, limit in SEND_QUEUES.items() if sends else ():
-            DBOS.register_queue(name, partition_concurrency=limit, polling_interval_sec=POLL_S)
+            queue = DBOS.register_queue(
+                name, partition_concurrency=limit, polling_interval_sec=IDLE_S
+            )
+            self._sending.queues.append(queue)
         self.committing.recheck()
         if self._hand_over is not None:
             self._hand_over.start()
+        threading.Thread(target=self._pace_on, name="pace", daemon=True).start()
         threading.Thread(target=self._mend_on, name="mend", daemon=True).start()
         threading.Thread(target=self._tidy_hourly, name="tidy", daemon=True).start()
 
@@ -130,6 +139,15 @@ class Runner:
         # A workflow that waited wakes, finds the engine gone and would tell of it with a traceback;
         # nothing is lost: it goes on at the next start.
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
+
+    def _pace_on(self) -> None:
+        while not self._stopping.wait(PACE_EVERY_S):
+            try:
+                self._inferring.adjust()
+                self._sending.adjust()
+            except Exception as error:
+                if not self._stopping.is_set():
+                    self.telemetry.event("pace not set", level=Level.WARNING, error=error)
 
     def _register(self) -> None:
         @DBOS.step(name="process")
@@ -170,6 +188,7 @@ class Runner:
             raise AssertionError("a host that does not infer listens to no queue of jobs")
         try:
             self.processing.process(job_id, self._unless_stopping)
+            self._inferring.moved()
         except CardioNodeError as error:
             self.telemetry.event(
                 "job put off",
@@ -194,7 +213,10 @@ class Runner:
     def _attempt(self, delivery_id: int) -> float | None:
         """Seconds until the delivery is due again, None when it is settled."""
         try:
-            return self.postman.attempt(delivery_id)
+            again_s = self.postman.attempt(delivery_id)
+            if again_s is None:
+                self._sending.moved()
+            return again_s
         except CardioNodeError as error:
             self.telemetry.event(
                 "delivery put off",
@@ -274,6 +296,10 @@ class Runner:
                     self.work, self.spool, now=self.clock(), finished_days=self.finished_days
                 )
                 self.telemetry.event("finished jobs removed", count=removed)
+                forgotten = forget_messages(
+                    self.work, self.spool, now=self.clock(), message_days=self.message_days
+                )
+                self.telemetry.event("old messages forgotten", count=forgotten)
             except Exception as error:
                 self.telemetry.event("tidying failed", level=Level.ERROR, error=error)
 

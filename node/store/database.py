@@ -22,6 +22,17 @@ _FROZEN_AFTER = "8s"
 """In which a host that stops in the middle of a transaction holds up others."""
 
 
+_LIVELY = {
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+"""A server behind a network that is cut is given up in seconds, which by default takes minutes.
+Source: parameters of libpq (s, ms)."""
+
+
 def sqlite_url(file: Path) -> str:
     """The URL of an SQLite database in a file."""
     return f"sqlite:///{file}"
@@ -61,14 +72,20 @@ class Database:
             check_revision(connection)
 
     def _keep_copy(self, found: str) -> None:
-        """Of an SQLite file as it is before an upgrade, whole or not at all.
+        """Of an SQLite file as it is before an upgrade. Raises StorageError (there is no room)."""
+        try:
+            self.copy_to(Path(f"{self.engine.url.database}.schema-{found}"))
+        except StorageError as error:
+            raise StorageError(f"{error.message}; the database is not upgraded") from error
 
-        Raises StorageError (there is no room for it).
+    def copy_to(self, copy: Path) -> Path | None:
+        """The SQLite file as it is now, whole or not at all, in place of an earlier copy; `copy`.
+
+        None of another database: it has tools of its own. Raises StorageError (there is no room).
         """
-        file = self.engine.url.database
-        if not file or self.engine.dialect.name != "sqlite":
-            return
-        copy, unfinished = Path(f"{file}.schema-{found}"), Path(f"{file}.copy")
+        if not self.engine.url.database or self.engine.dialect.name != "sqlite":
+            return None
+        unfinished = copy.with_name(f"{copy.name}.copy")
         unfinished.unlink(missing_ok=True)
         try:
             unfinished.touch(mode=0o600)
@@ -78,11 +95,12 @@ class Database:
         except (OSError, sa.exc.DBAPIError) as error:
             unfinished.unlink(missing_ok=True)
             raise StorageError(
-                f"the database cannot be copied to {copy.name} before it is upgraded; make room on "
-                "its disk, as much as it takes itself, and start again"
+                f"the database cannot be copied to {copy.name}; make room on that disk, as much as "
+                "it takes itself, and start again"
             ) from error
         unfinished.replace(copy)
         _sync(copy.parent)
+        return copy
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -153,8 +171,9 @@ def _sqlite_engine(url: str) -> sa.Engine:
 
 
 def _server_engine(url: str) -> sa.Engine:
-    driver_url = url.replace("postgresql:", "postgresql+psycopg:", 1)
-    engine = sa.create_engine(driver_url, pool_size=20, pool_pre_ping=True)
+    named = sa.make_url(url).set(drivername="postgresql+psycopg")
+    named = named.set(query=_LIVELY | dict(named.query))  # what the administrator says comes first
+    engine = sa.create_engine(named, pool_size=20, pool_pre_ping=True)
 
     @sa.event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:

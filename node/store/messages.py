@@ -8,7 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from node.store.tables import hl7_message
+from node.store.tables import hl7_message, order, patient
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,29 @@ class Messages:
             **fresh,
         )
         return int(self._connection.execute(added.returning(hl7_message.c.message_id)).scalar_one())
+
+    def forget_before(self, at: datetime, *, limit: int) -> set[str]:
+        """Forget messages that came before, with what they told; digests of their bytes.
+
+        One that gives an identifier of a patient up, or speaks for the one in its place, stays: an
+        ECG may come under the old one for ever.
+        """
+        leads = patient.c.merged_into.is_not(None)
+        given_up = sa.select(patient.c.merged_into).where(leads)
+        still = sa.select(patient.c.message_id).where(
+            sa.or_(leads, patient.c.patient_digest.in_(given_up))
+        )
+        query = (
+            sa.select(hl7_message.c.message_id, hl7_message.c.content_digest)
+            .where(hl7_message.c.received_at < at, hl7_message.c.message_id.not_in(still))
+            .order_by(hl7_message.c.message_id)
+            .limit(limit)
+        )
+        rows = self._connection.execute(query).all()
+        old = {row.message_id: row.content_digest for row in rows}
+        for table in (order, patient, hl7_message):
+            self._connection.execute(table.delete().where(table.c.message_id.in_(old)))
+        return set(old.values())
 
     def latest(self, *, limit: int) -> list[ReceivedMessage]:
         """The last received first."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from node.domain.errors import OutOfSpace, StorageError
 from node.domain.identifiers import sha256
 
+_HEX = frozenset("0123456789abcdef")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -98,6 +99,33 @@ class Spool:
             return False
         return True
 
+    def has(self, digest: str) -> bool:
+        """Whether something is kept by that name; `get` says whether it is that."""
+        return self._path(digest).exists()
+
+    def digests(self, *, older_than: datetime) -> set[str]:
+        """All that is kept, but for what was kept anew since. Raises StorageError."""
+        found = set()
+        try:
+            for folder in sorted(self._folder.iterdir()):
+                for file in folder.iterdir() if folder.is_dir() else ():
+                    name = folder.name + file.name
+                    if _is_digest(name) and file.stat().st_mtime < older_than.timestamp():
+                        found.add(name)
+        except OSError as error:
+            raise StorageError(f"the spool cannot be read: {error.strerror}") from error
+        return found
+
+    def remove_fragments(self, *, older_than: datetime) -> int:
+        """Remove what a kill left of bytes that were never said to be kept; how many."""
+        count = 0
+        for file in self._folder.glob("*/.writing-*"):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < older_than.timestamp():
+                    file.unlink()
+                    count += 1
+        return count
+
     @property
     def identity(self) -> str:
         """Which store of objects it is, wherever it is mounted. Raises StorageError."""
@@ -123,6 +151,10 @@ class Spool:
 
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest[2:]
+
+
+def _is_digest(name: str) -> bool:
+    return len(name) == 64 and set(name) <= _HEX
 
 
 def _aside(path: Path) -> Path:

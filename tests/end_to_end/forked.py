@@ -14,6 +14,8 @@ from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
 from typing import Final
 
+from tests.end_to_end.network import enter
+
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [f"node.cli.{name}" for name in ("serve", "jobs", "user", "peers", "check", "hl7", "bundle")]
@@ -24,9 +26,18 @@ _CONTEXT.set_forkserver_preload(
 class ForkedCommand:
     """One that runs, with what `subprocess.Popen` says of it."""
 
-    def __init__(self, words: list[str], *, stdin: Path, stdout: Path, stderr: Path) -> None:
+    def __init__(
+        self,
+        words: list[str],
+        *,
+        stdin: Path,
+        stdout: Path,
+        stderr: Path,
+        namespace: str | None = None,
+    ) -> None:
+        """namespace: of the network that it is to be in."""
         self._process = _CONTEXT.Process(
-            target=_run, args=(words, str(stdin), str(stdout), str(stderr))
+            target=_run, args=(words, str(stdin), str(stdout), str(stderr), namespace)
         )
         self._process.start()
 
@@ -67,9 +78,11 @@ def run(words: list[str], *, typed: str = "", within_s: float = 60.0) -> Complet
         )
 
 
-def _run(words: list[str], stdin: str, stdout: str, stderr: str) -> None:
+def _run(words: list[str], stdin: str, stdout: str, stderr: str, namespace: str | None) -> None:
     from node.cli import main
 
+    if namespace is not None:
+        enter(namespace)
     os.setsid()  # a password is asked for at the terminal where there is one
     for descriptor, (file, flags) in enumerate(
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,39 @@ import psycopg
 from node.dicom.scu import StorageScu
 from node.domain.errors import CardioNodeError
 from tests.ecg_instances import instances
+from tests.end_to_end.network import ADDRESS, NETWORK, Network
 from tests.end_to_end.node_process import NodeProcess
 from tests.postgresql import Server, server
 
 ROLES = ("receive", "infer", "send")
+_PEERS = (
+    f'dicom.peers = [{{ ae_title = "*", networks = ["127.0.0.0/8", "{NETWORK}"], called_ae = "*", '
+    'may = ["store"] }]'
+)
 
 
 class Hosts:
     """Processes, a home each, with one database and one folder of objects."""
 
-    def __init__(self, folder: Path, url: str, *, extra: str, each: int = 2) -> None:
+    def __init__(
+        self, folder: Path, url: str, *, extra: str, network: Network | None = None
+    ) -> None:
+        """network: in which each is alone in a namespace; without one they are all on loopback."""
         shared = f'storage.database_url = "{url}"\nstorage.objects = "{folder}/objects"\n'
         self.by_name: dict[str, NodeProcess] = {}
+        self.addresses: dict[str, str] = {}
         for role in ROLES:
-            for number in range(1, each + 1):
+            for number in (1, 2):
                 own = folder / f"{role}-{number}"
                 own.mkdir()
-                self.by_name[own.name] = NodeProcess(own, extra=shared + extra, role=role)
+                address = network.join(own.name) if network is not None else "127.0.0.1"
+                self.addresses[own.name] = address
+                self.by_name[own.name] = NodeProcess(
+                    own,
+                    extra=f'{shared}dicom.host = "{address}"\n{_PEERS}\n{extra}',
+                    role=role,
+                    namespace=own.name if network is not None else None,
+                )
 
     def of(self, role: str) -> list[NodeProcess]:
         return [host for name, host in self.by_name.items() if name.startswith(role)]
@@ -50,12 +66,15 @@ class Hosts:
 
 
 @contextmanager
-def hosts_in(folder: Path, *, extra: str, each: int = 2) -> Iterator[tuple[Hosts, Server]]:
+def hosts_in(
+    folder: Path, *, extra: str, network: Network | None = None
+) -> Iterator[tuple[Hosts, Server]]:
     """Hosts that run, and their database's server."""
     with server() as running:
         with psycopg.connect(running.url.format(name="postgres"), autocommit=True) as connection:
             connection.execute("CREATE DATABASE node")
-        group = Hosts(folder, running.url.format(name="node"), extra=extra, each=each)
+        url = running.listen(ADDRESS, NETWORK) if network is not None else running.url
+        group = Hosts(folder, url.format(name="node"), extra=extra, network=network)
         try:
             group.start()
             yield group, running
@@ -66,17 +85,23 @@ def hosts_in(folder: Path, *, extra: str, each: int = 2) -> Iterator[tuple[Hosts
 class Cart(threading.Thread):
     """Sends each ECG until a receiver has acknowledged it, to one or the other."""
 
-    def __init__(self, receivers: list[NodeProcess], ecgs: int, chance: random.Random) -> None:
+    def __init__(
+        self,
+        receivers: list[NodeProcess],
+        ecgs: int,
+        chance: random.Random,
+        addresses: Sequence[str] = ("127.0.0.1", "127.0.0.1"),
+    ) -> None:
         super().__init__(daemon=True)
         self.acknowledged: list[str] = []
         self._ecgs = ecgs
         self._chance = random.Random(chance.random())
         self._scus = [
             StorageScu(
-                calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=host.dicom_port,
+                calling_ae="CART", called_ae="CARDIONODE", host=address, port=host.dicom_port,
                 connect_timeout_s=2, answer_timeout_s=10,
             )
-            for host in receivers
+            for host, address in zip(receivers, addresses, strict=False)
         ]  # fmt: skip
 
     def run(self) -> None:

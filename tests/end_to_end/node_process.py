@@ -51,12 +51,14 @@ class NodeProcess:
         at_once: int = 1,
         extra: str = "",
         role: str = "all",
+        namespace: str | None = None,
     ) -> None:
         """at_once: with more than one, results are composed in processes that start first.
 
-        role: several, too, with a space between.
+        role: several, too, with a space between. namespace: as `forked.ForkedCommand` has it.
         """
         self._role = role
+        self._namespace = namespace
         self.home = folder / "home"
         self.log = folder / "node.log"
         self.dicom_port, self.hl7_port, self.web_port = free_port(), free_port(), free_port()
@@ -92,7 +94,9 @@ model.at_once = {at_once}
         roles = [word for role in self._role.split() for word in ("--role", role)]
         words, nothing = ["serve", *self.options, *roles], Path("/dev/null")
         if self.command is None:
-            return ForkedCommand(words, stdin=nothing, stdout=nothing, stderr=self.log)
+            return ForkedCommand(
+                words, stdin=nothing, stdout=nothing, stderr=self.log, namespace=self._namespace
+            )
         with self.log.open("ab") as log:
             return subprocess.Popen([*self.command, *words], stderr=log, stdin=subprocess.DEVNULL)
 
@@ -176,18 +180,20 @@ def settled(count: int) -> Any:
     return done
 
 
-def destinations(pacs_port: int, ris_port: int, *, retry_s: float = 0.3) -> str:
-    """Configuration of a PACS and a RIS on loopback, tried again quickly."""
+def destinations(
+    pacs_port: int, ris_port: int, *, retry_s: float = 0.3, host: str = "127.0.0.1"
+) -> str:
+    """Configuration of a PACS and a RIS, tried again quickly."""
     retry = f"retry_initial_s = {retry_s}\nretry_maximum_s = {max(1.0, retry_s)}\n"
     return f"""
 [destinations.PACS]
 kind = "dicom"
 ae_title = "PACS"
-host = "127.0.0.1"
+host = "{host}"
 port = {pacs_port}
 {retry}
 [destinations.RIS]
 kind = "hl7"
-host = "127.0.0.1"
+host = "{host}"
 port = {ris_port}
 {retry}"""

@@ -18,9 +18,11 @@ import pytest
 from node.dicom.stand_in import PacsStandIn
 from node.hl7.stand_in import RisStandIn
 from tests.end_to_end.hosts import ROLES, Cart, hosts_in
+from tests.end_to_end.network import ADDRESS, network
 from tests.end_to_end.node_process import NodeProcess, destinations, settled
 
 DEAD = "host is dead: its work is taken over"
+BACK = "this host was taken for dead"
 OVERTAKES_BY_S = 2.0
 """Messages that are owed so soon one after the other, by hosts side by side, have no order."""
 
@@ -28,17 +30,20 @@ OVERTAKES_BY_S = 2.0
 class Peers:
     """A PACS and a RIS that run."""
 
-    def __init__(self) -> None:
-        self.pacs, self.ris = PacsStandIn(ae_title="PACS"), RisStandIn()
-        self.configuration = destinations(self.pacs.start(), self.ris.start())
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.pacs, self.ris = PacsStandIn(ae_title="PACS", host=host), RisStandIn(host)
+        self.configuration = destinations(self.pacs.start(), self.ris.start(), host=host)
+
+    def stop(self) -> None:
+        self.pacs.stop()
+        self.ris.stop()
 
 
 @pytest.fixture
 def peers() -> Iterator[Peers]:
     made = Peers()
     yield made
-    made.pacs.stop()
-    made.ris.stop()
+    made.stop()
 
 
 def check(peers: Peers, jobs: list[dict[str, Any]], acknowledged: list[str]) -> None:
@@ -130,12 +135,49 @@ def test_work_of_the_dead_is_taken_over_and_the_frozen_do_no_harm(
         wait(lambda: len(hosts.events(DEAD)) == 4, within_s=30)
         jobs = sending[1].wait_for_jobs(settled(28), within_s=30)
         wake(inferring[1])
-        wait(lambda: len(hosts.events("this host was taken for dead")) == 2, within_s=30)
+        wait(lambda: len(hosts.events(BACK)) == 2, within_s=30)
         check(peers, jobs, again.acknowledged)
         shown = json.loads(sending[0].run("hosts", "--json").stdout)
         assert sorted(host["roles"] for host in shown) == [
             "infer", "infer", "receive", "send", "send",
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ecgs", "seconds"),
+    [(16, 20), pytest.param(200, 300, marks=pytest.mark.soak)],
+    ids=["small", "full"],
+)
+def test_hosts_that_are_cut_off_lose_nothing_and_come_back(
+    tmp_path: Path, ecgs: int, seconds: int
+) -> None:
+    """First the database from one of each role, the network of a receiver from its carts too; then
+    those that were left, one after the other.
+    """
+    with network() as cables:
+        peers = Peers(ADDRESS)
+        try:
+            with hosts_in(tmp_path, extra=peers.configuration, network=cables) as (hosts, _):
+                addresses = [hosts.addresses[name] for name in ("receive-1", "receive-2")]
+                cart = Cart(hosts.of("receive"), ecgs, random.Random(4), addresses)
+                cart.start()
+                for name in ("receive-1", "infer-1", "send-1"):
+                    cables.cut(name)
+                wait(lambda: len(hosts.events(DEAD)) == 3, within_s=45)
+                time.sleep(seconds)
+                for name in ("receive-1", "infer-1", "send-1"):
+                    cables.mend(name)
+                wait(lambda: len(hosts.events(BACK)) == 3, within_s=60)
+                for name in ("send-2", "infer-2"):
+                    cables.cut(name)
+                cart.join()
+                jobs = hosts.of("send")[0].wait_for_jobs(settled(ecgs), within_s=60 + 2 * ecgs)
+                for name in ("send-2", "infer-2"):
+                    cables.mend(name)
+                wait(lambda: len(hosts.events(BACK)) == 5, within_s=60)
+                check(peers, jobs, cart.acknowledged)
+        finally:
+            peers.stop()
 
 
 def test_roles_share_one_home_and_none_is_there_twice(tmp_path: Path, peers: Peers) -> None:

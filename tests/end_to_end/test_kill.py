@@ -21,7 +21,7 @@ from tests.end_to_end.node_process import NodeProcess, destinations, settled
 
 @pytest.mark.parametrize(
     ("ecgs", "kills"),
-    [(20, 3), pytest.param(200, 20, marks=pytest.mark.soak)],
+    [(20, 3), pytest.param(1000, 50, marks=pytest.mark.soak)],
     ids=["small", "full"],
 )
 def test_an_acknowledged_ecg_survives_kill_minus_nine_with_one_set_of_results(

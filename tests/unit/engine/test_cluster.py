@@ -70,6 +70,17 @@ def test_who_slept_judges_nobody_by_what_it_missed() -> None:
     assert [each.executor_id for each in watch.dead([host("other")])] == ["other"]
 
 
+def test_one_that_was_taken_for_dead_and_is_back_is_given_its_time_again() -> None:
+    time = Time()
+    watch = Watch("own", time)
+    while not watch.dead([host("other", 7)]):
+        time.now += BEAT_S
+    assert watch.dead([]) == []
+    for _ in range(int(DEAD_AFTER_S / BEAT_S)):
+        time.now += BEAT_S
+        assert watch.dead([host("other", 7)]) == []
+
+
 def test_a_database_that_was_away_makes_nobody_dead() -> None:
     time = Time()
     watch = Watch("own", time)
@@ -94,8 +105,8 @@ def test_a_host_takes_the_place_of_the_one_before_it(work: EngineUnitOfWork) -> 
         transaction.hosts.join(host("elsewhere", home="/b"))
         transaction.hosts.join(host("second"))
         assert {each.executor_id for each in transaction.hosts.all()} == {"elsewhere", "second"}
-        assert transaction.hosts.beat("second", at=AT)
-        assert not transaction.hosts.beat("first", at=AT)
+        assert transaction.hosts.beat("second", beats=1, at=AT)
+        assert not transaction.hosts.beat("first", beats=1, at=AT)
         assert not transaction.hosts.remove("second", beats=0)
         assert transaction.hosts.remove("second", beats=1)
         assert transaction.hosts.all() == [host("elsewhere", home="/b")]

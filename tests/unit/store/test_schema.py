@@ -100,7 +100,7 @@ def test_without_room_for_the_copy_nothing_is_upgraded(
 
     with monkeypatch.context() as patched:
         patched.setattr("node.store.database._sync", full)
-        with pytest.raises(StorageError, match=r"node\.db\.schema-0000 .* make room"):
+        with pytest.raises(StorageError, match=r"node\.db\.schema-0000; make room"):
             database.prepare()
     with database.read() as connection:
         assert revision_of(connection) == BASE

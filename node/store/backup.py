@@ -1,0 +1,80 @@
+"""A copy of all that a node keeps, taken while it runs, and a home made of one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from node.domain.errors import ConfigurationError, StorageError
+from node.store.database import Database, sqlite_url
+from node.store.inspection import Tick
+from node.store.received import Jobs
+from node.store.spool import Spool
+
+DATABASE: Final = "node.db"
+OBJECTS: Final = "spool"
+"""In a backup, and in a home folder."""
+
+
+def back_up(database: Database, spool: Spool, folder: Path, *, tick: Tick) -> int:
+    """Copy the database, then every object it names; how many objects there are.
+
+    A folder that holds an earlier backup gets what is new. PostgreSQL is left to its own tools,
+    which are to run before this. Raises StorageError (an object is lost, or there is no room).
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    copy = database.copy_to(folder / DATABASE)
+    source = Database(sqlite_url(copy)) if copy is not None else database
+    try:
+        with source.read() as connection:
+            named = Jobs(connection).digests()
+    finally:
+        if source is not database:
+            source.close()
+    kept = Spool(folder / OBJECTS)
+    for number, digest in enumerate(sorted(named), start=1):
+        if not kept.has(digest):
+            try:
+                kept.put(spool.get(digest))
+            except StorageError:
+                if _is_named(database, digest):
+                    raise
+        tick(number, len(named))
+    return len(named)
+
+
+def restore(folder: Path, home: Path, *, tick: Tick) -> int:
+    """Make a home folder of a backup with its database; how many objects it holds.
+
+    Raises ConfigurationError (it is no backup, or a node has run in the home folder), StorageError
+    (an object of the backup is lost or altered).
+    """
+    if not (folder / DATABASE).is_file() or not (folder / OBJECTS).is_dir():
+        raise ConfigurationError(f"{folder} holds no backup of a node with its SQLite database")
+    if (home / DATABASE).exists():
+        raise ConfigurationError(f"a node has run in {home} already; restore into another folder")
+    source = Database(sqlite_url(folder / DATABASE))
+    kept, restored = Spool(folder / OBJECTS), Spool(home / OBJECTS)
+    try:
+        with source.read() as connection:
+            named = Jobs(connection).digests()
+        for number, digest in enumerate(sorted(named), start=1):
+            restored.put(kept.get(digest))
+            tick(number, len(named))
+        source.copy_to(home / DATABASE)
+    finally:
+        source.close()
+    return len(named)
+
+
+def _is_named(database: Database, digest: str) -> bool:
+    """Else its rows were removed with it meanwhile: they were finished, and old."""
+    with database.read() as connection:
+        return digest in Jobs(connection).digests()
+
+
+def check_is_folder_of_its_own(folder: Path, home: Path) -> None:
+    """A backup beside what it is of would go with it. Raises ConfigurationError."""
+    if os.path.commonpath([folder.absolute(), home.absolute()]) == str(home.absolute()):
+        raise ConfigurationError(f"a backup in the home folder {home} would be lost with it")
