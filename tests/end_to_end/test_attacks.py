@@ -38,7 +38,7 @@ SOAK_HALF = int(os.environ.get("HALF", "1"))
 FLOOR_S = 0.25
 """A p95 below this passes whatever the quiet one was: on two cores that attacker, node and friend
 share, a wave of other work takes that long without any attack."""
-TRIES = 3
+TRIES = 5
 """In two seconds the friend stores some fifty ECGs, so that two slow ones make its p95: an attack
 is too much when it is so each time. The soak takes minutes and tries once."""
 GROWTH_BYTES = 64 << 20
