@@ -96,7 +96,7 @@ def test_any_host_may_be_killed_and_the_database_restarted(
                 server.start()
             host.start()
         cart.join()
-        jobs = hosts.of("receive")[0].wait_for_jobs(settled(ecgs), within_s=60 + 2 * ecgs)
+        jobs = hosts.of("receive")[0].wait_for_jobs(settled(ecgs), within_s=180 + 2 * ecgs)
         predictions = len(hosts.events("ecg predicted"))
         for host in hosts.by_name.values():
             assert host.stop() == 0
@@ -119,10 +119,10 @@ def test_work_of_the_dead_is_taken_over_and_the_frozen_do_no_harm(
         for host in (receiving[0], inferring[0]):
             host.kill()
         freeze(sending[0])
-        wait(lambda: len(hosts.events(DEAD)) == 3, within_s=30)
+        wait(lambda: len(hosts.events(DEAD)) >= 3, within_s=30)
         print(f"\nnoticed after {time.monotonic() - begun:.1f} s")
         cart.join()
-        jobs = sending[1].wait_for_jobs(settled(24), within_s=30)
+        jobs = sending[1].wait_for_jobs(settled(24), within_s=180)
         print(f"all done after {time.monotonic() - begun:.1f} s")
         check(peers, jobs, cart.acknowledged)
 
@@ -132,10 +132,10 @@ def test_work_of_the_dead_is_taken_over_and_the_frozen_do_no_harm(
         again = Cart([receiving[1]], 28, random.Random(2))  # the first 24 are known
         again.start()
         again.join()
-        wait(lambda: len(hosts.events(DEAD)) == 4, within_s=30)
-        jobs = sending[1].wait_for_jobs(settled(28), within_s=30)
+        wait(lambda: len(hosts.events(DEAD)) >= 4, within_s=60)
+        jobs = sending[1].wait_for_jobs(settled(28), within_s=180)
         wake(inferring[1])
-        wait(lambda: len(hosts.events(BACK)) == 2, within_s=30)
+        wait(lambda: len(hosts.events(BACK)) >= 2, within_s=60)
         check(peers, jobs, again.acknowledged)
         shown = json.loads(sending[0].run("hosts", "--json").stdout)
         assert sorted(host["roles"] for host in shown) == [
@@ -163,18 +163,19 @@ def test_hosts_that_are_cut_off_lose_nothing_and_come_back(
                 cart.start()
                 for name in ("receive-1", "infer-1", "send-1"):
                     cables.cut(name)
-                wait(lambda: len(hosts.events(DEAD)) == 3, within_s=45)
+                wait(lambda: len(hosts.events(DEAD)) >= 3, within_s=60)
                 time.sleep(seconds)
                 for name in ("receive-1", "infer-1", "send-1"):
                     cables.mend(name)
-                wait(lambda: len(hosts.events(BACK)) == 3, within_s=60)
+                wait(lambda: len(hosts.events(BACK)) >= 3, within_s=90)
                 for name in ("send-2", "infer-2"):
                     cables.cut(name)
+                wait(lambda: len(hosts.events(DEAD)) >= 5, within_s=60)
                 cart.join()
-                jobs = hosts.of("send")[0].wait_for_jobs(settled(ecgs), within_s=60 + 2 * ecgs)
+                jobs = hosts.of("send")[0].wait_for_jobs(settled(ecgs), within_s=180 + 2 * ecgs)
                 for name in ("send-2", "infer-2"):
                     cables.mend(name)
-                wait(lambda: len(hosts.events(BACK)) == 5, within_s=60)
+                wait(lambda: len(hosts.events(BACK)) >= 5, within_s=90)
                 check(peers, jobs, cart.acknowledged)
         finally:
             peers.stop()
