@@ -94,7 +94,7 @@ class Node:
         self._side = SideProcesses(min(at_once, available_cores())) if at_once > 1 else None
         self._senders = {
             name: build_sender(settings, name, self._credentials, self.journal.event)
-            for name in settings.destinations
+            for name in (settings.destinations if HostRole.SEND in roles else ())
         }
         self._retries = {
             name: RetryPolicy(

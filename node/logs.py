@@ -56,6 +56,7 @@ _FRAME = re.compile(r'^ +File "(.+)", line (\d+), in (\S+)$', re.MULTILINE)
 """Of a traceback as text: the lines between quote the source, the last the error's words."""
 
 _SELDOM_S = 60.0
+_LINE_END = "\n"
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
@@ -127,7 +128,7 @@ class _FirstLineSeldom(logging.Filter):
         if record.created - self._said_at.get(place, -_SELDOM_S) < _SELDOM_S:
             return False
         self._said_at[place] = record.created
-        record.msg, record.args = f"engine: {record.getMessage().splitlines()[0]}", None
+        record.msg, record.args = f"engine: {record.getMessage().partition(_LINE_END)[0]}", None
         record.exc_info = record.exc_text = None
         return True
 

@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from node.cli.jobs import open_work
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
-from node.configured import open_database, open_spool
+from node.configured import open_spool
 from node.settings import read_settings
 from node.store.backup import back_up, check_is_folder_of_its_own
 from node.store.backup import restore as restore_backup
@@ -99,13 +99,8 @@ def _store(
     config: Path | None, home: Path, overrides: list[str] | None
 ) -> Iterator[tuple[Database, Spool]]:
     settings = read_settings(config, overrides or ())
-    with open_work(settings, home):  # there is one, of this version
-        pass
-    database = open_database(settings, home)
-    try:
-        yield database, open_spool(settings, home)
-    finally:
-        database.close()
+    with open_work(settings, home) as work:
+        yield work.database, open_spool(settings, home)
 
 
 @contextmanager

@@ -126,7 +126,7 @@ class Cluster:
 
     def _beat_on(self) -> None:
         """A thread of its own: taking over may take longer than a host is given."""
-        fails = False
+        report = _Once(self._report)
         while not self._stopping.wait(BEAT_S):
             self._beats += 1
             try:
@@ -137,41 +137,61 @@ class Cluster:
                 if not is_known:
                     self._join()
                     self._telemetry.event("this host was taken for dead", level=Level.WARNING)
-                fails = False
+                report.is_well()
             except Exception as error:  # the thread's boundary
-                if not fails:
-                    self._report("heartbeat not written", error)
-                fails = True
+                report.fails("heartbeat not written", error)
 
     def _watch_on(self) -> None:
-        watch = Watch(self.executor_id, time.monotonic)
+        watch, report = Watch(self.executor_id, time.monotonic), _Once(self._report)
+        left_work = False  # by one that is buried: so until it is taken over
         while not self._stopping.wait(BEAT_S):
             try:
                 with self._work.begin() as transaction:
                     hosts = transaction.hosts.all()
                 for host in watch.dead(hosts):
-                    self._bury(host)
+                    left_work |= self._bury(host)
+                if left_work:
+                    self.take_over()
+                    left_work = False
+                report.is_well()
             except Exception as error:  # the thread's boundary
                 watch.forget()
-                self._report("hosts not watched", error)
+                report.fails("hosts not watched", error)
 
-    def _bury(self, host: Host) -> None:
+    def _bury(self, host: Host) -> bool:
+        """Whether it was dead still, and no other host faster."""
         with self._work.begin() as transaction:
             is_dead = transaction.hosts.remove(host.executor_id, beats=host.beats)
-        if is_dead:  # and no other was faster
+        if is_dead:
             self._telemetry.event(
                 "host is dead: its work is taken over",
                 level=Level.ERROR,
                 address=host.machine,
                 role=" ".join(sorted(host.roles)),
             )
-            self.take_over()
+        return is_dead
 
     def _report(self, message: str, error: Exception) -> None:
         if isinstance(error, CardioNodeError):
             self._telemetry.event(message, level=Level.WARNING, reason=error.message)
         else:
             self._telemetry.event(message, level=Level.ERROR, error=error)
+
+
+class _Once:
+    """Tells of a failure once, however often it comes, until all is well again."""
+
+    def __init__(self, report: Callable[[str, Exception], None]) -> None:
+        self._report = report
+        self._is_told = False
+
+    def is_well(self) -> None:
+        self._is_told = False
+
+    def fails(self, message: str, error: Exception) -> None:
+        if not self._is_told:
+            self._report(message, error)
+        self._is_told = True
 
 
 class Watch:

@@ -146,7 +146,7 @@ class EngineUnitOfWork:
     """`ports.UnitOfWork` over the store's database, whose tables stand beside the engine's."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self.announced = threading.Event()
         """Set when a job was received here."""
         self.client = DBOSClient(
@@ -156,11 +156,11 @@ class EngineUnitOfWork:
 
     def prepare(self) -> None:
         """Make the engine's tables, or upgrade them, whichever role comes first."""
-        DBOS.migrate(self._database.engine.url.render_as_string(hide_password=False))
+        DBOS.migrate(self.database.engine.url.render_as_string(hide_password=False))
 
     @contextmanager
     def begin(self) -> Iterator[EngineTransaction]:
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             transaction = EngineTransaction(connection, self.client)
             yield transaction
         if transaction.has_new_jobs:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from node.domain.errors import ConfigurationError, StorageError
-from node.store.database import Database, sqlite_url
+from node.store.database import Database, sqlite_url, sync
 from node.store.inspection import Tick
 from node.store.received import Jobs
 from node.store.spool import Spool
@@ -20,28 +20,37 @@ OBJECTS: Final = "spool"
 def back_up(database: Database, spool: Spool, folder: Path, *, tick: Tick) -> int:
     """Copy the database, then every object it names; how many objects there are.
 
-    A folder that holds an earlier backup gets what is new. PostgreSQL is left to its own tools,
-    which are to run before this. Raises StorageError (an object is lost, or there is no room).
+    A folder that holds an earlier backup gets what is new, and is that one until it has all of it.
+    PostgreSQL is left to its own tools, which are to run before this.
+    Raises StorageError (an object is lost, or there is no room).
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    copy = database.copy_to(folder / DATABASE)
-    source = Database(sqlite_url(copy)) if copy is not None else database
-    try:
-        with source.read() as connection:
-            named = Jobs(connection).digests()
-    finally:
-        if source is not database:
-            source.close()
     kept = Spool(folder / OBJECTS)
+    while True:
+        copy = database.copy_to(folder / f"{DATABASE}.new")
+        named = _named_by(copy) if copy is not None else _named_in(database)
+        if _copy_objects(database, named, spool, kept, tick):
+            break
+    if copy is not None:
+        copy.replace(folder / DATABASE)
+        sync(folder)
+    return len(named)
+
+
+def _copy_objects(
+    database: Database, named: set[str], spool: Spool, kept: Spool, tick: Tick
+) -> bool:
+    """False where one was removed meanwhile with its rows: they were finished, and old."""
     for number, digest in enumerate(sorted(named), start=1):
         if not kept.has(digest):
             try:
                 kept.put(spool.get(digest))
             except StorageError:
-                if _is_named(database, digest):
+                if digest in _named_in(database):
                     raise
+                return False
         tick(number, len(named))
-    return len(named)
+    return True
 
 
 def restore(folder: Path, home: Path, *, tick: Tick) -> int:
@@ -54,24 +63,30 @@ def restore(folder: Path, home: Path, *, tick: Tick) -> int:
         raise ConfigurationError(f"{folder} holds no backup of a node with its SQLite database")
     if (home / DATABASE).exists():
         raise ConfigurationError(f"a node has run in {home} already; restore into another folder")
-    source = Database(sqlite_url(folder / DATABASE))
+    named = _named_by(folder / DATABASE)
     kept, restored = Spool(folder / OBJECTS), Spool(home / OBJECTS)
+    for number, digest in enumerate(sorted(named), start=1):
+        restored.put(kept.get(digest))
+        tick(number, len(named))
+    source = Database(sqlite_url(folder / DATABASE))
     try:
-        with source.read() as connection:
-            named = Jobs(connection).digests()
-        for number, digest in enumerate(sorted(named), start=1):
-            restored.put(kept.get(digest))
-            tick(number, len(named))
         source.copy_to(home / DATABASE)
     finally:
         source.close()
     return len(named)
 
 
-def _is_named(database: Database, digest: str) -> bool:
-    """Else its rows were removed with it meanwhile: they were finished, and old."""
+def _named_by(file: Path) -> set[str]:
+    source = Database(sqlite_url(file))
+    try:
+        return _named_in(source)
+    finally:
+        source.close()
+
+
+def _named_in(database: Database) -> set[str]:
     with database.read() as connection:
-        return digest in Jobs(connection).digests()
+        return Jobs(connection).digests()
 
 
 def check_is_folder_of_its_own(folder: Path, home: Path) -> None:

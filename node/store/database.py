@@ -16,12 +16,8 @@ from node.store.schema import HEAD, bring_up_to_date, check_revision, revision_o
 
 _NO_ANSWER = (sa.exc.OperationalError, sa.exc.InterfaceError)
 """Of the driver: it has no connection, or the server ends it."""
-
-
 _FROZEN_AFTER = "8s"
 """In which a host that stops in the middle of a transaction holds up others."""
-
-
 _LIVELY = {
     "connect_timeout": "5",
     "keepalives_idle": "5",
@@ -91,7 +87,7 @@ class Database:
             unfinished.touch(mode=0o600)
             with self.engine.connect() as connection:
                 connection.exec_driver_sql("VACUUM INTO ?", (str(unfinished),))
-            _sync(unfinished)
+            sync(unfinished)
         except (OSError, sa.exc.DBAPIError) as error:
             unfinished.unlink(missing_ok=True)
             raise StorageError(
@@ -99,7 +95,7 @@ class Database:
                 "it takes itself, and start again"
             ) from error
         unfinished.replace(copy)
-        _sync(copy.parent)
+        sync(copy.parent)
         return copy
 
     @contextmanager
@@ -135,7 +131,7 @@ class Database:
         self.engine.dispose()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have a file's bytes, or a folder's names, survive power loss."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -42,11 +42,14 @@ class Spool:
         """Keep the bytes and give their SHA-256. Raises OutOfSpace, StorageError."""
         digest = sha256(content)
         path = self._path(digest)
-        with suppress(FileNotFoundError):
-            os.utime(path)
-            # Whoever wrote it may not have come to this yet.
-            _fsync_folder(path.parent)
-            return digest
+        try:
+            with suppress(FileNotFoundError):
+                os.utime(path)
+                # Whoever wrote it may not have come to this yet.
+                _fsync_folder(path.parent)
+                return digest
+        except OSError as error:
+            raise StorageError(f"the spool did not keep the bytes: {error.strerror}") from error
         if self.free_bytes() < self._minimum_free_bytes + len(content):
             self._refused_bytes = len(content)
             raise OutOfSpace(

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from node.domain.delivery import Priority
-from node.domain.errors import ConfigurationError
+from node.domain.errors import ConfigurationError, StorageError
 from node.domain.host import ALL_ROLES, Host, HostRole
 from node.domain.instance import Origin, ReceivedInstance
 from node.engine import cluster
@@ -205,3 +205,27 @@ def test_one_that_was_taken_for_dead_says_so_and_is_back(
     with work.begin() as transaction:
         assert [each.executor_id for each in transaction.hosts.all()] == [own.executor_id]
     own.stop()
+
+
+def test_what_the_dead_left_is_taken_over_though_the_database_went_meanwhile(
+    work: EngineUnitOfWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "BEAT_S", 0.05)
+    monkeypatch.setattr(cluster, "DEAD_AFTER_S", 0.2)
+    own, tries = member(work, tmp_path, "one"), list[str]()
+    own.start()
+
+    def fail_first() -> None:
+        tries.append("")
+        if len(tries) == 1:
+            raise StorageError("the database did not take it")
+
+    monkeypatch.setattr(own, "take_over", fail_first)
+    with work.begin() as transaction:
+        transaction.hosts.join(host("dead"))
+    for _ in range(200):
+        if len(tries) > 1:
+            break
+        own._stopping.wait(0.05)
+    own.stop()
+    assert len(tries) == 2

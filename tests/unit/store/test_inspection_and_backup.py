@@ -110,6 +110,18 @@ def test_a_backup_becomes_a_home_with_all_of_it(
     assert restore(backup, home, tick=quiet) == 4
 
 
+def test_a_backup_that_fails_leaves_the_one_before_it(
+    node: tuple[Database, Spool], tmp_path: Path
+) -> None:
+    database, spool = node
+    backup = tmp_path / "backup"
+    back_up(database, spool, backup, tick=quiet)
+    path_of(tmp_path / "spool", keep(database, spool, "1.9", b"lost since")).unlink()
+    with pytest.raises(StorageError):
+        back_up(database, spool, backup, tick=quiet)
+    assert restore(backup, tmp_path / "restored", tick=quiet) == 3
+
+
 def test_a_backup_with_an_altered_object_is_not_restored(
     node: tuple[Database, Spool], tmp_path: Path
 ) -> None:
@@ -142,7 +154,8 @@ def test_a_lost_object_is_told_of_and_one_removed_meanwhile_is_not(
         return made
 
     monkeypatch.setattr(database, "copy_to", copy_and_remove)
-    assert back_up(database, spool, tmp_path / "other", tick=quiet) == 3
+    assert back_up(database, spool, tmp_path / "other", tick=quiet) == 2
+    assert restore(tmp_path / "other", tmp_path / "restored", tick=quiet) == 2
 
 
 def test_folders_that_are_no_backup_or_no_new_home_are_refused(

@@ -99,7 +99,7 @@ def test_without_room_for_the_copy_nothing_is_upgraded(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("node.store.database._sync", full)
+        patched.setattr("node.store.database.sync", full)
         with pytest.raises(StorageError, match=r"node\.db\.schema-0000; make room"):
             database.prepare()
     with database.read() as connection:
