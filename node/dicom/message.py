@@ -16,9 +16,10 @@ from node.dicom.pdu import AbortReason, DataValue, ProtocolViolation
 _LARGEST_COMMAND_BYTES: Final = 16384
 """A C-STORE request is some 300 bytes; an N-GET with every attribute of a large IOD, 4 kB."""
 _SMALL_BYTES: Final = 256
-_MOST_SMALL: Final = 1024
+_MOST_SMALL: Final = 64
 """Fragments that small in one request: each costs as much as a large one, and Python serves one
-sender at a time. Usual are one or two."""
+sender at a time. Usual are one or two. A thousand were allowed once: who sent them on a few
+associations had the node take ten times as long for everybody else."""
 _LARGEST_EVENT_BYTES: Final = 1 << 20
 """Of a commitment report: some 150 bytes an instance."""
 

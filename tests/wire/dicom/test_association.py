@@ -50,7 +50,7 @@ VIOLATIONS = {
         UNEXPECTED_PARAMETER,
     ),
     "command without end": (
-        raw.data(value(3, bytes(128), is_command=True, is_last=False)) * 129, INVALID,
+        raw.data(value(3, bytes(512), is_command=True, is_last=False)) * 33, INVALID,
     ),
     "no command set": (raw.data(value(3, b"no command set", is_command=True)), INVALID),
     "empty command set": (raw.data(value(3, b"", is_command=True)), INVALID),

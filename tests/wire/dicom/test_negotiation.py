@@ -277,8 +277,10 @@ def test_whoever_releases_has_given_its_place_back_when_it_is_told_so() -> None:
 
 def test_a_silent_association_gives_way_to_an_address_that_has_fewer() -> None:
     with Listening(maximum_associations=3) as listening:
-        held = [listening.associated(address="127.0.0.2") for _ in range(3)]
-        time.sleep(1.2)
+        held = []
+        for _ in range(3):
+            held.append(listening.associated(address="127.0.0.2"))
+            time.sleep(0.4)  # each is in a thread of its own, and silent since that one waits
         assert held[0].echo().status == 0  # so the second has now been silent for longest
         with listening.associated(address="127.0.0.3") as other:
             assert other.echo().status == 0

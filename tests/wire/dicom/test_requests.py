@@ -59,11 +59,11 @@ def test_fragments_may_be_cut_anywhere_and_pdus_hold_many(listening: Listening) 
     asked = command(1, with_dataset=True, sop_class=TWELVE_LEAD_ECG, sop_instance=b"1.2.3")
     content = bytes(range(256)) * 4
     values = [
-        value(1, asked[at : at + 1], is_command=True, is_last=at == len(asked) - 1)
-        for at in range(len(asked))
+        value(1, asked[at : at + 7], is_command=True, is_last=at + 7 >= len(asked))
+        for at in range(0, len(asked), 7)
     ] + [
-        value(1, content[at : at + 3], is_command=False, is_last=at + 3 >= len(content))
-        for at in range(0, len(content), 3)
+        value(1, content[at : at + 31], is_command=False, is_last=at + 31 >= len(content))
+        for at in range(0, len(content), 31)
     ]  # fmt: skip
     echo = value(3, command(0x30, message_id=2, sop_class=VERIFICATION), is_command=True)
     with listening.associated() as scu:
@@ -83,7 +83,7 @@ def test_a_request_in_very_many_small_fragments_is_aborted(listening: Listening)
         assert scu.receive() == (0x07, bytes((0, 0, 2, 0)))
     assert listening.accepted == []
     reason = listening.said_soon("association aborted")["reason"]
-    assert "1024 fragments of at most 256 bytes" in reason
+    assert "64 fragments of at most 256 bytes" in reason
 
 
 def test_an_empty_last_fragment_ends_a_data_set(listening: Listening) -> None:
