@@ -142,13 +142,22 @@ def sync(path: Path) -> None:
 
 def _is_taken(error: sa.exc.IntegrityError) -> bool:
     """Whether a row with such a key is there already."""
-    name = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
-    return name in ("23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+    return _code(error) in ("23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
 
 
 def _reason(error: sa.exc.DBAPIError) -> str:
-    """The driver's words without statement and parameters."""
-    return type(error.orig).__name__ if error.orig is not None else "no connection"
+    """What went wrong, without statement and parameters."""
+    if error.orig is None:
+        return "no connection"
+    if _code(error) in ("53100", "SQLITE_FULL"):
+        return "its disk is full; free space there"
+    return type(error.orig).__name__
+
+
+def _code(error: sa.exc.DBAPIError) -> str | None:
+    """SQLSTATE of PostgreSQL, or the name of SQLite's result code."""
+    found = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+    return None if found is None else str(found)
 
 
 def _sqlite_engine(url: str) -> sa.Engine:

@@ -5,10 +5,12 @@ The node's home is a small file system of its own (tmpfs in a mount namespace).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,13 +18,18 @@ from pathlib import Path
 
 import pytest
 
+from node.dicom.stand_in import PacsStandIn
+from node.hl7.stand_in import RisStandIn
 from tests.conftest import absent
 from tests.ecg_instances import instances
-from tests.end_to_end.node_process import NodeProcess
+from tests.end_to_end.node_process import NodeProcess, destinations
 from tests.wire.dicom.raw_scu import RawScu
 
 DISK_MB, FILLER_MB, MINIMUM_FREE_MB = 64, 16, 24
 OUT_OF_RESOURCES = 0xA700
+FULL_S = 4.0
+IN_FLIGHT = 12
+"""ECGs sent at once before the disk is full: the node has done few of them by then."""
 
 
 class NodeOnSmallDisk(NodeProcess):
@@ -44,16 +51,25 @@ def own_mounts() -> list[str]:
     return ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--"]
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[NodeOnSmallDisk]:
-    process = NodeOnSmallDisk(tmp_path, extra=f"storage.minimum_free_mb = {MINIMUM_FREE_MB}")
+@contextlib.contextmanager
+def small_disk(folder: Path, extra: str) -> Iterator[NodeOnSmallDisk]:
+    """A node that has started on one."""
+    process = NodeOnSmallDisk(folder, extra=extra)
     process.home.mkdir()
     trial = [*own_mounts(), "mount", "-t", "tmpfs", "tmpfs", str(process.home)]
     if subprocess.run(trial, capture_output=True, check=False).returncode:
         absent("no right to mount a file system of one's own")
     process.start()
-    yield process
-    process.close()
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[NodeOnSmallDisk]:
+    with small_disk(tmp_path, f"storage.minimum_free_mb = {MINIMUM_FREE_MB}") as process:
+        yield process
 
 
 def readiness(node: NodeProcess) -> tuple[int, str]:
@@ -99,3 +115,59 @@ def test_a_disk_that_fills_is_refused_in_time_said_and_taken_again(node: NodeOnS
     assert readiness(node) == (200, "[]")
     accepted = {event["sop_instance_uid"] for event in node.events("instance accepted")}
     assert len(accepted) == stored + 1
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[tuple[PacsStandIn, RisStandIn]]:
+    pacs, ris = PacsStandIn(ae_title="PACS"), RisStandIn()
+    yield pacs, ris
+    pacs.stop()
+    ris.stop()
+
+
+def test_the_database_s_disk_fills_while_work_is_in_flight_and_nothing_acknowledged_is_lost(
+    tmp_path: Path, outside: tuple[PacsStandIn, RisStandIn]
+) -> None:
+    """The objects are on another disk, which has room: it is the rows that have none."""
+    pacs, ris = outside
+    extra = f'storage.objects = "{tmp_path / "objects"}"\n' + destinations(
+        pacs.start(), ris.start()
+    )
+    with small_disk(tmp_path, extra) as node, RawScu(node.dicom_port) as scu:
+        scu.associate()
+        kept, refused, filler = [], [], None
+        for number, (uid, file) in enumerate(instances(300)):
+            if number == IN_FLIGHT:
+                filler = fill(node.disk)
+            dataset = file[144 + int.from_bytes(file[140:144], "little") :]
+            status = scu.store(dataset, sop_instance=uid.encode()).status
+            (refused if status else kept).append((uid, dataset, status))
+            if len(refused) == 3:
+                break
+        assert [status for _, _, status in refused] == [OUT_OF_RESOURCES] * 3
+        reason = node.events("instance refused")[-1]["reason"]
+        assert reason == "the database did not take it: its disk is full; free space there"
+        time.sleep(FULL_S)
+        assert scu.echo().status == 0
+        assert filler is not None
+        filler.unlink()
+        for uid, dataset, _ in refused:
+            assert scu.store(dataset, sop_instance=uid.encode()).status == 0
+        scu.release()
+        count = len(kept) + len(refused)
+        assert pacs.wait_for(3 * count, timeout_s=120), node.text()[-3000:]
+        assert ris.wait_for(count, timeout_s=30), node.text()[-3000:]
+        assert node.stop() == 0
+    assert IN_FLIGHT <= len(kept) < 100
+    assert len(pacs.received) == 3 * count
+    assert len(ris.received) == count
+    assert node.events("association failed") == []
+
+
+def fill(folder: Path) -> Path:
+    """A file that takes all the room there is."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return filler
