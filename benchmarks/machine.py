@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -64,14 +65,19 @@ def peak_memory_mb(pid: int | None = None) -> float:
 
 def peak_memory_beside_mb(pid: int) -> float:
     """Most memory of the processes that a process has started, each at its own moment."""
-    lists = Path(f"/proc/{pid}/task").glob("*/children")
-    children = {int(child) for each in lists for child in each.read_text(encoding="ascii").split()}
-    return round(sum(map(peak_memory_mb, children)), 1)
+    return round(sum(map(peak_memory_mb, _children(pid))), 1)
 
 
-def held_memory_mb() -> float:
-    """That this process holds now."""
-    return _memory_mb(None, "VmRSS")
+def held_memory_mb(pid: int | None = None) -> float:
+    """That a process holds now; this one without a pid."""
+    return _memory_mb(pid, "VmRSS")
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process and all that it and they have started, as long as they run."""
+    yield pid
+    for child in _children(pid):
+        yield from family(child)
 
 
 def cpu_s(pid: int) -> float:
@@ -81,9 +87,12 @@ def cpu_s(pid: int) -> float:
     """
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
     own = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(cpu_s, _children(pid)))
+
+
+def _children(pid: int) -> set[int]:
     lists = Path(f"/proc/{pid}/task").glob("*/children")
-    children = {int(child) for each in lists for child in each.read_text(encoding="ascii").split()}
-    return own + sum(map(cpu_s, children))
+    return {int(child) for each in lists for child in each.read_text(encoding="ascii").split()}
 
 
 def _memory_mb(pid: int | None, key: str) -> float:

@@ -45,6 +45,8 @@ def verify(
     """Read every object that a row names, and say what is lost or altered: then status 1."""
     before = datetime.now(UTC) - _BEING_WRITTEN
     with _store(config, home, overrides) as (database, spool):
+        if sweep:
+            spool.take_back(older_than=before)
         with _progress("reading objects") as tick:
             found = inspect_store(database, spool, older_than=before, tick=tick)
         swept = 0

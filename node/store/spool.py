@@ -129,6 +129,15 @@ class Spool:
                     count += 1
         return count
 
+    def take_back(self, *, older_than: datetime) -> None:
+        """Give their names to bytes that a kill left put aside, so that they are looked at anew."""
+        for aside in self._folder.glob("*/.removing-*"):
+            with suppress(FileNotFoundError):
+                if aside.stat().st_mtime < older_than.timestamp():
+                    with suppress(FileExistsError):  # the same bytes were kept anew
+                        os.link(aside, aside.with_name(aside.name.removeprefix(".removing-")))
+                    aside.unlink()
+
     @property
     def identity(self) -> str:
         """Which store of objects it is, wherever it is mounted. Raises StorageError."""

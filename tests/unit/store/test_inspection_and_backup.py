@@ -78,6 +78,23 @@ def test_fragments_of_a_kill_are_swept_when_they_are_old(tmp_path: Path) -> None
     assert spool.digests(older_than=LATER) == {digest}
 
 
+def test_what_a_kill_left_put_aside_is_looked_at_anew_when_it_is_old(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    left, twice = spool.put(b"left"), spool.put(b"twice")
+    asides = []
+    for digest in (left, twice):
+        path = path_of(tmp_path, digest)
+        asides.append(path.rename(path.with_name(f".removing-{path.name}")))
+    spool.put(b"twice")
+    kept = path_of(tmp_path, twice).stat().st_ino
+    spool.take_back(older_than=NOW - timedelta(days=1))
+    assert all(each.exists() for each in asides)
+    spool.take_back(older_than=LATER)
+    assert not any(each.exists() for each in asides)
+    assert spool.digests(older_than=LATER) == {left, twice}
+    assert path_of(tmp_path, twice).stat().st_ino == kept
+
+
 @pytest.fixture
 def node(tmp_path: Path) -> tuple[Database, Spool]:
     database = Database(sqlite_url(tmp_path / "node.db"))

@@ -1,0 +1,92 @@
+"""`python -m benchmarks.load`: measure, write load.html and load.json."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks.ecgs import SEED, simulated_ecgs
+from benchmarks.load.carts import Carts
+from benchmarks.load.forecast import foretold, measured_host, needs
+from benchmarks.load.hospital import hospital
+from benchmarks.load.report import render
+from benchmarks.load.runs import Loader, Run
+from benchmarks.machine import this_machine
+from benchmarks.shipped import Served
+from node.cli.orthanc import PROGRAM
+from node.cli.own_network import enter_own_network
+
+HERE = Path(__file__).parents[1]
+SHARES = (0.25, 0.5, 0.8, 1.0)
+ECGS = 8
+"""Different ones."""
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.command()
+def main(
+    minutes: Annotated[float, typer.Option("--minutes", help="Of each share.")] = 3.0,
+    share: Annotated[
+        list[float] | None, typer.Option("--share", help="Of the capacity, for several repeat it.")
+    ] = None,
+    singly: Annotated[int, typer.Option("--singly", help="ECGs sent one after the other.")] = 20,
+    burst: Annotated[
+        int, typer.Option("--burst", help="ECGs sent at once to find the capacity.")
+    ] = 32,
+    morning: Annotated[
+        bool, typer.Option("--morning", help="Twice the rate in the middle, few at the ends.")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = HERE,
+    seed: Annotated[int, typer.Option("--seed", help="Of the carts' chance.")] = SEED,
+) -> None:
+    """Measure how long an ECG waits for its answer at shares of what one node bears."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not PROGRAM.exists() or not enter_own_network():  # it listens on every address it finds
+        console.print("needs Orthanc (make peers), and the right to make a network for it")
+        raise typer.Exit(1)
+    machine = this_machine()
+    ecgs = simulated_ecgs(ECGS, Served.with_threads(machine.cores).ask)
+    with tempfile.TemporaryDirectory() as folder, hospital(Path(folder)) as (node, port):
+        loader = Loader(node=node, carts=Carts(port, ecgs), say=console.print)
+        loader.one_at_a_time(2)  # the first of anything is slower
+        quiet, full = loader.one_at_a_time(singly), loader.all_at_once(burst)
+        runs = [quiet, full] + [
+            loader.at(each, full.ecgs_a_second, 60 * minutes, seed=seed + at, is_morning=morning)
+            for at, each in enumerate(share or SHARES)
+        ]
+    out.mkdir(parents=True, exist_ok=True)
+    host = measured_host(quiet, full)
+    needed = list(needs(host, seed=seed))
+    told = {
+        "machine": asdict(machine),
+        "seed": seed,
+        "runs": [_told(each) for each in runs],
+        "foretold_s": [foretold(each, host) for each in runs[2:]],
+        "needs": [asdict(each) for each in needed],
+    }
+    (out / "load.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (out / "load.html").write_text(render(machine, runs, host, needed, morning), encoding="utf-8")
+    console.print(str(out / "load.html"))
+
+
+def _told(run: Run) -> dict[str, object]:
+    return {
+        "name": run.name,
+        "ecgs": len(run.sent),
+        "ecgs_a_second": run.ecgs_a_second,
+        "store_ms": run.store_ms,
+        "answer_s": run.answer_s,
+        "most_waiting": run.most_waiting,
+        "cores": run.cores,
+        "quarters": run.quarters,
+    }
+
+
+if __name__ == "__main__":
+    app()
