@@ -14,13 +14,14 @@ from rich.console import Console
 from benchmarks.ecgs import SEED, simulated_ecgs
 from benchmarks.load.carts import Carts
 from benchmarks.load.forecast import foretold, measured_host, needs
-from benchmarks.load.hospital import hospital
+from benchmarks.load.node_log import NodeLog
 from benchmarks.load.report import render
 from benchmarks.load.runs import Loader, Run
 from benchmarks.machine import this_machine
 from benchmarks.shipped import Served
 from node.cli.orthanc import PROGRAM
 from node.cli.own_network import enter_own_network
+from node.cli.surroundings import PacsKind, surroundings
 
 HERE = Path(__file__).parents[1]
 SHARES = (0.25, 0.5, 0.8, 1.0)
@@ -52,8 +53,12 @@ def main(
         raise typer.Exit(1)
     machine = this_machine()
     ecgs = simulated_ecgs(ECGS, Served.with_threads(machine.cores).ask)
-    with tempfile.TemporaryDirectory() as folder, hospital(Path(folder)) as (node, port):
-        loader = Loader(node=node, carts=Carts(port, ecgs), say=console.print)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        surroundings(PacsKind.ORTHANC, Path(folder)) as (_, _, node),
+    ):
+        log, carts = NodeLog(Path(folder) / "node.log"), Carts(node.ports["dicom"], ecgs)
+        loader = Loader(pid=node.pid, log=log, carts=carts, say=console.print)
         loader.one_at_a_time(2)  # the first of anything is slower
         quiet, full = loader.one_at_a_time(singly), loader.all_at_once(burst)
         runs = [quiet, full] + [

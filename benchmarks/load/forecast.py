@@ -24,7 +24,7 @@ DAY_S: Final = 36_000.0
 """In which they come: the most at noon, none in the night."""
 LATE: Final = 2.0
 """Times the answer of a host with nothing else to do: more the 95th percentile may not take."""
-RECEIVING: Final = Path(__file__).parents[1] / "receiving.json"
+_FIGURES: Final = Path(__file__).parents[1] / "receiving.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def needs(host: Host, *, seed: int) -> Iterator[Need]:
         ecgs = hospitals * ECGS_A_DAY
         due_s = arrivals(ecgs / DAY_S, DAY_S, seed=seed, is_morning=True)
         peak = PEAK * ecgs / DAY_S
-        hosts = max(1, math.floor(0.8 * peak / host.a_second))
+        hosts = max(1, math.floor(ecgs / DAY_S / host.a_second))  # fewer cannot
         found = waits(due_s, host, hosts)
         while percentiles(found)[1] > LATE * host.alone_s:
             hosts += 1
@@ -81,7 +81,7 @@ def _most_waiting(due_s: Sequence[float], waited_s: Sequence[float]) -> int:
 
 def _received_a_second() -> float:
     """The least of what one receiving process has taken over several associations."""
-    rates = json.loads(RECEIVING.read_text(encoding="utf-8"))["rates"]
+    rates = json.loads(_FIGURES.read_text(encoding="utf-8"))["rates"]
     most = max(each["associations"] for each in rates)
     (ours,) = (each for each in rates if each["receiver"] == NODE and each["associations"] == most)
     return float(min(ours["stored_a_second"]))

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.load.carts import Carts, Sent, arrivals
-from benchmarks.load.hospital import LoadedNode
+from benchmarks.load.node_log import NodeLog
 from benchmarks.load.watch import Held, Watch
 
 SETTLING: Final = 4
@@ -87,13 +87,14 @@ class Run:
 class Loader:
     """Loads one node."""
 
-    node: LoadedNode
+    pid: int
+    log: NodeLog
     carts: Carts
     say: Callable[[str], None]
 
     def one_at_a_time(self, count: int) -> Run:
         """The node has nothing else to do."""
-        with Watch(self.node.pid) as watch:
+        with Watch(self.pid) as watch:
             began_s = time.monotonic()
             sent, answered = [], []
             for _ in range(count):
@@ -105,7 +106,7 @@ class Loader:
 
     def all_at_once(self, count: int) -> Run:
         """What the node can do: `ecgs_a_second` is its capacity."""
-        with Watch(self.node.pid) as watch:
+        with Watch(self.pid) as watch:
             sent = self.carts.send([0.0] * count)
             answered = self._answers(sent)
         ends = sorted(answered)[SETTLING - 1 :]
@@ -117,7 +118,7 @@ class Loader:
     ) -> Run:
         """So much of the capacity, by carts that come when they will."""
         due_s = arrivals(share * capacity, seconds, seed=seed, is_morning=is_morning) or [0.0]
-        with Watch(self.node.pid) as watch:
+        with Watch(self.pid) as watch:
             sent = self.carts.send(due_s)
             answered = self._answers(sent)
         return self._told(f"{share:.0%}", len(due_s) / seconds, sent, answered, watch)
@@ -127,7 +128,7 @@ class Loader:
         uids = [each.sop_instance_uid for each in sent]
         until_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < until_s:
-            answered = self.node.answered()
+            answered = self.log.answered()
             if all(uid in answered for uid in uids):
                 return [answered[uid] for uid in uids]
             time.sleep(0.2)

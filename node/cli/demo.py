@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydicom import Dataset, dcmread
@@ -23,12 +16,12 @@ from rich.table import Table
 
 from node.cli.orthanc import PROGRAM, Orthanc
 from node.cli.own_network import enter_own_network
+from node.cli.surroundings import PacsKind, surroundings, wait_for
 from node.dicom.part10 import read_part10
 from node.dicom.report_reading import read_measurements, report_text
 from node.dicom.waveform import read_ecg
 from node.domain.delivery import USUAL_RESULTS, Delivery, DeliveryState, JobState, ResultKind
 from node.domain.errors import ConfigurationError
-from node.hl7.stand_in import RisStandIn
 from node.settings import read_settings
 from node.workflow.export import write_results
 
@@ -36,17 +29,7 @@ if TYPE_CHECKING:
     from node.dicom.stand_in import PacsStandIn
     from node.store.received import Job
 
-STARTS_WITHIN_S = 30.0
 RESULTS_WITHIN_S = 60.0
-POLL_S = 0.1
-Found = TypeVar("Found")
-
-
-class PacsKind(Enum):
-    """Who plays the PACS."""
-
-    STAND_IN = "stand-in"
-    ORTHANC = "orthanc"
 
 
 def demo(
@@ -70,9 +53,9 @@ def demo(
         Progress(*steps, console=console, transient=True) as progress,
     ):
         step = progress.add_task("starting a PACS, a RIS and the node")
-        with _surroundings(pacs, Path(folder)) as (archive, ris, ports):
+        with surroundings(pacs, Path(folder)) as (archive, ris, node):
             progress.update(step, description="sending the ECG to the node (C-STORE)")
-            _route(archive, content, ports["dicom"])
+            _route(archive, content, node.ports["dicom"])
             progress.update(step, description="model at work; results on their way")
             job, deliveries = _wait(Path(folder) / "home")
             stored = archive.instances()
@@ -123,78 +106,6 @@ def _need_orthanc(console: Console) -> None:
         raise typer.Exit(2)
 
 
-@contextmanager
-def _surroundings(
-    pacs: PacsKind, folder: Path
-) -> Iterator[tuple[PacsStandIn | Orthanc, RisStandIn, dict[str, int]]]:
-    """A PACS, a RIS and a node as a process of its own, configured to know each other."""
-    from node.dicom.stand_in import PacsStandIn
-
-    archive = Orthanc() if pacs is PacsKind.ORTHANC else PacsStandIn(ae_title="PACS")
-    ris = RisStandIn()
-    try:
-        configuration = folder / "node.toml"
-        configuration.write_text(
-            _configuration(archive.ae_title, archive.start(), ris.start()), encoding="utf-8"
-        )
-        with serving(configuration, folder / "home", folder / "node.log") as ports:
-            yield archive, ris, ports
-    finally:
-        archive.stop()
-        ris.stop()
-
-
-def _configuration(pacs_ae_title: str, pacs_port: int, ris_port: int) -> str:
-    return f"""
-dicom.port = 0
-hl7.port = 0
-web.port = 0
-log.form = "json"
-[destinations.PACS]
-kind = "dicom"
-ae_title = "{pacs_ae_title}"
-host = "127.0.0.1"
-port = {pacs_port}
-[destinations.RIS]
-kind = "hl7"
-host = "127.0.0.1"
-port = {ris_port}
-"""
-
-
-@contextmanager
-def serving(configuration: Path, home: Path, log: Path) -> Iterator[dict[str, int]]:
-    """`cardionode serve` as a process of its own; gives its ports once it is ready."""
-    serve = [sys.executable, "-m", "node", "serve"]
-    command = [*serve, "--config", str(configuration), "--home", str(home)]
-    with log.open("ab") as file:
-        process = subprocess.Popen(command, stderr=file, stdin=subprocess.DEVNULL)
-    try:
-        yield _wait_until_ready(process, log)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> dict[str, int]:
-    def ready() -> dict[str, int] | None:
-        if process.poll() is not None:
-            raise ConfigurationError(
-                f"the node did not start:\n{log.read_text(encoding='utf-8')[-2000:]}"
-            )
-        for line in reversed(log.read_text(encoding="utf-8").splitlines()):
-            event = json.loads(line) if line.startswith("{") else {}
-            if event.get("message") == "node ready":
-                pairs = (pair.split(":") for pair in str(event["address"]).split())
-                return {name: int(port) for name, port in pairs}
-        return None
-
-    try:
-        return _until(ready, STARTS_WITHIN_S)
-    except TimeoutError as error:
-        raise ConfigurationError("the node did not become ready in time") from error
-
-
 def _route(archive: PacsStandIn | Orthanc, content: bytes, node_port: int) -> None:
     """Send the ECG to the node as the PACS's auto-routing would."""
     if isinstance(archive, Orthanc):
@@ -228,22 +139,11 @@ def _wait(home: Path) -> tuple[Job, list[Delivery]]:
         return None if job.state is JobState.RECEIVED or waiting else (job, deliveries)
 
     try:
-        return _until(settled, RESULTS_WITHIN_S)
+        return wait_for(settled, RESULTS_WITHIN_S)
     except TimeoutError:
         return look()
     finally:
         database.close()
-
-
-def _until(look: Callable[[], Found | None], within_s: float) -> Found:
-    """What `look` finds, asked again and again. Raises TimeoutError."""
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(POLL_S)
-    raise TimeoutError
 
 
 def _collect(

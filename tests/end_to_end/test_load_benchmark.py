@@ -17,18 +17,18 @@ def test_a_node_is_measured_singly_at_once_and_at_a_share_of_what_it_bears(tmp_p
     if not (PROGRAM.exists() and own_network_prefix()):
         absent("no Orthanc, or no right to make a network for it")
     words = [
-        "--minutes", "0.1", "--share", "0.5", "--singly", "2", "--burst", "7", "--morning",
+        "--minutes", "0.1", "--share", "0.5", "--singly", "1", "--burst", "7", "--morning",
         "--out", str(tmp_path),
     ]  # fmt: skip
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.load", *words], cwd=Path(__file__).parents[2],
-        env=os.environ, check=False, capture_output=True, text=True, timeout=180,
+        env=os.environ, check=False, capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     told = json.loads((tmp_path / "load.json").read_text(encoding="utf-8"))
     singly, at_once, half = told["runs"]
     assert [each["name"] for each in told["runs"]] == ["one at a time", "7 at once", "50%"]
-    assert (singly["ecgs"], at_once["ecgs"]) == (2, 7)
+    assert (singly["ecgs"], at_once["ecgs"]) == (1, 7)
     assert 1 <= singly["most_waiting"] < at_once["most_waiting"] <= 7
     assert half["ecgs"] >= 1
     for each in told["runs"]:

@@ -1,4 +1,4 @@
-"""A disk that fills: refused before it is full, said so, and taken again once there is room.
+"""A disk that fills: refused in time, said so, and taken again once there is room.
 
 The node's home is a small file system of its own (tmpfs in a mount namespace).
 """
@@ -28,6 +28,7 @@ from tests.wire.dicom.raw_scu import RawScu
 DISK_MB, FILLER_MB, MINIMUM_FREE_MB = 64, 16, 24
 OUT_OF_RESOURCES = 0xA700
 FULL_S = 4.0
+"""So long nothing can be written, while work is in flight."""
 IN_FLIGHT = 12
 """ECGs sent at once before the disk is full: the node has done few of them by then."""
 
