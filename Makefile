@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving bench-messages bench-load peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -50,6 +50,11 @@ bench-receiving: $(VENV)/.dev
 # benchmarks/messages.html and messages.json. BENCH=--quick only sees that it runs.
 bench-messages: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.messages $(BENCH)
+
+# What the engine costs an ECG on SQLite and PostgreSQL, and what more hosts are worth, in 4 minutes:
+# benchmarks/engine.html and engine.json. BENCH=--quick only sees that it runs.
+bench-engine: $(VENV)/.dev peers
+	$(BIN)/python -m benchmarks.engine $(BENCH)
 
 # Carts, a node, Orthanc and a RIS on this machine: how long an ECG waits for its answer at 25 to 100 %
 # of what the node bears, in 15 minutes: benchmarks/load.html and load.json. An hour at 80 %:

@@ -71,29 +71,26 @@ class MemoryTransaction:
         self.users = Users(connection)
         self._queue = queue
 
-    def announce_job(self) -> None:
-        self._queue.append(("new job",))
-
     def enqueue_job(
-        self, job_id: int, *, run: int, priority: Priority, delay_s: float = 0.0
+        self, job_id: int, *, run: int, priority: Priority, due_at: datetime | None = None
     ) -> None:
-        self._queue.append(("job", job_id, run, priority, *([delay_s] if delay_s else [])))
+        self._queue.append(("job", job_id, run, priority, *([due_at] if due_at else [])))
 
     def enqueue_delivery(
         self, delivery_id: int, *, run: int, destination: str, kind: DestinationKind
     ) -> None:
         self._queue.append(("delivery", delivery_id, run, destination, kind))
 
-    def wake_delivery(self, delivery_id: int, *, run: int) -> None:
-        self._queue.append(("wake", delivery_id, run))
+    def wake_delivery(self, delivery_id: int) -> None:
+        self._queue.append(("wake", delivery_id))
 
     def enqueue_commitment(
-        self, commitment_id: int, *, run: int, destination: str, delay_s: float = 0.0
+        self, commitment_id: int, *, run: int, destination: str, due_at: datetime | None = None
     ) -> None:
-        self._queue.append(("commitment", commitment_id, run, destination, delay_s))
+        self._queue.append(("commitment", commitment_id, run, destination, due_at))
 
-    def wake_commitment(self, commitment_id: int, *, run: int) -> None:
-        self._queue.append(("wake commitment", commitment_id, run))
+    def wake_commitment(self, commitment_id: int) -> None:
+        self._queue.append(("wake commitment", commitment_id))
 
 
 class MemoryUnitOfWork:

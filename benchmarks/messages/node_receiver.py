@@ -11,7 +11,6 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.receiving.node_receiver import make_queue
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.listener import MllpListener
 from node.logs import Journal, set_up_logging
@@ -27,7 +26,6 @@ def main(folder: Path) -> None:
     settings = read_settings()
     database = Database(sqlite_url(folder / "node.db"))
     database.prepare()
-    make_queue(database)
     journal = Journal(set_up_logging(form="json", level="info"), Metrics())
     spool = Spool(folder / "spool", minimum_free_bytes=settings.storage.minimum_free_mb * 1_000_000)
     work = EngineUnitOfWork(database)

@@ -1,10 +1,9 @@
-"""The receiving half of a node in a process of its own: listener, intake, spool, rows, hand-over.
+"""The receiving half of a node in a process of its own: listener, intake, spool, rows.
 
     python -m benchmarks.receiving.node_receiver FOLDER
 
-What is accepted is handed over as far as the engine has room, and not worked on: beside an archive,
-which computes nothing, the cost of receiving is what can be compared. Prints its port, ends when
-its input does.
+What is accepted waits for its turn, and is not worked on: beside an archive, which computes
+nothing, the cost of receiving is what can be compared. Prints its port, ends when its input does.
 """
 
 from __future__ import annotations
@@ -14,14 +13,11 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 
-from dbos import DBOS
-
 from node.dicom.commitment_service import CommitmentService
 from node.dicom.scp import ListenerLimits, Peer, StorageScp
 from node.domain.commitment import CommitmentReport
 from node.domain.instance import Origin
-from node.engine.hand_over import HandOver
-from node.engine.unit_of_work import APPLICATION_VERSION, SERIALIZER, EngineUnitOfWork
+from node.engine.unit_of_work import EngineUnitOfWork
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.settings import read_settings
@@ -35,10 +31,8 @@ def main(folder: Path) -> None:
     dicom = settings.dicom
     database = Database(sqlite_url(folder / "node.db"))
     database.prepare()
-    make_queue(database)
     journal = Journal(set_up_logging(form="json", level="info"), Metrics())
     work = EngineUnitOfWork(database)
-    hand_over = HandOver(database, work, journal)
     intake = Intake(
         spool=Spool(
             folder / "spool", minimum_free_bytes=settings.storage.minimum_free_mb * 1_000_000
@@ -66,32 +60,15 @@ def main(folder: Path) -> None:
         warn=journal.event,
         note=lambda _: None,
     )
-    hand_over.start()
     scp.start()
     sys.stdout.write(f"{scp.port}\n")
     sys.stdout.flush()
     sys.stdin.read()
     scp.stop()
-    hand_over.stop()
 
 
 def _take_nothing(report: CommitmentReport, origin: Origin) -> None:
     raise AssertionError("the benchmark sends no reports of commitment")
-
-
-def make_queue(database: Database) -> None:
-    """The engine's tables, as its first start makes them."""
-    DBOS(
-        config={
-            "name": "cardionode",
-            "system_database_engine": database.engine,
-            "application_version": APPLICATION_VERSION,
-            "serializer": SERIALIZER,
-            "log_level": "WARNING",
-        }
-    )
-    DBOS.launch()
-    DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
 
 
 if __name__ == "__main__":

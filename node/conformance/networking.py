@@ -36,7 +36,7 @@ from node.dicom.negotiation import CONTEXT_REFUSALS, Rejection
 from node.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.dicom.structured_report import REPORT_CLASSES
 from node.domain.delivery import ResultKind
-from node.engine.runner import COMMITMENTS_AT_ONCE, DICOM_DELIVERIES_AT_ONCE
+from node.engine.dispatch import COMMITMENTS_AT_ONCE, DICOM_DELIVERIES_AT_ONCE
 
 _DRAWING: Final = """
                                  +----------------------------------+

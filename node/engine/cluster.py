@@ -81,13 +81,13 @@ class Cluster:
         try:
             with self._work.begin() as transaction:
                 transaction.hosts.remove(self.executor_id)
-            take_over(self._work, self._clock)
+            take_over(self._work)
         except Exception as error:  # who watches, or starts next, takes it over
             self._report("host left without a word", error)
 
     def take_over(self) -> None:
         """Have done what no living host does. Raises StorageError."""
-        again = take_over(self._work, self._clock)
+        again = take_over(self._work)
         if again:
             self._telemetry.event("orphaned work taken up", level=Level.WARNING, count=again)
 
@@ -229,14 +229,20 @@ class Watch:
         ]
 
 
-def take_over(work: EngineUnitOfWork, clock: Clock) -> int:
-    """Have work of hosts that are none done anew, and what no workflow holds; how much.
+def take_over(work: EngineUnitOfWork) -> int:
+    """Have work of hosts that are none done anew, and what nobody was to do; how much.
 
     Raises StorageError.
     """
     # Workflows first, hosts second: who begins a workflow is among the hosts before.
-    begun = work.client.list_workflows(status="PENDING", load_input=False, load_output=False)
+    begun = work.client.list_workflows(
+        status=["PENDING", "ENQUEUED", "DELAYED"], load_input=False, load_output=False
+    )
     with work.begin() as transaction:
         alive = {host.executor_id for host in transaction.hosts.all()}
-    orphaned = frozenset(each.workflow_id for each in begun if each.executor_id not in alive)
-    return redrive(work, clock, orphaned=orphaned)
+        again = transaction.turns.let_go_but_of(alive)
+    again += redrive(work)
+    # Last, and for a host that was frozen: what it goes on with when it wakes has ended.
+    if orphaned := [each.workflow_id for each in begun if each.executor_id not in alive]:
+        work.client.cancel_workflows(orphaned)
+    return again

@@ -9,6 +9,7 @@ from node.store.spool import Spool
 
 BATCH = 500
 """Jobs of one transaction: short enough that a C-STORE does not wait for it."""
+_KEPT_FOR = timedelta(hours=1)
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 
@@ -25,7 +26,6 @@ def remove_finished(
     removed = 0
     while batch := _remove_batch(work, spool, before):
         removed += batch
-    _remove_engine_records(work, before)
     return removed
 
 
@@ -65,7 +65,9 @@ def _remove_batch(work: EngineUnitOfWork, spool: Spool, before: datetime) -> int
     return len(jobs)
 
 
-def _remove_engine_records(work: EngineUnitOfWork, before: datetime) -> None:
+def remove_engine_records(work: EngineUnitOfWork, *, now: datetime) -> None:
+    """Remove what the engine keeps of work that it is done with: our rows tell of it."""
+    before = now - _KEPT_FOR
     while True:
         ended = work.client.list_workflows(
             status=_ENDED,

@@ -60,10 +60,6 @@ class Commitments:
     def of_job(self, job_id: int) -> list[Commitment]:
         return self._all(commitment.c.job_id == job_id)
 
-    def open(self) -> list[Commitment]:
-        """Every request that is owed, or whose report is awaited, oldest first."""
-        return self._all(commitment.c.state.in_([state.value for state in _OPEN]))
-
     def superseded(self, commitment_id: int) -> set[int]:
         """Ids of its deliveries that a later request is for too."""
         later = commitment_instance.alias()

@@ -16,6 +16,7 @@ from node.domain.delivery import (
     Priority,
     ResultKind,
 )
+from node.domain.errors import Unreachable
 from node.store.tables import attempt, commitment_instance, delivery, job
 
 _UNSETTLED = (DeliveryState.PENDING, DeliveryState.STORED)
@@ -95,16 +96,28 @@ class Outbox:
         rows = self._connection.execute(query.order_by(delivery.c.delivery_id))
         return [_read(row) for row in rows]
 
+    def is_any_pending(self, job_id: int, destination: str) -> bool:
+        """Whether something of the job is on its way to that destination."""
+        query = sa.select(delivery.c.delivery_id).where(
+            delivery.c.job_id == job_id,
+            delivery.c.destination == destination,
+            delivery.c.state == DeliveryState.PENDING.value,
+        )
+        return self._connection.scalar(query.limit(1)) is not None
+
+    def unreached(self, destination: str) -> list[int]:
+        """Ids of what is owed to it and was tried while it could not be reached."""
+        query = sa.select(delivery.c.delivery_id).where(
+            delivery.c.destination == destination,
+            delivery.c.state == DeliveryState.PENDING.value,
+            delivery.c.error_code == Unreachable.code,
+        )
+        return list(self._connection.scalars(query.order_by(delivery.c.delivery_id)))
+
     def jobs_with_waiting(self) -> list[int]:
         """Jobs of which a delivery waits for another destination's commitment."""
         query = sa.select(delivery.c.job_id).where(delivery.c.state == DeliveryState.WAITING.value)
         return list(self._connection.scalars(query.distinct().order_by(delivery.c.job_id)))
-
-    def pending(self) -> list[Delivery]:
-        """Every delivery still owed, oldest first."""
-        query = delivery.select().where(delivery.c.state == DeliveryState.PENDING.value)
-        rows = self._connection.execute(query.order_by(delivery.c.delivery_id))
-        return [_read(row) for row in rows]
 
     def count_by_destination(self) -> dict[tuple[str, DeliveryState], int]:
         rows = self._connection.execute(

@@ -36,16 +36,6 @@ _ADD = job.insert().returning(job.c.job_id)
 _OF_INSTANCE = (
     job.select().where(job.c.sop_instance_uid == sa.bindparam("uid")).order_by(job.c.job_id)
 )
-_NEW = (
-    sa.select(job.c.job_id)
-    .where(
-        job.c.state == JobState.RECEIVED.value,
-        job.c.run == 0,
-        job.c.priority == sa.bindparam("priority"),
-    )
-    .order_by(job.c.job_id)
-    .limit(sa.bindparam("limit"))
-)
 MOST_ANSWERED = 20
 """ECGs that a message that came late is held against: each is read while the message waits."""
 _ANSWERED = (JobState.COMPLETED, JobState.NO_RESULT)
@@ -70,8 +60,7 @@ class Job:
     job_id: int
     state: JobState
     run: int
-    """How often it was put into the queue: at first, by a person, for a RIS that was down. 0 while
-    it is new."""
+    """How often it was to be processed anew: by a person, for a RIS that was down."""
     revision: int
     """How often results were to be made of it that replace others: 1 is the first."""
     sop_class_uid: str
@@ -140,16 +129,6 @@ class Jobs:
         """All jobs of that SOP instance, the first received first."""
         rows = self._connection.execute(_OF_INSTANCE, {"uid": sop_instance_uid})
         return [_read(row) for row in rows]
-
-    def new(self, *, limit: int) -> list[tuple[int, Priority]]:
-        """Jobs that were never put into the queue, those whose turn is first."""
-        found: list[tuple[int, Priority]] = []
-        for priority in Priority:
-            rows = self._connection.scalars(
-                _NEW, {"priority": priority.value, "limit": limit - len(found)}
-            )
-            found += [(job_id, priority) for job_id in rows]
-        return found
 
     def get(self, job_id: int) -> Job | None:
         row = self._connection.execute(job.select().where(job.c.job_id == job_id)).one_or_none()
@@ -303,15 +282,6 @@ class Jobs:
         )
         latest = query.order_by(job.c.job_id.desc()).limit(MOST_ANSWERED)
         return [_read(row) for row in self._connection.execute(latest)]
-
-    def queued(self) -> list[Job]:
-        """Every job that was put into the queue and is owed its answer still, oldest first."""
-        query = (
-            job.select()
-            .where(job.c.state == JobState.RECEIVED.value, job.c.run > 0)
-            .order_by(job.c.job_id)
-        )
-        return [_read(row) for row in self._connection.execute(query)]
 
     def count_by_state(self) -> dict[JobState, int]:
         rows = self._connection.execute(

@@ -1,4 +1,4 @@
-"""The node's own tables: jobs, deliveries, commitments, HL7, users, refused callers, hosts.
+"""The node's own tables: jobs, deliveries, commitments, HL7, users, turns, hosts.
 
 Nothing here names a patient: identity stays in the spooled objects, and rows are found by digests.
 """
@@ -231,6 +231,34 @@ refused_caller = sa.Table(
     sa.Column("count", sa.Integer, nullable=False),
     sa.UniqueConstraint("peer", "calling_ae", "called_ae", "reason"),
     sqlite_autoincrement=True,
+)
+
+turn = sa.Table(
+    "node_turn",
+    metadata,
+    sa.Column("work", sa.String(16), primary_key=True),
+    sa.Column("row_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("run", sa.Integer, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False, default=0),
+    sa.Column("lane", sa.String(96), nullable=False),
+    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("again_at", UtcDateTime),
+    sa.Column("holder", sa.String(128)),
+)
+sa.Index("node_turn_place", turn.c.lane, turn.c.place)
+sa.Index(
+    "node_turn_waiting",
+    turn.c.lane,
+    sqlite_where=turn.c.holder.is_(None),
+    postgresql_where=turn.c.holder.is_(None),
+)
+sa.Index(
+    "node_turn_in_hand",
+    turn.c.lane,
+    turn.c.holder,
+    sqlite_where=turn.c.holder.is_not(None),
+    postgresql_where=turn.c.holder.is_not(None),
 )
 
 host = sa.Table(

@@ -59,14 +59,13 @@ class Committing:
 
         Call it in the transaction in which a delivery was settled, with the job locked.
         """
-        there = [
+        if transaction.outbox.is_any_pending(job_id, destination):
+            return
+        stored = [
             delivery
             for delivery in transaction.outbox.of_job(job_id)
-            if delivery.destination == destination
+            if delivery.destination == destination and delivery.state is DeliveryState.STORED
         ]
-        if any(delivery.state is DeliveryState.PENDING for delivery in there):
-            return
-        stored = [delivery for delivery in there if delivery.state is DeliveryState.STORED]
         if stored:
             self._ask(transaction, stored)
         self._release(transaction, job_id)
@@ -154,7 +153,7 @@ class Committing:
                     commitment.commitment_id,
                     run=run,
                     destination=commitment.destination,
-                    delay_s=wait_s + _LATER_S,
+                    due_at=at + timedelta(seconds=wait_s + _LATER_S),
                 )
         self.telemetry.event(
             "commitment asked for",

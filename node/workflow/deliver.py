@@ -8,7 +8,13 @@ from datetime import datetime, timedelta
 from random import Random
 
 from node.domain.delivery import Delivery, DeliveryOutcome, DeliveryState
-from node.domain.errors import CardioNodeError, Kind, StorageError, TemporarilyRefused
+from node.domain.errors import (
+    CardioNodeError,
+    Kind,
+    StorageError,
+    TemporarilyRefused,
+    Unreachable,
+)
 from node.workflow.commit import Committing
 from node.workflow.ports import Clock, Level, ObjectStore, Sender, Telemetry, UnitOfWork
 from node.workflow.retry import RetryPolicy
@@ -36,12 +42,11 @@ class Postman:
         if delivery is None or not is_owed:
             return None
         started_at = self.clock()
-        self._settle(delivery, self._send(delivery), started_at)
-        with self.work.begin() as transaction:
-            delivery = transaction.outbox.get(delivery_id)
-        if delivery is None or delivery.state is not DeliveryState.PENDING or not delivery.due_at:
+        outcome = self._send(delivery)
+        is_settled = self._settle(delivery, outcome, started_at)
+        if not is_settled or outcome.due_at is None:
             return None
-        return max(0.0, (delivery.due_at - self.clock()).total_seconds())
+        return max(0.0, (outcome.due_at - self.clock()).total_seconds())
 
     def park(self, delivery_id: int, code: str, message: str) -> None:
         """Stop trying; a person sees why and can set it going again."""
@@ -99,13 +104,19 @@ class Postman:
         refusals = sum(each["error_code"] == TemporarilyRefused.code for each in tried)
         return refusals + 1 >= policy.maximum_refusals
 
-    def _settle(self, delivery: Delivery, outcome: DeliveryOutcome, started_at: datetime) -> None:
+    def _settle(self, delivery: Delivery, outcome: DeliveryOutcome, started_at: datetime) -> bool:
+        """False when a person was faster."""
         at = self.clock()
         with self.work.begin() as transaction:
             transaction.jobs.lock(delivery.job_id)
-            transaction.outbox.settle(delivery.delivery_id, outcome, started_at=started_at, at=at)
+            is_settled = transaction.outbox.settle(
+                delivery.delivery_id, outcome, started_at=started_at, at=at
+            )
             if outcome.state is not DeliveryState.PENDING:
                 self.committing.follow(transaction, delivery.job_id, delivery.destination)
+            if delivery.error_code == Unreachable.code != outcome.error_code:  # it is back
+                for other in transaction.outbox.unreached(delivery.destination):
+                    transaction.wake_delivery(other)
         self.telemetry.event(
             "delivery attempted",
             level=Level.INFO if outcome.error_code is None else Level.WARNING,
@@ -119,6 +130,7 @@ class Postman:
             reason=outcome.error_message,
             duration_ms=int((at - started_at).total_seconds() * 1000),
         )
+        return is_settled
 
 
 def _stop(state: DeliveryState, error: CardioNodeError) -> DeliveryOutcome:

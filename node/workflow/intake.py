@@ -157,7 +157,7 @@ class Intake:
         )
         if verdict.patient_digest is not None:
             take_earlier_along(transaction, job_id)
-        transaction.announce_job()
+        transaction.enqueue_job(job_id, run=0, priority=verdict.priority)
         for keeper in verdict.keepers:
             self._pass_on(transaction, job_id, instance, keeper)
         return job_id, ACCEPTED

@@ -132,7 +132,7 @@ class Intervention:
 
     def _deliver_now(self, transaction: Transaction, delivery: Delivery) -> None:
         if delivery.state is DeliveryState.PENDING:
-            wake_delivery(transaction, delivery)
+            transaction.wake_delivery(delivery.delivery_id)
             return
         if delivery.state is DeliveryState.CANCELLED and delivery.destination in self.after:
             transaction.outbox.wait_again(delivery.delivery_id)
@@ -164,19 +164,12 @@ def cancel_delivery(transaction: Transaction, delivery: Delivery, at: datetime) 
     """Stop one delivery, which makes room for others; False when its state does not allow that."""
     cancelled = transaction.outbox.cancel(delivery.delivery_id, at=at)
     if cancelled and delivery.state is DeliveryState.PENDING:
-        wake_delivery(transaction, delivery)
+        transaction.wake_delivery(delivery.delivery_id)
     return cancelled
-
-
-def wake_delivery(transaction: Transaction, delivery: Delivery) -> None:
-    """Have one that backs off look at once."""
-    run = transaction.outbox.run_of(delivery.delivery_id)
-    transaction.wake_delivery(delivery.delivery_id, run=run)
 
 
 def wake_commitments(transaction: Transaction, job_id: int) -> None:
     """Those that back off find that nothing waits for them any more, and make room."""
     for commitment in transaction.commitments.of_job(job_id):
         if commitment.state is CommitmentState.OWED:
-            run = transaction.commitments.run_of(commitment.commitment_id)
-            transaction.wake_commitment(commitment.commitment_id, run=run)
+            transaction.wake_commitment(commitment.commitment_id)

@@ -103,14 +103,10 @@ class Transaction(Protocol):
     @property
     def users(self) -> Users: ...
 
-    def announce_job(self) -> None:
-        """Have a job that was added processed when it is its turn, once this is committed."""
-        ...
-
     def enqueue_job(
-        self, job_id: int, *, run: int, priority: Priority, delay_s: float = 0.0
+        self, job_id: int, *, run: int, priority: Priority, due_at: datetime | None = None
     ) -> None:
-        """Have the job processed anew when it is its turn, so long after this or later."""
+        """Have the job processed when it is its turn, once this is committed, or later."""
         ...
 
     def enqueue_delivery(
@@ -119,17 +115,17 @@ class Transaction(Protocol):
         """Have it attempted once this transaction is committed, by the priority of its job."""
         ...
 
-    def wake_delivery(self, delivery_id: int, *, run: int) -> None:
+    def wake_delivery(self, delivery_id: int) -> None:
         """Have a delivery that is backing off attempted now."""
         ...
 
     def enqueue_commitment(
-        self, commitment_id: int, *, run: int, destination: str, delay_s: float = 0.0
+        self, commitment_id: int, *, run: int, destination: str, due_at: datetime | None = None
     ) -> None:
-        """Have the request looked after, so long after this transaction is committed."""
+        """Have the request looked after once this is committed, or later."""
         ...
 
-    def wake_commitment(self, commitment_id: int, *, run: int) -> None:
+    def wake_commitment(self, commitment_id: int) -> None:
         """Have a request that is backing off made now."""
         ...
 

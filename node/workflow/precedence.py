@@ -12,15 +12,14 @@ from node.workflow.ports import Transaction
 def take_earlier_along(transaction: Transaction, job_id: int) -> None:
     """Give what is still owed of earlier ECGs of its patient the priority of a job that came now.
 
-    It is enqueued once more, further ahead; its old place in the queue finds nothing to do. A
-    message that was tried before has its destination to itself, and nobody to pass.
+    They go before it, also a message that backs off: it is tried at once.
     """
     for job in transaction.jobs.raise_earlier(job_id):
         run = transaction.jobs.take_up(job.job_id, run=job.run)
         if run is not None:
             transaction.enqueue_job(job.job_id, run=run, priority=job.priority)
         for delivery in transaction.outbox.of_job(job.job_id):
-            if delivery.destination_kind is not DestinationKind.HL7 or delivery.attempts:
+            if delivery.destination_kind is not DestinationKind.HL7:
                 continue
             run = transaction.outbox.take_up(
                 delivery.delivery_id, run=transaction.outbox.run_of(delivery.delivery_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from node.dicom.study import put_patient, read_study
@@ -184,8 +184,8 @@ class Processing:
         with self.work.begin() as transaction:
             run = transaction.jobs.take_up(job.job_id, run=job.run)
             if run is not None:
-                delay_s = min(left_s, ASK_AGAIN_S)
-                transaction.enqueue_job(job.job_id, run=run, priority=job.priority, delay_s=delay_s)
+                due_at = self.clock() + timedelta(seconds=min(left_s, ASK_AGAIN_S))
+                transaction.enqueue_job(job.job_id, run=run, priority=job.priority, due_at=due_at)
         self.telemetry.event(
             "job waits for its order",
             job_id=job.job_id,

@@ -152,6 +152,7 @@ def test_a_person_sees_retries_and_cancels_a_job(tmp_path: Path) -> None:
         tried = [each["tries"] for each in json.loads(shown.stdout)["deliveries"] if each["tries"]]
         assert {tries[0]["error_code"] for tries in tried} == {"unreachable"}
 
+        assert node.run("jobs", "cancel", "2").returncode == 0
         pacs.start()
         assert node.run("jobs", "retry", "1").returncode == 0
         # The waiting ones are woken; without the retry they would wait for 300 s.
@@ -160,7 +161,6 @@ def test_a_person_sees_retries_and_cancels_a_job(tmp_path: Path) -> None:
             time.sleep(0.1)
         assert len(pacs.received) == 2
 
-        assert node.run("jobs", "cancel", "2").returncode == 0
         assert node.run("jobs", "cancel", "1").returncode == 0
         jobs = node.wait_for_jobs(settled(2))
         assert [sorted(e["state"] for e in job["deliveries"]) for job in jobs] == [

@@ -49,23 +49,22 @@ def park(home: Path, count: int) -> list[str]:
     database, spool = Database(sqlite_url(home / "node.db")), Spool(home / "spool")
     database.prepare()
     work = EngineUnitOfWork(database)
-    work.prepare()
     at = datetime.now(UTC)
-    instance = ReceivedInstance(
-        sop_class_uid="1.2.840.10008.5.1.4.1.1.9.1.1", sop_instance_uid=f"{ROOT}.7",
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        origin=Origin(calling_ae="CART", called_ae="CARDIONODE", peer="127.0.0.1"),
-        content_digest=spool.put(b"an ECG"), size_bytes=9, received_at=at, content=b"",
-    )  # fmt: skip
-    with work.begin() as transaction:
-        job_id = transaction.jobs.add(instance)
-        assert transaction.jobs.settle(job_id, JobState.COMPLETED, at=at)
+    ecg = spool.put(b"an ECG")
     uids = []
     for first in range(0, count, BATCH):
         kept = [report(number) for number in range(first, min(first + BATCH, count))]
         digests = [spool.put(content) for _, content in kept]
         with work.begin() as transaction:
             for (uid, _), digest in zip(kept, digests, strict=True):
+                instance = ReceivedInstance(
+                    sop_class_uid="1.2.840.10008.5.1.4.1.1.9.1.1", sop_instance_uid=f"{uid}.7",
+                    transfer_syntax_uid=ExplicitVRLittleEndian,
+                    origin=Origin(calling_ae="CART", called_ae="CARDIONODE", peer="127.0.0.1"),
+                    content_digest=ecg, size_bytes=9, received_at=at, content=b"",
+                )  # fmt: skip
+                job_id = transaction.jobs.add(instance)
+                assert transaction.jobs.settle(job_id, JobState.COMPLETED, at=at)
                 delivery_id = transaction.outbox.add(
                     job_id=job_id, kind=ResultKind.REPORT, identifier=uid, sop_class_uid=SR,
                     destination="PACS", destination_kind=DestinationKind.DICOM,
@@ -110,8 +109,10 @@ def at(event: dict[str, str]) -> float:
     return datetime.fromisoformat(event["at"]).timestamp()
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize(("count", "ecgs", "idle_s"), [(10_000, 20, 60.0)])
+@pytest.mark.parametrize(
+    ("count", "ecgs", "idle_s"),
+    [(200, 2, 3.0), pytest.param(10_000, 20, 60.0, marks=pytest.mark.soak)],
+)
 def test_what_waits_costs_next_to_nothing_and_arrives_once(
     tmp_path: Path, count: int, ecgs: int, idle_s: float
 ) -> None:
@@ -119,7 +120,7 @@ def test_what_waits_costs_next_to_nothing_and_arrives_once(
     port, ris = free_port(), RisStandIn()
     configuration = (
         f'[destinations.PACS]\nkind = "dicom"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
-        f"port = {port}\nretry_initial_s = 2\nretry_maximum_s = 5\n"
+        f"port = {port}\nretry_maximum_s = 30\n"
         f'[destinations.RIS]\nkind = "hl7"\nhost = "127.0.0.1"\nport = {ris.start()}\n'
         '[[rules]]\nname = "told"\nresults = ["oru"]\ndestinations = ["RIS"]\n'
     )
@@ -141,11 +142,12 @@ def test_what_waits_costs_next_to_nothing_and_arrives_once(
         more = thread_count(node.pid) - usual
         waiting = share_of_a_core(node, idle_s)
         waited_s = pick_up_s(node, ecgs)
-        begun = time.monotonic()
         pacs.start()
+        assert pacs.wait_for(1, timeout_s=60)
+        begun = time.monotonic()
         assert pacs.wait_for(count, timeout_s=30 + count / 15)
-        rate = count / (time.monotonic() - begun)
-        node.wait_for_jobs(settled(ecgs + 1), within_s=60)
+        rate = (count - 1) / (time.monotonic() - begun)
+        node.wait_for_jobs(settled(ecgs + count), within_s=60)
     finally:
         empty.close()
         node.close()
@@ -161,4 +163,4 @@ def test_what_waits_costs_next_to_nothing_and_arrives_once(
     )
     assert len(pacs.stores) == count
     assert more_mb < 32.0
-    assert more <= 4
+    assert more < 4

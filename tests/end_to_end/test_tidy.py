@@ -17,7 +17,7 @@ from node.app import Node, utc_now
 from node.dicom.scu import StorageScu
 from node.domain.delivery import JobState
 from node.engine.redrive import redrive
-from node.engine.retention import remove_finished
+from node.engine.retention import remove_engine_records, remove_finished
 from node.settings import read_settings
 from tests.ecg_instances import instances
 
@@ -43,9 +43,10 @@ wait(3)
 # The engine forgets everything: our rows still say what is owed.
 with node._work.begin() as transaction:
     transaction.jobs._connection.execute(sa.text("update node_job set state='received'"))
+    transaction.jobs._connection.execute(sa.text("delete from node_turn"))
     transaction.jobs._connection.execute(sa.text("delete from workflow_status"))
-assert redrive(node._work, utc_now) == 3
-assert redrive(node._work, utc_now) == 0
+assert redrive(node._work) == 3
+assert redrive(node._work) == 0
 wait(3)
 
 def files():
@@ -59,6 +60,8 @@ later = utc_now() + timedelta(days=2)
 assert remove_finished(node._work, node._spool, now=later, finished_days=0) == 0
 assert remove_finished(node._work, node._spool, now=later, finished_days=1) == 3
 assert files() == 0
+assert node._work.client.list_workflows() != []
+remove_engine_records(node._work, now=later)
 assert node._work.client.list_workflows() == []
 scu.send(next(instances(1))[1])
 wait(1)

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
-from node.domain.delivery import Priority
+from node.domain.delivery import DestinationKind, JobState, Priority, ResultKind
 from node.domain.errors import ConfigurationError, StorageError
 from node.domain.host import ALL_ROLES, Host, HostRole
 from node.domain.instance import Origin, ReceivedInstance
 from node.engine import cluster
 from node.engine.cluster import BEAT_S, DEAD_AFTER_S, Cluster, Watch, take_over
-from node.engine.unit_of_work import EngineUnitOfWork, job_workflow_id
+from node.engine.unit_of_work import EngineUnitOfWork
 from node.store.database import Database
+from node.store.tables import turn
 from tests.fakes import Notes
 
 AT = datetime(2026, 11, 27, 3, 0, tzinfo=UTC)
@@ -123,44 +123,54 @@ def instance(uid: str) -> ReceivedInstance:
 def add_job(work: EngineUnitOfWork, uid: str) -> int:
     with work.begin() as transaction:
         job_id = transaction.jobs.add(instance(uid))
-        run = transaction.jobs.take_up(job_id, run=0)
-        assert run == 1
-        transaction.enqueue_job(job_id, run=run, priority=Priority.ROUTINE)
+        transaction.enqueue_job(job_id, run=0, priority=Priority.ROUTINE)
     return job_id
 
 
-def begin(database: Database, job_id: int, executor_id: str) -> None:
-    """As the engine of that host has it once it took the job."""
-    with database.write() as connection:
-        schema = "dbos." if connection.dialect.name == "postgresql" else ""
-        connection.execute(
-            sa.text(
-                f"UPDATE {schema}workflow_status SET status = 'PENDING', executor_id = :host "
-                "WHERE workflow_uuid = :name"
-            ),
-            {"host": executor_id, "name": job_workflow_id(job_id, 1)},
-        )
+def holders(work: EngineUnitOfWork) -> list[str | None]:
+    with work.begin() as transaction:
+        rows = transaction.hosts._connection.execute(turn.select().order_by(turn.c.row_id))
+        return [row.holder for row in rows]
 
 
-def test_what_a_dead_host_had_in_hand_is_enqueued_anew_and_nothing_else(
-    work: EngineUnitOfWork, database: Database
+def test_what_a_dead_host_had_in_hand_is_done_anew_and_nothing_else(
+    work: EngineUnitOfWork,
 ) -> None:
-    orphan, busy, waiting = (add_job(work, uid) for uid in ("1.1", "1.2", "1.3"))
+    for uid in ("1.1", "1.2", "1.3"):
+        add_job(work, uid)
     with work.begin() as transaction:
         transaction.hosts.join(host("alive"))
-    begin(database, orphan, "dead")
-    begin(database, busy, "alive")
+        orphan, busy, _ = transaction.turns.first("jobs", size=3, now=AT)
+        transaction.turns.take(orphan, "dead")
+        transaction.turns.take(busy, "alive")
+    assert take_over(work) == 1
+    assert take_over(work) == 0
+    assert holders(work) == [None, "alive", None]
 
-    assert take_over(work, lambda: AT) == 1
-    assert take_over(work, lambda: AT) == 0
 
-    found = {each.workflow_id: each.status for each in work.client.list_workflows()}
-    assert found == {
-        job_workflow_id(orphan, 1): "CANCELLED",
-        job_workflow_id(orphan, 2): "ENQUEUED",
-        job_workflow_id(busy, 1): "PENDING",
-        job_workflow_id(waiting, 1): "ENQUEUED",
-    }
+def test_what_was_owed_before_there_were_turns_is_given_one(work: EngineUnitOfWork) -> None:
+    job_ids = [add_job(work, uid) for uid in ("1.1", "1.2")]
+    with work.begin() as transaction:
+        delivery_id = transaction.outbox.add(
+            job_id=job_ids[0], kind=ResultKind.ORU, identifier="m", sop_class_uid="",
+            destination="RIS", destination_kind=DestinationKind.HL7, content_digest="0" * 64,
+            revision=1, at=AT,
+        )  # fmt: skip
+        sent = transaction.outbox.get(delivery_id)
+        assert sent is not None
+        asked = transaction.commitments.add([sent], transaction_uid="1.2", at=AT)
+        transaction.jobs.settle(job_ids[1], JobState.CANCELLED, at=AT)
+        transaction.hosts._connection.execute(turn.delete())
+    assert take_over(work) == 3
+    assert take_over(work) == 0
+    with work.begin() as transaction:
+        assert transaction.turns.lanes() == ["commitment:RIS", "hl7:RIS", "jobs"]
+        found = [
+            each.row_id
+            for lane in transaction.turns.lanes()
+            for each in transaction.turns.first(lane, size=9, now=AT)
+        ]
+    assert found == [asked.commitment_id, delivery_id, job_ids[0]]
 
 
 def member(work: EngineUnitOfWork, home: Path, store: str) -> Cluster:

@@ -1,11 +1,11 @@
-"""Whose turn it is in a queue: by priority, then as it came."""
+"""Whose turn it is in a lane: by priority, then as it came."""
 
 from __future__ import annotations
 
 from node.domain.delivery import Priority
 from node.engine.unit_of_work import place
 
-DBOS_MAXIMUM = 2**31 - 1
+MAXIMUM = 2**31 - 1
 
 
 def test_a_higher_priority_goes_first_and_within_one_the_first_goes_first() -> None:
@@ -18,7 +18,7 @@ def test_a_higher_priority_goes_first_and_within_one_the_first_goes_first() -> N
     ]
 
 
-def test_every_place_is_one_that_the_engine_takes() -> None:
+def test_every_place_is_an_integer_of_the_database() -> None:
     for priority in Priority:
         for row_id in (1, 2**29 - 1):
-            assert 1 <= place(priority, row_id) <= DBOS_MAXIMUM
+            assert 1 <= place(priority, row_id) <= MAXIMUM

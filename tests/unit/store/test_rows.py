@@ -14,7 +14,6 @@ from node.domain.delivery import (
     DeliveryState,
     DestinationKind,
     JobState,
-    Priority,
     ResultKind,
 )
 from node.domain.instance import Origin, ReceivedInstance
@@ -96,24 +95,6 @@ def test_a_failed_job_starts_again_as_a_new_run(connection: sa.Connection) -> No
     job = jobs.get(job_id)
     assert job is not None
     assert (job.state, job.error_code) == (JobState.RECEIVED, None)
-
-
-def test_new_jobs_come_by_their_priority_and_age_until_they_are_taken_up(
-    connection: sa.Connection,
-) -> None:
-    jobs = Jobs(connection)
-    ids = [
-        jobs.add(replace(INSTANCE, sop_instance_uid=f"1.2.{number}"), priority=priority)
-        for number, priority in enumerate(
-            (Priority.ROUTINE, Priority.LOW, Priority.STAT, Priority.ROUTINE)
-        )
-    ]
-    assert [job_id for job_id, _ in jobs.new(limit=9)] == [ids[2], ids[0], ids[3], ids[1]]
-    assert jobs.new(limit=2) == [(ids[2], Priority.STAT), (ids[0], Priority.ROUTINE)]
-    jobs.take_up(ids[2], run=0)
-    jobs.settle(ids[0], JobState.CANCELLED, at=NOW)
-    assert [job_id for job_id, _ in jobs.new(limit=9)] == [ids[3], ids[1]]
-    assert [job.job_id for job in jobs.queued()] == [ids[2]]
 
 
 def test_every_attempt_at_a_delivery_is_kept(connection: sa.Connection) -> None:

@@ -197,3 +197,19 @@ def test_a_server_that_serves_nobody_says_nothing_of_what_it_was_sent(world: Wor
     world.pacs.error = TemporarilyRefused("AE")
     assert world.attempt() is None
     assert world.delivery().state is DeliveryState.EXHAUSTED
+
+
+def test_a_destination_that_is_back_is_sent_at_once_what_could_not_reach_it(world: World) -> None:
+    refused, never_tried = world.owe("2.25.2"), world.owe("2.25.3")
+    world.pacs.error = Unreachable("nobody listens")
+    first, second = world.delivery_id, world.owe("2.25.4")
+    for each in (first, second):
+        world.postman.attempt(each)
+    world.pacs.error = TemporarilyRefused("no room for this one")
+    world.postman.attempt(refused)
+    assert world.work.queue == []
+    world.pacs.error = None
+    world.postman.attempt(first)
+    assert world.work.queue == [("wake", second)]
+    world.postman.attempt(never_tried)
+    assert world.work.queue == [("wake", second)]

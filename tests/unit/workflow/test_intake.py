@@ -51,10 +51,6 @@ class World:
             routing=Routing(rules=rules, destinations={"PACS": PACS, "RIS": RIS}),
         )
 
-    def new(self) -> list[tuple[int, Priority]]:
-        with self.work.begin() as transaction:
-            return transaction.jobs.new(limit=10)
-
     def ecg(self, number: int, *, patient: str = "P1", department: str = "") -> None:
         """Take the ECG with that number in its UID."""
         dataset = mortara()
@@ -123,8 +119,7 @@ def recoded(dataset: Dataset, *, implicit: bool) -> Dataset:
 def test_an_accepted_instance_is_kept_and_its_job_is_new_with_it(world: World) -> None:
     world.accept(mortara())
     assert world.states() == [JobState.RECEIVED]
-    assert world.new() == [(1, Priority.ROUTINE)]
-    assert world.work.queue == [("new job",)]
+    assert world.work.queue == [("job", 1, 0, Priority.ROUTINE)]
     assert len(world.spool.kept) == 1
 
 
@@ -133,8 +128,7 @@ def test_the_same_instance_again_changes_nothing_in_either_encoding(world: World
     world.accept(mortara())
     world.accept(recoded(mortara(), implicit=True), implicit=True)
     assert world.states() == [JobState.RECEIVED]
-    assert world.new() == [(1, Priority.ROUTINE)]
-    assert world.work.queue == [("new job",)]
+    assert world.work.queue == [("job", 1, 0, Priority.ROUTINE)]
     assert len(world.notes.said("instance received again")) == 2
 
 
@@ -146,8 +140,7 @@ def test_another_content_under_a_known_uid_is_kept_aside_and_never_processed(
     other.PatientID = "SOMEBODY-ELSE"
     world.accept(other)
     assert world.states() == [JobState.RECEIVED, JobState.CONFLICT]
-    assert world.new() == [(1, Priority.ROUTINE)]
-    assert world.work.queue == [("new job",)]
+    assert world.work.queue == [("job", 1, 0, Priority.ROUTINE)]
     assert len(world.spool.kept) == 2
 
 
@@ -171,7 +164,10 @@ def test_a_rule_gives_the_job_its_priority_and_others_stay_routine(world: World)
     world.ecg(1)
     world.ecg(2, patient="P2", department="ED WEST")
     assert [world.job(each).priority for each in (1, 2)] == [Priority.ROUTINE, Priority.STAT]
-    assert world.new() == [(2, Priority.STAT), (1, Priority.ROUTINE)]
+    assert world.work.queue == [
+        ("job", 1, 0, Priority.ROUTINE),
+        ("job", 2, 0, Priority.STAT),
+    ]
 
 
 def test_without_priorities_nothing_is_read_and_no_patient_is_noted(
@@ -211,8 +207,10 @@ def test_an_ecg_passes_no_earlier_one_of_its_own_patient(world: World) -> None:
     world.ecg(3, patient="P1", department="ED")
     assert [world.job(each).priority.value for each in (1, 2, 3)] == ["stat", "routine", "stat"]
     # The first at once; the third comes after it: in its class the older goes first.
-    assert world.work.queue[2:] == [("job", 1, 1, Priority.STAT), ("new job",)]
-    assert world.new() == [(3, Priority.STAT), (2, Priority.ROUTINE)]
+    assert world.work.queue[2:] == [
+        ("job", 1, 1, Priority.STAT),
+        ("job", 3, 0, Priority.STAT),
+    ]
 
 
 def test_a_message_of_the_patient_that_waits_is_taken_along(world: World) -> None:
@@ -236,7 +234,7 @@ def test_a_message_of_the_patient_that_waits_is_taken_along(world: World) -> Non
     assert world.job(1).priority is Priority.STAT
     assert world.work.queue[1:] == [
         ("delivery", 1, 2, "RIS", DestinationKind.HL7),
-        ("new job",),
+        ("job", 2, 0, Priority.STAT),
     ]
 
 
@@ -254,7 +252,7 @@ def test_the_ecg_itself_is_owed_at_once_as_it_is_kept(world: World) -> None:
     assert (owed.kind, owed.destination, owed.identifier) == (ResultKind.ECG, "PACS", "1.2.3.1")
     assert owed.content_digest == world.job(1).content_digest
     assert world.work.queue == [
-        ("new job",),
+        ("job", 1, 0, Priority.ROUTINE),
         ("delivery", 1, 1, "PACS", DestinationKind.DICOM),
     ]
     world.ecg(1)

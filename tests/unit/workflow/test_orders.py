@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -129,10 +130,11 @@ def test_a_ris_that_does_not_answer_is_waited_for_then_done_without(
     ris.failure = failure
     job = world.answer(1, patient="A")
     assert (job.state, job.run) == (JobState.RECEIVED, 1)
-    assert world.work.queue[-1] == ("job", 1, 1, Priority.ROUTINE, ASK_AGAIN_S)
+    later = timedelta(seconds=ASK_AGAIN_S)
+    assert world.work.queue[-1] == ("job", 1, 1, Priority.ROUTINE, world.clock.now + later)
     world.clock.move(20.0)
     world.processing.process(1)
-    assert world.work.queue[-1][-1] <= 5.0
+    assert world.work.queue[-1][-1] <= world.clock.now + timedelta(seconds=5)
     world.clock.move(10.0)
     world.processing.process(1)
     assert world.job(1).state is JobState.COMPLETED

@@ -1,0 +1,1 @@
+"""What the engine costs an ECG, and how much faster more hosts are."""
