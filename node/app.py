@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from node.domain.errors import CardioNodeError, ConfigurationError
 from node.domain.host import ALL_ROLES, HostRole
 from node.engine.certificate_watch import CertificateWatch
 from node.engine.cluster import Cluster
+from node.engine.niceness import step_back
 from node.engine.runner import Runner
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.sender import Hl7Sender
@@ -173,7 +175,11 @@ class Node:
         self._started.append(stop)
 
     def _load_models(self) -> Models:
-        models = load_models(self._settings.model, self._templates, self._report_runtime)
+        # A runtime's threads are as nice as the one that starts them.
+        with ThreadPoolExecutor(1, thread_name_prefix="models", initializer=step_back) as loading:
+            models = loading.submit(
+                load_models, self._settings.model, self._templates, self._report_runtime
+            ).result()
         for served in models.served.values():
             self._report_choice(served)
         return models

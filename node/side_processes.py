@@ -12,6 +12,7 @@ from multiprocessing import get_context, parent_process
 from typing import Final, TypeVar
 
 from node.domain.errors import ConfigurationError, DeviceError, Interrupted
+from node.engine.niceness import step_back
 
 Made = TypeVar("Made")
 
@@ -112,6 +113,7 @@ def _begin_beside() -> None:
     A service manager sends SIGTERM to all, a terminal SIGINT: those mean the node. SIGTERM of the
     node's own is how the executor ends what may hold a lock when another process was killed.
     """
+    step_back()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # before there is another thread
     for ending in (_obey_the_node, _end_with_the_node):

@@ -37,9 +37,9 @@ def main(
         list[float] | None, typer.Option("--share", help="Of the capacity, for several repeat it.")
     ] = None,
     singly: Annotated[int, typer.Option("--singly", help="ECGs sent one after the other.")] = 20,
-    burst: Annotated[
-        int, typer.Option("--burst", help="ECGs sent at once to find the capacity.")
-    ] = 32,
+    unpaused: Annotated[
+        int, typer.Option("--unpaused", min=20, help="ECGs sent to find the capacity.")
+    ] = 80,
     morning: Annotated[
         bool, typer.Option("--morning", help="Twice the rate in the middle, few at the ends.")
     ] = False,
@@ -60,7 +60,7 @@ def main(
         log, carts = NodeLog(Path(folder) / "node.log"), Carts(node.ports["dicom"], ecgs)
         loader = Loader(pid=node.pid, log=log, carts=carts, say=console.print)
         loader.one_at_a_time(2)  # the first of anything is slower
-        quiet, full = loader.one_at_a_time(singly), loader.all_at_once(burst)
+        quiet, full = loader.one_at_a_time(singly), loader.without_pause(unpaused)
         runs = [quiet, full] + [
             loader.at(each, full.ecgs_a_second, 60 * minutes, seed=seed + at, is_morning=morning)
             for at, each in enumerate(share or SHARES)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from node.domain.errors import CardioNodeError, Interrupted
 from node.domain.host import HostRole
 from node.engine.cluster import Cluster
 from node.engine.dispatch import Dispatch
+from node.engine.niceness import step_back
 from node.engine.retention import forget_messages, remove_engine_records, remove_finished
 from node.engine.unit_of_work import APPLICATION_VERSION, SERIALIZER, EngineUnitOfWork
 from node.store.database import Database
@@ -54,6 +56,8 @@ class Runner:
     message_days: int
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _dispatch: Dispatch = field(init=False)
+    _jobs: ThreadPoolExecutor = field(init=False)
+    """The engine's threads carry results too, and are not to step back."""
 
     def __post_init__(self) -> None:
         self._dispatch = Dispatch(
@@ -64,6 +68,9 @@ class Runner:
             begin=self._begin,
             telemetry=self.telemetry,
             clock=self.clock,
+        )
+        self._jobs = ThreadPoolExecutor(
+            self.processing_at_once, thread_name_prefix="job", initializer=step_back
         )
 
     def start(self) -> None:
@@ -89,6 +96,7 @@ class Runner:
         """Stop taking work; what is unfinished is taken up at the next start."""
         self._stopping.set()
         self._dispatch.stop()
+        self._jobs.shutdown(wait=False)
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
         # What is in hand ends after its engine has, which would tell of that with a traceback.
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
@@ -138,7 +146,7 @@ class Runner:
     def _process(self, job_id: int) -> None:
         if self.processing is None:
             raise AssertionError("a host that does not infer takes no jobs")
-        self.processing.process(job_id, self._unless_stopping)
+        self._jobs.submit(self.processing.process, job_id, self._unless_stopping).result()
 
     def _unless_stopping(self, share: float) -> None:
         """Ends a long prediction where the node is stopped: it is made anew at the next start."""
