@@ -84,7 +84,7 @@ class Dispatch:
         """Take nothing more; what is in hand goes on."""
         self._stopping.set()
         self._work.announced.set()
-        self._thread.join()
+        self._thread.join(_STOP_S)  # a database that is away holds it up
 
     def end(self, work: Work, row_id: int, again_s: float | None) -> None:
         """What was begun is done with: None, for good; else it is to be done again, so much later.
@@ -92,7 +92,9 @@ class Dispatch:
         A job lets others pass meanwhile; what goes to a destination keeps its place.
         """
         with self._lock:
-            self._ended.append(_Ended(self._in_hand[work, row_id], again_s))
+            turn = self._in_hand.get((work, row_id))
+            if turn is not None:  # else it was said that it could not be begun
+                self._ended.append(_Ended(turn, again_s))
         self._work.announced.set()
 
     def _run(self) -> None:
@@ -188,4 +190,5 @@ class Dispatch:
             turns.end(turn, self._own, again_at=at)
 
 
+_STOP_S: Final = 10.0
 _LATER: Final = "nothing is lost; it is tried again in a moment"

@@ -146,12 +146,16 @@ class Runner:
     def _process(self, job_id: int) -> None:
         if self.processing is None:
             raise AssertionError("a host that does not infer takes no jobs")
-        self._jobs.submit(self.processing.process, job_id, self._unless_stopping).result()
+        try:
+            done = self._jobs.submit(self.processing.process, job_id, self._unless_stopping)
+        except RuntimeError as error:  # it was shut down a moment ago
+            raise Interrupted(_STOPPING) from error
+        done.result()
 
     def _unless_stopping(self, share: float) -> None:
         """Ends a long prediction where the node is stopped: it is made anew at the next start."""
         if self._stopping.is_set():
-            raise Interrupted("the node is being stopped; the job goes on at the next start")
+            raise Interrupted(_STOPPING)
 
     def _give_up(self, work: Work, row_id: int) -> None:
         """For a person to see."""
@@ -180,4 +184,5 @@ class Runner:
                 self.telemetry.event("tidying failed", level=Level.ERROR, error=error)
 
 
+_STOPPING = "the node is being stopped; the job goes on at the next start"
 _FAULT = "the node met a fault of its own; the log holds the traceback; retry after an update"

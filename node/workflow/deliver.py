@@ -44,9 +44,17 @@ class Postman:
         started_at = self.clock()
         outcome = self._send(delivery)
         is_settled = self._settle(delivery, outcome, started_at)
+        if delivery.error_code == Unreachable.code != outcome.error_code:
+            self._try_others(delivery.destination)
         if not is_settled or outcome.due_at is None:
             return None
         return max(0.0, (outcome.due_at - self.clock()).total_seconds())
+
+    def _try_others(self, destination: str) -> None:
+        """It is back: send at once what could not reach it."""
+        with self.work.begin() as transaction:
+            for delivery_id in transaction.outbox.unreached(destination):
+                transaction.wake_delivery(delivery_id)
 
     def park(self, delivery_id: int, code: str, message: str) -> None:
         """Stop trying; a person sees why and can set it going again."""
@@ -114,9 +122,6 @@ class Postman:
             )
             if outcome.state is not DeliveryState.PENDING:
                 self.committing.follow(transaction, delivery.job_id, delivery.destination)
-            if delivery.error_code == Unreachable.code != outcome.error_code:  # it is back
-                for other in transaction.outbox.unreached(delivery.destination):
-                    transaction.wake_delivery(other)
         self.telemetry.event(
             "delivery attempted",
             level=Level.INFO if outcome.error_code is None else Level.WARNING,
