@@ -17,6 +17,7 @@ from node.domain.errors import CardioNodeError, ConfigurationError
 from node.domain.host import Host, HostRole
 from node.engine.redrive import redrive
 from node.engine.unit_of_work import EngineUnitOfWork
+from node.store.turns import Turns
 from node.workflow.ports import Clock, Level, Telemetry
 
 BEAT_S: Final = 2.0
@@ -82,7 +83,7 @@ class Cluster:
             with self._work.begin() as transaction:
                 transaction.hosts.remove(self.executor_id)
             take_over(self._work)
-        except Exception as error:  # who watches, or starts next, takes it over
+        except Exception as error:  # who watches, or starts next, finds what is orphaned
             self._report("host left without a word", error)
 
     def take_over(self) -> None:
@@ -150,6 +151,7 @@ class Cluster:
                     hosts = transaction.hosts.all()
                 for host in watch.dead(hosts):
                     left_work |= self._bury(host)
+                left_work |= self._has_orphans()
                 if left_work:
                     self.take_over()
                     left_work = False
@@ -157,6 +159,11 @@ class Cluster:
             except Exception as error:  # the thread's boundary
                 watch.forget()
                 report.fails("hosts not watched", error)
+
+    def _has_orphans(self) -> bool:
+        """Also of a host that left and was killed before it could hand on what it had in hand."""
+        with self._work.database.read() as connection:
+            return Turns(connection).has_orphans()
 
     def _bury(self, host: Host) -> bool:
         """Whether it was dead still, and no other host faster."""
@@ -240,9 +247,10 @@ def take_over(work: EngineUnitOfWork) -> int:
     )
     with work.begin() as transaction:
         alive = {host.executor_id for host in transaction.hosts.all()}
-        again = transaction.turns.let_go_but_of(alive)
+        again = transaction.turns.let_go_of_orphans()
     again += redrive(work)
-    # Last, and for a host that was frozen: what it goes on with when it wakes has ended.
+    # Last, and for a host that was frozen: what it goes on with when it wakes has ended. So has
+    # what an earlier version left in queues.
     if orphaned := [each.workflow_id for each in begun if each.executor_id not in alive]:
         work.client.cancel_workflows(orphaned)
     return again

@@ -127,7 +127,7 @@ class Dispatch:
             return
         with self._work.begin() as transaction:
             turns = transaction.turns
-            for each in ended:
+            for each in sorted(ended, key=lambda each: each.turn.key):  # as others lock several
                 self._write_end(turns, each)
             turns.let_go(lost, self._own)
             taken = list(self._take(turns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import Final
 
 _NICE: Final = 10
@@ -17,4 +18,5 @@ def step_back() -> None:
     On Linux alone: elsewhere it would be the whole process.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        with suppress(OSError):  # a sandbox may forbid it, and it is no more than a courtesy
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

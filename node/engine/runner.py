@@ -6,6 +6,7 @@ One DBOS lives in a process, so one Runner does.
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -114,7 +115,9 @@ class Runner:
         self._workflow = do
 
     def _begin(self, turn: Turn) -> None:
-        with SetWorkflowID(f"{turn.work}:{turn.row_id}:{turn.run}:{turn.tries}"):
+        # Of an id that it knows, DBOS would do nothing: each is new, and the row says who has it.
+        name = f"{turn.work}:{turn.row_id}:{turn.run}:{secrets.token_hex(8)}"
+        with SetWorkflowID(name):
             DBOS.start_workflow(self._workflow, turn.work.value, turn.row_id, turn.tries)
 
     def _do(self, work: Work, row_id: int, put_off_s: float) -> float | None:

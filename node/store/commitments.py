@@ -102,7 +102,7 @@ class Commitments:
         return changed.rowcount == 1
 
     def run_of(self, commitment_id: int) -> int:
-        """Which run of its workflow is the current one."""
+        """The number of its run."""
         query = sa.select(commitment.c.run).where(commitment.c.commitment_id == commitment_id)
         return int(self._connection.scalar(query) or 1)
 

@@ -135,7 +135,7 @@ class Outbox:
         return Priority(self._connection.scalars(query).one())
 
     def run_of(self, delivery_id: int) -> int:
-        """Which run of its workflow is the current one."""
+        """The number of its run."""
         query = sa.select(delivery.c.run).where(delivery.c.delivery_id == delivery_id)
         return int(self._connection.scalar(query) or 1)
 
@@ -206,9 +206,9 @@ class Outbox:
         )
         return changed.rowcount == 1
 
-    def release(self, delivery_id: int, *, at: datetime) -> int:
-        """Owe a waiting delivery from now on; the number of its run."""
-        self._change_waiting(
+    def release(self, delivery_id: int, *, at: datetime) -> int | None:
+        """Owe a waiting delivery from now on; the number of its run, None if it does not wait."""
+        is_released = self._change_waiting(
             delivery_id,
             state=DeliveryState.PENDING.value,
             owed_since=at,
@@ -216,7 +216,7 @@ class Outbox:
             error_code=None,
             error_message=None,
         )
-        return self.run_of(delivery_id)
+        return self.run_of(delivery_id) if is_released else None
 
     def explain(self, delivery_id: int, code: str | None, message: str | None) -> None:
         """Write why a waiting delivery has to wait for a person; None: it has not."""
@@ -233,8 +233,8 @@ class Outbox:
             .values(state=DeliveryState.WAITING.value, settled_at=None)
         )
 
-    def _change_waiting(self, delivery_id: int, **values: object) -> None:
-        self._connection.execute(
+    def _change_waiting(self, delivery_id: int, **values: object) -> bool:
+        changed = self._connection.execute(
             delivery.update()
             .where(
                 delivery.c.delivery_id == delivery_id,
@@ -242,6 +242,7 @@ class Outbox:
             )
             .values(**values)
         )
+        return changed.rowcount == 1
 
     def _note_attempt(
         self, delivery_id: int, outcome: DeliveryOutcome, *, started_at: datetime, at: datetime

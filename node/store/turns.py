@@ -6,7 +6,7 @@ its place among them, and nothing passes it but what came to stand before it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from node.domain.commitment import CommitmentState
 from node.domain.delivery import DeliveryState, JobState
-from node.store.tables import commitment, delivery, job, turn
+from node.store.tables import commitment, delivery, host, job, turn
 
 _LANES: Final = 0x4C41  # of PostgreSQL's advisory locks, the first of two keys
 
@@ -38,6 +38,8 @@ class Turn:
     row_id: int
     run: int
     """Which run of its job, delivery or commitment it is for."""
+    given: int
+    """How often it was given or woken: who took it before that ends it for nobody."""
     tries: int
     """How often it was taken before."""
 
@@ -73,9 +75,11 @@ class Turns:
         )  # fmt: skip
 
     def wake(self, work: Work, row_id: int) -> None:
-        """Have one that backs off be due now."""
+        """Have one that backs off, or is about to, be due now."""
         self._connection.execute(
-            turn.update().where(*_is(work, row_id)).values(due_at=None, again_at=None)
+            turn.update()
+            .where(*_is(work, row_id))
+            .values(due_at=None, again_at=None, given=turn.c.given + 1)
         )
 
     def lanes(self) -> list[str]:
@@ -125,7 +129,7 @@ class Turns:
         due_at: it stands back until then, and others go before it.
         """
         mine = (*_is(*ended.key), turn.c.holder == holder)
-        is_same = turn.c.run == ended.run
+        is_same = turn.c.given == ended.given
         if again_at is None and due_at is None:
             self._connection.execute(turn.delete().where(*mine, is_same))
         elif due_at is not None:
@@ -145,13 +149,15 @@ class Turns:
                 turn.update().where(*_is(*each.key), turn.c.holder == holder).values(holder=None)
             )
 
-    def let_go_but_of(self, alive: Collection[str]) -> int:
-        """Have what hosts had in hand that are none of these taken anew; how much."""
-        changed = self._connection.execute(
-            turn.update()
-            .where(turn.c.holder.is_not(None), turn.c.holder.not_in(alive))
-            .values(holder=None)
+    def has_orphans(self) -> bool:
+        """Whether somebody has something in hand who is no host any more."""
+        return (
+            self._connection.scalar(sa.select(turn.c.row_id).where(*_ORPHANED).limit(1)) is not None
         )
+
+    def let_go_of_orphans(self) -> int:
+        """Have that taken anew; how much."""
+        changed = self._connection.execute(turn.update().where(*_ORPHANED).values(holder=None))
         return changed.rowcount
 
     def jobs_without(self) -> list[int]:
@@ -184,24 +190,41 @@ def _is(work: Work, row_id: int) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _read(row: sa.Row[Any]) -> Turn:
-    return Turn(work=Work(row.work), row_id=row.row_id, run=row.run, tries=row.tries)
+    return Turn(
+        work=Work(row.work), row_id=row.row_id, run=row.run, given=row.given, tries=row.tries
+    )
+
+
+# One statement sees one moment: hosts join and take meanwhile.
+_ORPHANED: Final = (
+    turn.c.holder.is_not(None),
+    turn.c.holder.not_in(sa.select(host.c.executor_id)),
+)
 
 
 # Built once: each C-STORE puts one, and every host looks five times a second.
 def _put(insert: Any) -> Any:
     return insert.on_conflict_do_update(
         index_elements=[turn.c.work, turn.c.row_id],
-        set_={
-            name: insert.excluded[name] for name in ("run", "lane", "place", "due_at")
-        } | {"again_at": None},
-    )  # fmt: skip
+        set_={name: insert.excluded[name] for name in ("run", "lane", "place", "due_at")}
+        | {"again_at": None, "tries": 0, "given": turn.c.given + 1},
+    )
 
 
 _PUT: Final = _put(sqlite.insert(turn))
 _PUT_ON_SERVER: Final = _put(postgresql.insert(turn))
-_LANES_WITH_WAITING: Final = (
-    sa.select(turn.c.lane).where(turn.c.holder.is_(None)).distinct().order_by(turn.c.lane)
-)
+
+
+def _lanes() -> sa.Select[tuple[str]]:
+    """From each lane to the next by the index, past the thousands that wait in one."""
+    first = sa.select(sa.func.min(turn.c.lane).label("lane")).where(turn.c.holder.is_(None))
+    lanes = first.cte("lanes", recursive=True)
+    following = first.where(turn.c.lane > lanes.c.lane).correlate(lanes).scalar_subquery()
+    lanes = lanes.union_all(sa.select(following).where(lanes.c.lane.is_not(None)))
+    return sa.select(lanes.c.lane).where(lanes.c.lane.is_not(None))
+
+
+_LANES_WITH_WAITING: Final = _lanes()
 _IN_HAND: Final = (
     sa.select(turn.c.holder, sa.func.count().label("number"))
     .where(turn.c.lane == sa.bindparam("of_lane"), turn.c.holder.is_not(None))

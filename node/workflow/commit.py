@@ -83,8 +83,7 @@ class Committing:
         if commitment.state not in (CommitmentState.OWED, CommitmentState.AWAITED):
             return None
         if stored and commitment.state is CommitmentState.AWAITED:
-            self._overdue(commitment)
-            return None
+            return self._overdue(commitment)
         if not stored:
             with self.work.begin() as transaction:
                 transaction.commitments.settle(commitment_id, CommitmentState.VOID, at=self.clock())
@@ -204,11 +203,11 @@ class Committing:
                 self._release(transaction, commitment.job_id)
         self._warn(commitment, code, message)
 
-    def _overdue(self, commitment: Commitment) -> None:
-        """Ask again, or show a person that there is no report."""
+    def _overdue(self, commitment: Commitment) -> float | None:
+        """Ask again, or show a person that there is no report. The seconds that are left for it."""
         at = self.clock()
         if commitment.due_at is not None and at < commitment.due_at:
-            return
+            return (commitment.due_at - at).total_seconds()
         policy = self._policy(commitment)
         is_last = commitment.number >= policy.requests
         times = "once" if commitment.number == 1 else f"{commitment.number} times"
@@ -236,6 +235,7 @@ class Committing:
             self._release(transaction, commitment.job_id)
         if stored:
             self._warn(commitment, "no-report", message)
+        return None
 
     def _settle_all(
         self,

@@ -35,12 +35,14 @@ def release_waiting(
             and delivery.delivery_id not in signed
         ]
         if all(delivery.state in ARRIVED for delivery in there):
-            transaction.enqueue_delivery(
-                waiting.delivery_id,
-                run=transaction.outbox.release(waiting.delivery_id, at=at),
-                destination=waiting.destination,
-                kind=waiting.destination_kind,
-            )
+            run = transaction.outbox.release(waiting.delivery_id, at=at)
+            if run is not None:
+                transaction.enqueue_delivery(
+                    waiting.delivery_id,
+                    run=run,
+                    destination=waiting.destination,
+                    kind=waiting.destination_kind,
+                )
             continue
         why = _why(there)
         if why != waiting.error_message:

@@ -18,7 +18,7 @@ from node.engine.unit_of_work import EngineUnitOfWork
 from node.store.database import Database
 from node.store.turns import Turn, Work
 from tests.fakes import Clock, Notes
-from tests.unit.engine.test_cluster import instance
+from tests.unit.engine.test_cluster import host, instance
 
 
 class Site:
@@ -215,7 +215,10 @@ def test_who_was_taken_for_dead_ends_nothing_of_who_took_over(site: Site) -> Non
     delivery_id, later = site.delivery(), site.delivery()
     assert site.look(frozen) == [delivery_id]
     with site.work.begin() as transaction:
-        assert transaction.turns.let_go_but_of({"other"}) == 1
+        transaction.hosts.join(host("other"))
+        assert transaction.turns.has_orphans()
+        assert transaction.turns.let_go_of_orphans() == 1
+        assert not transaction.turns.has_orphans()
     assert site.look(other) == [delivery_id]
     frozen.end(Work.DELIVERY, delivery_id, None)
     assert site.look(frozen) == []  # the other has it in hand still
@@ -265,3 +268,13 @@ def test_a_commit_wakes_who_looks_and_a_fault_is_told_and_outlived(
     host.stop()
     (said,) = site.notes.said("work not taken up")
     assert "nothing is lost" in said["reason"]
+
+
+def test_what_is_woken_while_it_fails_is_tried_again_at_once(site: Site) -> None:
+    here = site.host()
+    delivery_id = site.delivery()
+    assert site.look(here) == [delivery_id]
+    with site.work.begin() as transaction:
+        transaction.wake_delivery(delivery_id)
+    here.end(Work.DELIVERY, delivery_id, 900.0)
+    assert site.look(here) == [delivery_id]

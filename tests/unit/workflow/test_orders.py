@@ -125,7 +125,7 @@ def test_an_ecg_without_an_order_goes_or_is_held_as_configured(
 def test_a_ris_that_does_not_answer_is_waited_for_then_done_without(
     world: World, ris: Ris, failure: Exception
 ) -> None:
-    """While it is, the job stands in the queue and takes nobody's place."""
+    """While it is, the job stands back and takes nobody's place."""
     with_policy(world, OrderPolicy(patience_s=25.0))
     ris.failure = failure
     job = world.answer(1, patient="A")

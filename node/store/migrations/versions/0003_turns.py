@@ -15,6 +15,7 @@ def upgrade() -> None:
         sa.Column("work", sa.String(16), primary_key=True),
         sa.Column("row_id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("run", sa.Integer, nullable=False),
+        sa.Column("given", sa.Integer, nullable=False),
         sa.Column("tries", sa.Integer, nullable=False),
         sa.Column("lane", sa.String(96), nullable=False),
         sa.Column("place", sa.Integer, nullable=False),
