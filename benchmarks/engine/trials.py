@@ -20,6 +20,8 @@ from node.engine.unit_of_work import EngineUnitOfWork
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.store.database import Database
+from node.store.outbox import Outbox
+from node.store.received import Jobs
 from node.store.spool import Spool
 
 ROOT: Final = Path(__file__).parents[2]
@@ -161,13 +163,13 @@ def _host(
 
 
 def _is_answered(work: EngineUnitOfWork) -> bool:
-    with work.begin() as transaction:
-        return transaction.jobs.count_by_state()[JobState.RECEIVED] == 0
+    with work.database.read() as connection:
+        return Jobs(connection).count_by_state()[JobState.RECEIVED] == 0
 
 
 def _is_sent(work: EngineUnitOfWork, ecgs: int) -> bool:
-    with work.begin() as transaction:
-        counts = transaction.outbox.count_by_destination()
+    with work.database.read() as connection:
+        counts = Outbox(connection).count_by_destination()
     arrived = sum(count for (_, state), count in counts.items() if state.value == "delivered")
     return arrived == ecgs * len(RESULTS)
 

@@ -39,9 +39,9 @@ class Turn:
     run: int
     """Which run of its job, delivery or commitment it is for."""
     given: int
-    """How often it was given or woken: who took it before that ends it for nobody."""
+    """How often it was given or woken: whoever took it before does not take it away."""
     tries: int
-    """How often it was taken before."""
+    """How often it was taken since it was given."""
 
     @property
     def key(self) -> tuple[Work, int]:
