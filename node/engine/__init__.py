@@ -1,1 +1,1 @@
-"""Drives the story durably. Our rows are the truth; the engine (DBOS) only says when."""
+"""Drives the story durably. Our rows are the truth; DBOS executes what is due."""
