@@ -18,8 +18,6 @@ from node.configured import (
     build_scu,
     build_sender,
     build_worklist,
-    open_database,
-    open_spool,
 )
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
@@ -38,6 +36,7 @@ from node.models import Models, available_cores, load_models
 from node.receiving import Receiving
 from node.settings import MESSAGE_DESTINATIONS, DicomDestinationSettings, Settings
 from node.side_processes import SideProcesses
+from node.storage import open_database, open_objects
 from node.store.outbox import Outbox
 from node.store.received import Jobs
 from node.web.server import WebServer
@@ -73,7 +72,7 @@ class Node:
         self._templates = load_templates()
         self._routing = build_routing(settings)
         self._models = self._load_models() if HostRole.INFER in roles else None
-        self._spool = open_spool(settings, home)
+        self._spool = open_objects(settings, home)
         self._database = open_database(settings, home)
         if (found := self._database.prepare()) is not None:
             self.journal.event("database upgraded", schema=found)
@@ -238,6 +237,7 @@ class Node:
             clock=utc_now,
             processing_at_once=self._settings.model.at_once,
             finished_days=self._settings.storage.finished_days,
+            failed_days=self._settings.storage.failed_days,
             message_days=self._settings.storage.message_days,
         )
 
@@ -302,7 +302,7 @@ class Node:
         if not self._is_ready:
             problems.append("the node is starting or stopping")
         if not self._spool.has_room():
-            problems.append("the disk of the spool is nearly full: new instances are refused")
+            problems.append("what keeps the objects is nearly full: new instances are refused")
         return problems
 
     def _gauges(self) -> Iterable[Gauge]:
@@ -317,8 +317,9 @@ class Node:
         for expiry in self._credentials.expiries if self._credentials is not None else ():
             labels, days = {"path": str(expiry.file)}, expiry.days_left(utc_now())
             yield "cardionode_certificate_days_left", "Days until it expires", labels, days
-        free = float(self._spool.free_bytes())
-        yield "cardionode_spool_free_bytes", "Free disk where the spool lies", {}, free
+        if (free := self._spool.free_bytes()) is not None:
+            name, words = "cardionode_spool_free_bytes", "Free disk where the spool lies"
+            yield name, words, {}, float(free)
 
 
 def _lock_home(home: Path, roles: frozenset[HostRole]) -> list[int]:

@@ -35,23 +35,9 @@ from node.settings import (
     Hl7DestinationSettings,
     Settings,
 )
-from node.store.database import Database, sqlite_url
-from node.store.spool import Spool
 from node.workflow.identity import IdentityPolicy
 from node.workflow.reconcile import OrderPolicy
 from node.workflow.route import Destination, Routing, RoutingRule
-
-
-def open_database(settings: Settings, home: Path) -> Database:
-    """The database the settings name; by default SQLite in the home folder."""
-    return Database(settings.storage.database_url or sqlite_url(home / "node.db"))
-
-
-def open_spool(settings: Settings, home: Path) -> Spool:
-    """The spool that the settings name; by default in the home folder."""
-    storage = settings.storage
-    folder = Path(storage.objects) if storage.objects else home / "spool"
-    return Spool(folder, minimum_free_bytes=storage.minimum_free_mb * 1_000_000)
 
 
 def profile_of(destination: Hl7DestinationSettings) -> Profile:

@@ -16,7 +16,7 @@ from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.listener import MllpListener
 from node.logs import Journal
 from node.settings import Settings
-from node.store.spool import Spool
+from node.store.objects import Objects
 from node.web.bearer import BearerTokens
 from node.web.stow import StowEndpoint, StowLimits
 from node.workflow.inbox import Inbox
@@ -34,7 +34,7 @@ class Receiving:
         self,
         settings: Settings,
         *,
-        spool: Spool,
+        spool: Objects,
         work: EngineUnitOfWork,
         routing: Routing,
         registry: Registry,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
@@ -427,12 +428,30 @@ class WorklistSettings(_AssociationSettings):
     answer_timeout_s: Seconds = 10.0
 
 
+class S3Settings(_Table):
+    """How the bucket is reached; what is not said is found as Amazon's own clients find it."""
+
+    endpoint_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    region: str | None = None
+    access_key: SecretReference | None = None
+    secret_key: SecretReference | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key and secret_key go together")
+        return self
+
+
 class StorageSettings(_Table):
     database_url: str
     objects: str
+    keys: tuple[SecretReference, ...]
     minimum_free_mb: Annotated[int, Field(ge=0)]
     finished_days: Annotated[int, Field(ge=0)]
+    failed_days: Annotated[int, Field(ge=0)]
     message_days: Annotated[int, Field(ge=0)]
+    s3: S3Settings = S3Settings()
 
     @field_validator("database_url")
     @classmethod
@@ -440,6 +459,18 @@ class StorageSettings(_Table):
         if url and not url.startswith(("sqlite:", "postgresql:")):
             raise ValueError('is "", sqlite:///FILE or postgresql://USER@HOST/DATABASE')
         return url
+
+    @field_validator("objects")
+    @classmethod
+    def _known_store(cls, objects: str) -> str:
+        if "://" in objects and not re.match(r"s3://[^/]+", objects):
+            raise ValueError('is "", a folder or s3://BUCKET/PREFIX')
+        return objects
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether the objects are in one, and not in a folder."""
+        return "://" in self.objects
 
 
 class SignOffSettings(_Table):

@@ -131,6 +131,7 @@ def main(folder: Path, url: str, roles: frozenset[HostRole], sleep_s: float) -> 
         clock=now,
         processing_at_once=1,
         finished_days=0,
+        failed_days=0,
         message_days=0,
     )
     cluster.start()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from secrets import token_bytes
 
 import typer
 from rich.console import Console
@@ -38,6 +40,7 @@ def check(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides
 
 def _checks(settings: Settings, home: Path) -> Iterator[Check]:
     yield check_disk(home, settings.storage.minimum_free_mb * 1_000_000)
+    yield try_it("objects", lambda: _objects(settings, home))
     for name, key, host, port in (
         ("DICOM port", "dicom.port", settings.dicom.host, settings.dicom.port),
         ("DICOM TLS port", "dicom.tls_port", settings.dicom.host, settings.dicom.tls_port),
@@ -58,6 +61,18 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
         yield try_it("worklist", partial(_worklist, settings))
     for name in settings.destinations:
         yield try_it(f"destination {name}", partial(_reach, settings, name))
+
+
+def _objects(settings: Settings, home: Path) -> str:
+    from node.app import utc_now
+    from node.storage import open_objects
+
+    objects, storage = open_objects(settings, home), settings.storage
+    digest = objects.put(token_bytes(1024))
+    objects.get(digest)
+    objects.remove_if_older(digest, than=utc_now() + timedelta(days=1))
+    encrypted = ", encrypted" if storage.keys else ""
+    return f"written, read and removed in {storage.objects or home / 'spool'}{encrypted}"
 
 
 def _certificates(settings: Settings) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -16,15 +16,11 @@ from rich.progress import Progress
 
 from node.cli.jobs import open_work
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
-from node.configured import open_spool
 from node.settings import read_settings
+from node.storage import build_cipher, open_objects
 from node.store.backup import back_up, check_is_folder_of_its_own
 from node.store.backup import restore as restore_backup
 from node.store.inspection import inspect_store
-
-if TYPE_CHECKING:
-    from node.store.database import Database
-    from node.store.spool import Spool
 
 app = typer.Typer(no_args_is_help=True, help="What the node keeps: proved, swept, copied.")
 
@@ -44,15 +40,14 @@ def verify(
 ) -> None:
     """Read every object that a row names, and say what is lost or altered: then status 1."""
     before = datetime.now(UTC) - _BEING_WRITTEN
-    with _store(config, home, overrides) as (database, spool):
-        if sweep:
-            spool.take_back(older_than=before)
+    settings = read_settings(config, overrides or ())
+    with open_work(settings, home) as work:
+        objects = open_objects(settings, home)
+        swept = objects.sweep(older_than=before) if sweep else 0
         with _progress("reading objects") as tick:
-            found = inspect_store(database, spool, older_than=before, tick=tick)
-        swept = 0
+            found = inspect_store(work.database, objects, older_than=before, tick=tick)
         if sweep:
-            swept = sum(spool.remove_if_older(digest, than=before) for digest in found.orphans)
-            swept += spool.remove_fragments(older_than=before)
+            swept += sum(objects.remove_if_older(digest, than=before) for digest in found.orphans)
     console = Console(highlight=False, soft_wrap=True)
     if as_json:
         console.out(json.dumps(asdict(found) | {"swept": swept}, indent=2))
@@ -80,29 +75,31 @@ def backup(
     A PostgreSQL database is backed up by its own tools, before this.
     """
     check_is_folder_of_its_own(folder, home)
-    with _store(config, home, overrides) as (database, spool), _progress("copying") as tick:
-        count = back_up(database, spool, folder, tick=tick)
+    settings = read_settings(config, overrides or ())
+    cipher = build_cipher(settings)
+    with open_work(settings, home) as work, _progress("copying") as tick:
+        objects = open_objects(settings, home)
+        count = back_up(work.database, objects, folder, cipher=cipher, tick=tick)
     _say(f"{count} objects and what names them are in {folder}")
 
 
 @app.command("restore")
 def restore(
     folder: Annotated[Path, typer.Argument(help="Where `cardionode store backup` put one.")],
+    config: Config = None,
     home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
 ) -> None:
-    """Make a home folder of a backup; `cardionode serve` then goes on where that was taken."""
-    with _progress("restoring") as tick:
-        count = restore_backup(folder, home, tick=tick)
-    _say(f"{count} objects and what names them are in {home}")
+    """Make a home folder of a backup; `cardionode serve` then goes on where that was taken.
 
-
-@contextmanager
-def _store(
-    config: Path | None, home: Path, overrides: list[str] | None
-) -> Iterator[tuple[Database, Spool]]:
+    The objects go where the configuration has them.
+    """
     settings = read_settings(config, overrides or ())
-    with open_work(settings, home) as work:
-        yield work.database, open_spool(settings, home)
+    with _progress("restoring") as tick:
+        count = restore_backup(
+            folder, home, open_objects(settings, home), cipher=build_cipher(settings), tick=tick
+        )
+    _say(f"{count} objects and what names them are restored; the database is in {home}")
 
 
 @contextmanager

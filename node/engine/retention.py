@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from node.domain.delivery import JobState
 from node.engine.unit_of_work import EngineUnitOfWork
-from node.store.spool import Spool
+from node.store.objects import Objects
+from node.store.received import FINISHED, UNUSABLE
 
 BATCH = 500
 """Jobs of one transaction: short enough that a C-STORE does not wait for it."""
@@ -13,24 +16,24 @@ _KEPT_FOR = timedelta(hours=1)
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 
-def remove_finished(
-    work: EngineUnitOfWork, spool: Spool, *, now: datetime, finished_days: int
+def remove_old_jobs(
+    work: EngineUnitOfWork, spool: Objects, *, now: datetime, finished_days: int, failed_days: int
 ) -> int:
     """Remove jobs that ended so long ago with nothing owed any more; how many.
 
-    Bytes go when no row names them. Nothing happens with 0 days: everything is kept.
+    failed_days: of those that no results were made of, which wait for a person. Bytes go when no
+    row names them. With 0 days nothing happens.
     """
-    if finished_days == 0:
-        return 0
-    before = now - timedelta(days=finished_days)
     removed = 0
-    while batch := _remove_batch(work, spool, before):
-        removed += batch
+    for days, states in ((finished_days, FINISHED), (failed_days, UNUSABLE)):
+        before = now - timedelta(days=days)
+        while days and (batch := _remove_batch(work, spool, before, states)):
+            removed += batch
     return removed
 
 
 def forget_messages(
-    work: EngineUnitOfWork, spool: Spool, *, now: datetime, message_days: int
+    work: EngineUnitOfWork, spool: Objects, *, now: datetime, message_days: int
 ) -> int:
     """Forget HL7 messages that came so long ago, with the orders and patients they told of.
 
@@ -50,9 +53,11 @@ def forget_messages(
         forgotten += len(digests)
 
 
-def _remove_batch(work: EngineUnitOfWork, spool: Spool, before: datetime) -> int:
+def _remove_batch(
+    work: EngineUnitOfWork, spool: Objects, before: datetime, states: Collection[JobState]
+) -> int:
     with work.begin() as transaction:
-        jobs = transaction.jobs.finished_before(before, limit=BATCH)
+        jobs = transaction.jobs.ended_before(before, limit=BATCH, states=states)
         deliveries = transaction.outbox.of_jobs([job.job_id for job in jobs])
         digests = {job.content_digest for job in jobs}
         digests |= {job.prediction_digest for job in jobs if job.prediction_digest}

@@ -19,10 +19,10 @@ from node.domain.host import HostRole
 from node.engine.cluster import Cluster
 from node.engine.dispatch import Dispatch
 from node.engine.niceness import step_back
-from node.engine.retention import forget_messages, remove_engine_records, remove_finished
+from node.engine.retention import forget_messages, remove_engine_records, remove_old_jobs
 from node.engine.unit_of_work import APPLICATION_VERSION, SERIALIZER, EngineUnitOfWork
 from node.store.database import Database
-from node.store.spool import Spool
+from node.store.objects import Objects
 from node.store.turns import Turn, Work
 from node.workflow.commit import Committing
 from node.workflow.deliver import Postman
@@ -33,7 +33,7 @@ from node.workflow.retry import RetryPolicy
 WORKFLOW = "turn"
 TIDY_EVERY_S = 3600.0
 
-_STORAGE_RETRY = RetryPolicy(initial_s=1.0, maximum_s=60.0)
+STORAGE_RETRY = RetryPolicy(initial_s=1.0, maximum_s=60.0)
 
 
 @dataclass(kw_only=True)
@@ -42,7 +42,7 @@ class Runner:
 
     database: Database
     work: EngineUnitOfWork
-    spool: Spool
+    spool: Objects
     cluster: Cluster
     roles: frozenset[HostRole]
     """What of the work is done here."""
@@ -54,6 +54,7 @@ class Runner:
     clock: Clock
     processing_at_once: int
     finished_days: int
+    failed_days: int
     message_days: int
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _dispatch: Dispatch = field(init=False)
@@ -105,7 +106,7 @@ class Runner:
     def _register(self) -> None:
         @DBOS.workflow(name=WORKFLOW)
         def do(work: str, row_id: int, tries: int) -> None:
-            put_off_s = _STORAGE_RETRY.wait_s(tries + 1, 0.0)
+            put_off_s = STORAGE_RETRY.wait_s(tries + 1, 0.0)
             again_s: float | None = put_off_s
             try:
                 again_s = self._do(Work(work), row_id, put_off_s)
@@ -174,10 +175,14 @@ class Runner:
             try:
                 self.committing.recheck()
                 self.cluster.take_over()
-                removed = remove_finished(
-                    self.work, self.spool, now=self.clock(), finished_days=self.finished_days
+                removed = remove_old_jobs(
+                    self.work,
+                    self.spool,
+                    now=self.clock(),
+                    finished_days=self.finished_days,
+                    failed_days=self.failed_days,
                 )
-                self.telemetry.event("finished jobs removed", count=removed)
+                self.telemetry.event("old jobs removed", count=removed)
                 forgotten = forget_messages(
                     self.work, self.spool, now=self.clock(), message_days=self.message_days
                 )

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from node.domain.errors import StorageError
 from node.store.database import Database
+from node.store.objects import Objects
 from node.store.received import Jobs
-from node.store.spool import Spool
 from node.store.tables import delivery, hl7_message, job
 
 Tick = Callable[[int, int], None]
@@ -39,7 +39,7 @@ class Inspection:
 
 
 def inspect_store(
-    database: Database, spool: Spool, *, older_than: datetime, tick: Tick
+    database: Database, spool: Objects, *, older_than: datetime, tick: Tick
 ) -> Inspection:
     """Read every object that a row names, beside a node that runs. Raises StorageError.
 

@@ -39,7 +39,10 @@ _OF_INSTANCE = (
 MOST_ANSWERED = 20
 """ECGs that a message that came late is held against: each is read while the message waits."""
 _ANSWERED = (JobState.COMPLETED, JobState.NO_RESULT)
-_FINISHED = (*_ANSWERED, JobState.CANCELLED, JobState.WITHDRAWN)
+FINISHED = (*_ANSWERED, JobState.CANCELLED, JobState.WITHDRAWN)
+"""Nothing is to be done for these jobs any more, once their deliveries are settled."""
+UNUSABLE = (JobState.FAILED, JobState.CONFLICT)
+"""Nothing was done for these, and a person might."""
 _DOUBTFUL = (JobState.HELD, JobState.CONFLICT, JobState.CANCELLED, JobState.WITHDRAWN)
 _UNSENT_DELIVERIES = [
     state.value
@@ -290,8 +293,13 @@ class Jobs:
         counts = {JobState(state): count for state, count in rows}
         return {state: counts.get(state, 0) for state in JobState}
 
-    def finished_before(self, at: datetime, *, limit: int) -> list[Job]:
-        """Jobs that ended before, all of whose results are made and arrived, or are cancelled."""
+    def ended_before(
+        self, at: datetime, *, limit: int, states: Collection[JobState] = FINISHED
+    ) -> list[Job]:
+        """Jobs that ended in these states before, none of whose results is missing or on its way.
+
+        What was cancelled is not.
+        """
         open_deliveries = sa.select(delivery.c.delivery_id).where(
             delivery.c.job_id == job.c.job_id,
             delivery.c.state.not_in(_SETTLED_DELIVERIES),
@@ -300,8 +308,8 @@ class Jobs:
         query = (
             job.select()
             .where(
-                job.c.state.in_([state.value for state in _FINISHED]),
-                job.c.settled_at < at,
+                job.c.state.in_([state.value for state in states]),
+                sa.func.coalesce(job.c.settled_at, job.c.received_at) < at,
                 job.c.error_code.is_distinct_from(RESULTS_MISSING),
                 ~open_deliveries.exists(),
             )

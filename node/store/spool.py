@@ -15,8 +15,9 @@ from pathlib import Path
 
 from node.domain.errors import OutOfSpace, StorageError
 from node.domain.identifiers import sha256
+from node.store.cipher import Cipher
+from node.store.objects import is_digest, read, written
 
-_HEX = frozenset("0123456789abcdef")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -27,19 +28,33 @@ class Spool:
     folder entry is fsynced before `put` returns, so what `put` named survives power loss.
     """
 
-    def __init__(self, folder: Path, *, minimum_free_bytes: int = 0) -> None:
-        """Below `minimum_free_bytes` of free disk `put` refuses, while the system still works."""
+    def __init__(
+        self, folder: Path, *, minimum_free_bytes: int = 0, cipher: Cipher | None = None
+    ) -> None:
+        """Below `minimum_free_bytes` of free disk `put` refuses, while the system still works.
+
+        Raises StorageError (the folder cannot be made).
+        """
         self._folder = folder
+        self._cipher = cipher
         self._minimum_free_bytes = minimum_free_bytes
         self._refused_bytes = 0
         """Size of what was refused last."""
-        _make_folder(folder)
-        for first in range(256):
-            (folder / f"{first:02x}").mkdir(mode=0o700, exist_ok=True)
-        _fsync_folder(folder)
+        try:
+            _make_folder(folder)
+            for first in range(256):
+                (folder / f"{first:02x}").mkdir(mode=0o700, exist_ok=True)
+            _fsync_folder(folder)
+        except OSError as error:
+            raise StorageError(
+                f"the folder of the objects, {folder}, cannot be used: {error.strerror}"
+            ) from error
 
     def put(self, content: bytes) -> str:
-        """Keep the bytes and give their SHA-256. Raises OutOfSpace, StorageError."""
+        """Keep the bytes and give their SHA-256. Raises OutOfSpace, StorageError.
+
+        Where they are kept already but were altered, they are kept anew.
+        """
         digest = sha256(content)
         path = self._path(digest)
         try:
@@ -47,7 +62,8 @@ class Spool:
                 os.utime(path)
                 # Whoever wrote it may not have come to this yet.
                 _fsync_folder(path.parent)
-                return digest
+                if self._is_whole(digest):
+                    return digest
         except OSError as error:
             raise StorageError(f"the spool did not keep the bytes: {error.strerror}") from error
         if self.free_bytes() < self._minimum_free_bytes + len(content):
@@ -56,7 +72,7 @@ class Spool:
                 "the disk of the spool is nearly full; free space or move the node's home folder"
             )
         try:
-            _write_durably(path, content)
+            _write_durably(path, written(digest, content, self._cipher))
         except OSError as error:
             if error.errno in _FULL:
                 raise OutOfSpace("the disk of the spool is full; free space") from error
@@ -68,19 +84,15 @@ class Spool:
         path = self._path(digest)
         try:
             try:
-                content = path.read_bytes()
+                kept = path.read_bytes()
             except FileNotFoundError:  # perhaps who looked whether it is old ended meanwhile
                 _aside(path).rename(path)
-                content = path.read_bytes()
+                kept = path.read_bytes()
         except OSError as error:
             raise StorageError(
                 f"the spool cannot read {digest[:12]}…: {error.strerror}; restore it from a backup"
             ) from error
-        if sha256(content) != digest:
-            raise StorageError(
-                f"spool file {digest[:12]}… is not what was written; restore it from a backup"
-            )
-        return content
+        return read(digest, kept, self._cipher)
 
     def remove_if_older(self, digest: str, *, than: datetime) -> bool:
         """Remove bytes that nobody kept anew since; whether they were removed.
@@ -113,14 +125,18 @@ class Spool:
             for folder in sorted(self._folder.iterdir()):
                 for file in folder.iterdir() if folder.is_dir() else ():
                     name = folder.name + file.name
-                    if _is_digest(name) and file.stat().st_mtime < older_than.timestamp():
+                    if is_digest(name) and file.stat().st_mtime < older_than.timestamp():
                         found.add(name)
         except OSError as error:
             raise StorageError(f"the spool cannot be read: {error.strerror}") from error
         return found
 
-    def remove_fragments(self, *, older_than: datetime) -> int:
-        """Remove what a kill left of bytes that were never said to be kept; how many."""
+    def sweep(self, *, older_than: datetime) -> int:
+        """Remove what a kill left of bytes that were never said to be kept; how many.
+
+        Bytes that it left put aside get their names again, so that they are looked at anew.
+        """
+        self._take_back(older_than)
         count = 0
         for file in self._folder.glob("*/.writing-*"):
             with suppress(FileNotFoundError):
@@ -128,15 +144,6 @@ class Spool:
                     file.unlink()
                     count += 1
         return count
-
-    def take_back(self, *, older_than: datetime) -> None:
-        """Give their names to bytes that a kill left put aside, so that they are looked at anew."""
-        for aside in self._folder.glob("*/.removing-*"):
-            with suppress(FileNotFoundError):
-                if aside.stat().st_mtime < older_than.timestamp():
-                    with suppress(FileExistsError):  # the same bytes were kept anew
-                        os.link(aside, aside.with_name(aside.name.removeprefix(".removing-")))
-                    aside.unlink()
 
     @property
     def identity(self) -> str:
@@ -161,12 +168,23 @@ class Spool:
         """Free disk space where the spool lies."""
         return shutil.disk_usage(self._folder).free
 
+    def _is_whole(self, digest: str) -> bool:
+        try:
+            self.get(digest)
+        except StorageError:
+            return False
+        return True
+
+    def _take_back(self, older_than: datetime) -> None:
+        for aside in self._folder.glob("*/.removing-*"):
+            with suppress(FileNotFoundError):
+                if aside.stat().st_mtime < older_than.timestamp():
+                    with suppress(FileExistsError):  # the same bytes were kept anew
+                        os.link(aside, aside.with_name(aside.name.removeprefix(".removing-")))
+                    aside.unlink()
+
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest[2:]
-
-
-def _is_digest(name: str) -> bool:
-    return len(name) == 64 and set(name) <= _HEX
 
 
 def _aside(path: Path) -> Path:

@@ -17,7 +17,7 @@ from node.app import Node, utc_now
 from node.dicom.scu import StorageScu
 from node.domain.delivery import JobState
 from node.engine.redrive import redrive
-from node.engine.retention import remove_engine_records, remove_finished
+from node.engine.retention import remove_engine_records, remove_old_jobs
 from node.settings import read_settings
 from tests.ecg_instances import instances
 
@@ -54,11 +54,16 @@ def files():
 
 kept = files()
 assert kept >= 3
-assert remove_finished(node._work, node._spool, now=utc_now(), finished_days=1) == 0
+
+def remove(now, finished_days=0, failed_days=0):
+    return remove_old_jobs(node._work, node._spool, now=now, finished_days=finished_days,
+                           failed_days=failed_days)
+
+assert remove(utc_now(), 1, 1) == 0
 assert files() == kept
 later = utc_now() + timedelta(days=2)
-assert remove_finished(node._work, node._spool, now=later, finished_days=0) == 0
-assert remove_finished(node._work, node._spool, now=later, finished_days=1) == 3
+assert remove(later, 0, 1) == 0
+assert remove(later, 1, 0) == 3
 assert files() == 0
 assert node._work.client.list_workflows() != []
 remove_engine_records(node._work, now=later)

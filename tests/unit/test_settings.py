@@ -393,3 +393,38 @@ def test_a_destination_chooses_the_form_of_its_results(tmp_path: Path) -> None:
 def test_a_form_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"PACS.*cine: .*'true-color'.*it is 'colour'"):
         form_of(tmp_path, 'cine = "colour"')
+
+
+def test_objects_may_be_in_a_bucket_and_encrypted(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(
+        'storage.objects = "s3://ecgs/node"\nstorage.keys = ["file:/etc/key", "env:OLD"]\n'
+        '[storage.s3]\nendpoint_url = "https://s3.example:9000"\n'
+        'access_key = "env:ACCESS"\nsecret_key = "env:SECRET"\n'
+    )
+    storage = read_settings(file).storage
+    assert storage.is_bucket
+    assert storage.keys == (Secret("file", "/etc/key"), Secret("env", "OLD"))
+    assert storage.s3.secret_key == Secret("env", "SECRET")
+    assert not read_settings().storage.is_bucket
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ('objects = "gs://ecgs/node"', "a folder or s3://BUCKET/PREFIX"),
+        ('objects = "s3:///node"', "a folder or s3://BUCKET/PREFIX"),
+        ('keys = ["hunter2"]', "env:NAME or file:PATH"),
+        ('s3.secret_key = "hunter2"\ns3.access_key = "env:A"', "env:NAME or file:PATH"),
+        ('s3.access_key = "env:A"', "access_key and secret_key go together"),
+        ('s3.endpoint_url = "s3.example"', "storage.s3.endpoint_url"),
+    ],
+)
+def test_a_store_of_objects_that_there_is_not_is_refused(
+    tmp_path: Path, keys: str, problem: str
+) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(f"[storage]\n{keys}\n")
+    with pytest.raises(ConfigurationError, match=problem) as refused:
+        read_settings(file)
+    assert "hunter2" not in refused.value.message

@@ -12,6 +12,7 @@ import pytest
 from node.domain.errors import ConfigurationError, StorageError
 from node.domain.instance import Origin, ReceivedInstance
 from node.store.backup import back_up, check_is_folder_of_its_own, restore
+from node.store.cipher import Cipher
 from node.store.database import Database, sqlite_url
 from node.store.inspection import inspect_store
 from node.store.received import Jobs
@@ -35,6 +36,10 @@ def keep(database: Database, spool: Spool, uid: str, content: bytes) -> str:
 
 def quiet(done: int, total: int) -> None:
     """Nobody looks."""
+
+
+def restored(backup: Path, home: Path, cipher: Cipher | None = None) -> int:
+    return restore(backup, home, Spool(home / "spool"), cipher=cipher, tick=quiet)
 
 
 def path_of(spool: Path, digest: str) -> Path:
@@ -72,8 +77,8 @@ def test_fragments_of_a_kill_are_swept_when_they_are_old(tmp_path: Path) -> None
     digest = spool.put(b"whole")
     fragment = tmp_path / digest[:2] / ".writing-0123"
     fragment.write_bytes(b"who")
-    assert spool.remove_fragments(older_than=NOW - timedelta(days=1)) == 0
-    assert spool.remove_fragments(older_than=LATER) == 1
+    assert spool.sweep(older_than=NOW - timedelta(days=1)) == 0
+    assert spool.sweep(older_than=LATER) == 1
     assert (fragment.exists(), spool.get(digest)) == (False, b"whole")
     assert spool.digests(older_than=LATER) == {digest}
 
@@ -87,9 +92,9 @@ def test_what_a_kill_left_put_aside_is_looked_at_anew_when_it_is_old(tmp_path: P
         asides.append(path.rename(path.with_name(f".removing-{path.name}")))
     spool.put(b"twice")
     kept = path_of(tmp_path, twice).stat().st_ino
-    spool.take_back(older_than=NOW - timedelta(days=1))
+    spool.sweep(older_than=NOW - timedelta(days=1))
     assert all(each.exists() for each in asides)
-    spool.take_back(older_than=LATER)
+    spool.sweep(older_than=LATER)
     assert not any(each.exists() for each in asides)
     assert spool.digests(older_than=LATER) == {left, twice}
     assert path_of(tmp_path, twice).stat().st_ino == kept
@@ -112,19 +117,19 @@ def test_a_backup_becomes_a_home_with_all_of_it(
     backup, home = tmp_path / "backup", tmp_path / "restored"
     assert back_up(database, spool, backup, tick=quiet) == 3
     keep(database, spool, "1.9", b"ECG since")
-    assert restore(backup, home, tick=quiet) == 3
-    restored = Database(sqlite_url(home / "node.db"))
-    restored.check()
-    with restored.read() as connection:
+    assert restored(backup, home) == 3
+    made = Database(sqlite_url(home / "node.db"))
+    made.check()
+    with made.read() as connection:
         jobs = Jobs(connection).latest(limit=9)
     assert [job.sop_instance_uid for job in jobs] == ["1.2", "1.1", "1.0"]
     assert Spool(home / "spool").get(jobs[0].content_digest) == b"ECG 2"
     assert (home / "node.db").stat().st_mode & 0o077 == 0
-    restored.close()
+    made.close()
 
     assert back_up(database, spool, backup, tick=quiet) == 4  # brought up to date
     shutil.rmtree(home)
-    assert restore(backup, home, tick=quiet) == 4
+    assert restored(backup, home) == 4
 
 
 def test_a_backup_that_fails_leaves_the_one_before_it(
@@ -136,7 +141,7 @@ def test_a_backup_that_fails_leaves_the_one_before_it(
     path_of(tmp_path / "spool", keep(database, spool, "1.9", b"lost since")).unlink()
     with pytest.raises(StorageError):
         back_up(database, spool, backup, tick=quiet)
-    assert restore(backup, tmp_path / "restored", tick=quiet) == 3
+    assert restored(backup, tmp_path / "restored") == 3
 
 
 def test_a_backup_with_an_altered_object_is_not_restored(
@@ -148,7 +153,7 @@ def test_a_backup_with_an_altered_object_is_not_restored(
     (file,) = [path for path in backup.glob("spool/*/*") if path.read_bytes() == b"ECG 1"]
     file.write_bytes(b"ECG 7")
     with pytest.raises(StorageError, match="not what was written"):
-        restore(backup, tmp_path / "restored", tick=quiet)
+        restored(backup, tmp_path / "restored")
     assert not (tmp_path / "restored" / "node.db").exists()
 
 
@@ -172,7 +177,17 @@ def test_a_lost_object_is_told_of_and_one_removed_meanwhile_is_not(
 
     monkeypatch.setattr(database, "copy_to", copy_and_remove)
     assert back_up(database, spool, tmp_path / "other", tick=quiet) == 2
-    assert restore(tmp_path / "other", tmp_path / "restored", tick=quiet) == 2
+    assert restored(tmp_path / "other", tmp_path / "restored") == 2
+
+
+def test_a_backup_is_encrypted_as_its_node_is(node: tuple[Database, Spool], tmp_path: Path) -> None:
+    database, spool = node
+    backup, cipher = tmp_path / "backup", Cipher([bytes(32)])
+    back_up(database, spool, backup, cipher=cipher, tick=quiet)
+    assert not any(b"ECG" in path.read_bytes() for path in backup.glob("spool/*/*"))
+    with pytest.raises(StorageError, match=r"storage\.keys"):
+        restored(backup, tmp_path / "without")
+    assert restored(backup, tmp_path / "restored", cipher) == 3
 
 
 def test_folders_that_are_no_backup_or_no_new_home_are_refused(
@@ -180,10 +195,10 @@ def test_folders_that_are_no_backup_or_no_new_home_are_refused(
 ) -> None:
     database, spool = node
     with pytest.raises(ConfigurationError, match="holds no backup"):
-        restore(tmp_path / "nothing", tmp_path / "home", tick=quiet)
+        restored(tmp_path / "nothing", tmp_path / "home")
     back_up(database, spool, tmp_path / "backup", tick=quiet)
     with pytest.raises(ConfigurationError, match="a node has run in"):
-        restore(tmp_path / "backup", tmp_path, tick=quiet)
+        restored(tmp_path / "backup", tmp_path)
     with pytest.raises(ConfigurationError, match="would be lost with it"):
         check_is_folder_of_its_own(tmp_path / "home" / "backup", tmp_path / "home")
     check_is_folder_of_its_own(tmp_path / "backup", tmp_path / "home")

@@ -20,7 +20,7 @@ from node.domain.instance import Origin, ReceivedInstance
 from node.store.database import Database
 from node.store.messages import Messages
 from node.store.outbox import Outbox
-from node.store.received import Jobs
+from node.store.received import UNUSABLE, Jobs
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 INSTANCE = ReceivedInstance(
@@ -129,15 +129,28 @@ def test_only_jobs_with_nothing_owed_are_old_enough_to_go(connection: sa.Connect
     delivery_id = owe(connection, job_id)
     jobs.settle(job_id, JobState.COMPLETED, at=NOW)
     later = NOW + timedelta(days=1)
-    assert jobs.finished_before(later, limit=10) == []
+    assert jobs.ended_before(later, limit=10) == []
     outbox.settle(
         delivery_id, DeliveryOutcome(state=DeliveryState.DELIVERED), started_at=NOW, at=NOW
     )
-    assert [job.job_id for job in jobs.finished_before(later, limit=10)] == [job_id]
+    assert [job.job_id for job in jobs.ended_before(later, limit=10)] == [job_id]
     assert jobs.digests() == {"a" * 64, "b" * 64}
     jobs.remove(job_id)
     assert jobs.digests() == set()
     assert outbox.attempts_of(delivery_id) == []
+
+
+def test_jobs_that_failed_are_old_when_those_are_asked_for(connection: sa.Connection) -> None:
+    jobs = Jobs(connection)
+    failed, held = jobs.add(INSTANCE), jobs.add(replace(INSTANCE, sop_instance_uid="1.2.9"))
+    jobs.settle(failed, JobState.FAILED, at=NOW, error_code="malformed", error_message="cut")
+    jobs.settle(held, JobState.HELD, at=NOW, error_code="uncertain", error_message="whose?")
+    conflict = jobs.add(replace(INSTANCE, content_digest="c" * 64), conflicts_with=failed)
+    later = NOW + timedelta(days=1)
+    assert jobs.ended_before(later, limit=10) == []
+    old = jobs.ended_before(later, limit=10, states=UNUSABLE)
+    assert [job.job_id for job in old] == [failed, conflict]
+    assert jobs.ended_before(NOW, limit=10, states=UNUSABLE) == []
 
 
 def test_the_same_message_is_listed_once(connection: sa.Connection) -> None:

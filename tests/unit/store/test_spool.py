@@ -21,6 +21,12 @@ def test_bytes_come_back_under_their_sha256(tmp_path: Path) -> None:
     assert spool.get(digest) == b"an ECG"
 
 
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="file/spool, cannot be used: "):
+        Spool(tmp_path / "file" / "spool")
+
+
 def test_the_same_bytes_are_kept_once(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     assert spool.put(b"twice") == spool.put(b"twice")
@@ -33,6 +39,13 @@ def test_altered_bytes_are_refused_when_read(tmp_path: Path) -> None:
     (tmp_path / digest[:2] / digest[2:]).write_bytes(b"wrong")
     with pytest.raises(StorageError, match="not what was written"):
         spool.get(digest)
+
+
+def test_altered_bytes_that_come_again_are_kept_anew(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    digest = spool.put(b"right")
+    (tmp_path / digest[:2] / digest[2:]).write_bytes(b"wrong")
+    assert spool.get(spool.put(b"right")) == b"right"
 
 
 def test_bytes_whose_fsync_failed_are_written_anew(

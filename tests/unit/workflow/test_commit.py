@@ -500,10 +500,10 @@ def test_a_job_whose_results_are_committed_can_be_removed(world: World) -> None:
     world.report(world.delivered_and_asked(), *KINDS)
     world.clock.move(86400)
     with world.work.begin() as transaction:
-        assert transaction.jobs.finished_before(world.clock(), limit=10) == []
+        assert transaction.jobs.ended_before(world.clock(), limit=10) == []
     world.deliver(ResultKind.ORU)
     with world.work.begin() as transaction:
-        (job,) = transaction.jobs.finished_before(world.clock(), limit=10)
+        (job,) = transaction.jobs.ended_before(world.clock(), limit=10)
         transaction.jobs.remove(job.job_id)
         assert transaction.commitments.of_job(job.job_id) == []
     with pytest.raises(UnknownTransaction):

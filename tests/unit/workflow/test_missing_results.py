@@ -87,7 +87,7 @@ def test_a_job_that_lacks_a_result_is_not_removed_with_age(world: World) -> None
         for each in transaction.outbox.of_job(1):
             transaction.outbox.cancel(each.delivery_id, at=world.clock())
         later = world.clock() + timedelta(days=365)
-        assert transaction.jobs.finished_before(later, limit=9) == []
+        assert transaction.jobs.ended_before(later, limit=9) == []
 
 
 def test_what_is_missing_is_not_made_for_another_patient_beside_the_rest(world: World) -> None:

@@ -394,7 +394,7 @@ def test_results_are_kept_for_as_long_as_the_signature_is_young(site: Site) -> N
     lost = DeliveryOutcome(state=DeliveryState.EXHAUSTED)
     with site.work.begin() as transaction:
         transaction.outbox.settle_commitment(report.delivery_id, lost, started_at=at, at=at)
-        finished = transaction.jobs.finished_before(after + timedelta(days=1), limit=5)
+        finished = transaction.jobs.ended_before(after + timedelta(days=1), limit=5)
     assert [job.job_id for job in finished] == [1]
 
 
