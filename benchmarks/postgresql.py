@@ -43,19 +43,29 @@ class Server:
         """As a crash does: connections end in the middle of what they do."""
         _run(self._control, "-D", self._data, "-m", "immediate", "-w", "stop")
 
+    def runs(self) -> bool:
+        """False where it has ended by itself, as it does when its disk has no room for its log."""
+        words = _as_its_user(self._control, "-D", self._data, "status")
+        return (
+            subprocess.run(words, stdout=subprocess.DEVNULL, cwd="/", check=False).returncode == 0
+        )
+
     @property
     def _data(self) -> Path:
         return self._folder / "data"
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """Runs a server of its own. Raises FileNotFoundError where PostgreSQL is not installed."""
+def server(root: Path = Path("/tmp")) -> Iterator[Server]:
+    """Runs a server of its own, in a new folder there.
+
+    Raises FileNotFoundError where PostgreSQL is not installed.
+    """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not found:
         raise FileNotFoundError("PostgreSQL is not installed; `make peers` does it")
     # Short, because the path of a socket is; and the server's own to enter.
-    folder = Path(mkdtemp(prefix="pg-", dir="/tmp"))
+    folder = Path(mkdtemp(prefix="pg-", dir=root))
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, USER, USER)
@@ -66,13 +76,17 @@ def server() -> Iterator[Server]:
         try:
             yield running
         finally:
-            running.stop()
+            if running.runs():
+                running.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(*command: str | Path) -> None:
-    words = [str(part) for part in command]
-    if os.geteuid() == 0:
-        words = ["runuser", "-u", USER, "--", *words]
+    words = _as_its_user(*command)
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=60)
+
+
+def _as_its_user(*command: str | Path) -> list[str]:
+    words = [str(part) for part in command]
+    return ["runuser", "-u", USER, "--", *words] if os.geteuid() == 0 else words
