@@ -25,9 +25,10 @@ from node.dicom.template import load_templates
 from node.domain.errors import CardioNodeError, ConfigurationError
 from node.domain.host import ALL_ROLES, HostRole
 from node.engine.certificate_watch import CertificateWatch
+from node.engine.clock_watch import ClockWatch
 from node.engine.cluster import Cluster
 from node.engine.niceness import step_back
-from node.engine.runner import Runner
+from node.engine.runner import STORAGE_RETRY, Runner
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.sender import Hl7Sender
 from node.logs import Journal, set_up_logging
@@ -135,6 +136,13 @@ class Node:
             if self._side is not None:
                 self._start(self._side.start, self._side.stop)
             self._start(self._cluster.start, self._cluster.stop)
+            clock_watch = ClockWatch(
+                work=self._work,
+                longest_s=max(each.maximum_s for each in (STORAGE_RETRY, *self._retries.values())),
+                telemetry=self.journal,
+                clock=utc_now,
+            )
+            self._start(clock_watch.start, clock_watch.stop)
             if self._runner is not None:
                 self._start(self._runner.start, self._runner.stop)
             if self._receiving is not None:

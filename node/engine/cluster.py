@@ -23,6 +23,8 @@ from node.workflow.ports import Clock, Level, Telemetry
 BEAT_S: Final = 2.0
 DEAD_AFTER_S: Final = 12.0
 """Without a beat that this host has seen, while it looked all the time itself."""
+CLOCKS_APART_S: Final = 10.0
+"""More than a beat that is seen can be old."""
 
 
 class Cluster:
@@ -54,6 +56,8 @@ class Cluster:
         self._clock = clock
         self._beats = 0
         """Never again the same, so that one that was taken for dead is seen to be back."""
+        self._apart: set[str] = set()
+        """Hosts whose clocks were told to differ from this one's."""
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._beat_on, name="beat", daemon=True),
@@ -151,6 +155,7 @@ class Cluster:
                     hosts = transaction.hosts.all()
                 for host in watch.dead(hosts):
                     left_work |= self._bury(host)
+                self._compare_clocks(watch.beating)
                 left_work |= self._has_orphans()
                 if left_work:
                     self.take_over()
@@ -177,6 +182,22 @@ class Cluster:
                 role=" ".join(sorted(host.roles)),
             )
         return is_dead
+
+    def _compare_clocks(self, beating: Collection[Host]) -> None:
+        """Tell once of each host whose clock differs: what it puts off is early or late here."""
+        now = self._clock()
+        for host in beating:
+            apart_s = abs((now - host.beat_at).total_seconds())
+            if apart_s < CLOCKS_APART_S:
+                self._apart.discard(host.executor_id)
+            elif host.executor_id not in self._apart:
+                self._apart.add(host.executor_id)
+                self._telemetry.event(
+                    "clocks of hosts differ",
+                    level=Level.WARNING,
+                    address=host.machine,
+                    reason=f"by about {apart_s:.0f} s; have both set by NTP",
+                )
 
     def _report(self, message: str, error: Exception) -> None:
         if isinstance(error, CardioNodeError):
@@ -211,6 +232,8 @@ class Watch:
         self._looked_at = now()
         self._seen: dict[str, tuple[int, float]] = {}
         """Beats of each host, and when they were seen to change."""
+        self.beating: list[Host] = []
+        """Other hosts that have said that they live since the look before the last."""
 
     def forget(self) -> None:
         """Judge nobody by what was seen so far: the database did not answer."""
@@ -228,6 +251,12 @@ class Watch:
             self._seen[host.executor_id] = (
                 host.beats, changed_at if beats == host.beats else now,
             )  # fmt: skip
+        self.beating = [
+            host
+            for host in hosts
+            if host.executor_id != self._own
+            and before.get(host.executor_id, (host.beats, now))[0] != host.beats
+        ]
         return [
             host
             for host in hosts

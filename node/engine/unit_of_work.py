@@ -106,6 +106,11 @@ class EngineTransaction:
         self.has_work = True
         self.turns.wake(Work.COMMITMENT, commitment_id)
 
+    def wake_later_than(self, at: datetime | None) -> None:
+        """Have be due now what backs off until later, or until whenever."""
+        if self.turns.wake_later_than(at):
+            self.has_work = True
+
 
 class EngineUnitOfWork:
     """`ports.UnitOfWork` over the store's database, whose tables stand beside the engine's."""

@@ -16,6 +16,7 @@ from node.domain.delivery import (
     Priority,
     ResultKind,
 )
+from node.domain.elapsed import elapsed_ms
 from node.domain.errors import Unreachable
 from node.store.tables import attempt, commitment_instance, delivery, job
 
@@ -251,7 +252,7 @@ class Outbox:
             attempt.insert().values(
                 delivery_id=delivery_id,
                 started_at=started_at,
-                duration_ms=int((at - started_at).total_seconds() * 1000),
+                duration_ms=elapsed_ms(started_at, at),
                 state=outcome.state.value,
                 error_code=outcome.error_code,
                 error_message=outcome.error_message,

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from node.domain.delivery import Delivery, DeliveryOutcome, DeliveryState
+from node.domain.elapsed import elapsed_ms
 from node.domain.errors import (
     CardioNodeError,
     Kind,
@@ -133,7 +134,7 @@ class Postman:
             state=outcome.state.value,
             error_code=outcome.error_code,
             reason=outcome.error_message,
-            duration_ms=int((at - started_at).total_seconds() * 1000),
+            duration_ms=elapsed_ms(started_at, at),
         )
         return is_settled
 

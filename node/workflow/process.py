@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from node.dicom.study import put_patient, read_study
 from node.dicom.template import Templates
 from node.domain.delivery import RESULTS_MISSING, JobState, ResultKind
+from node.domain.elapsed import elapsed_ms
 from node.domain.errors import CardioNodeError, DeliveryError, Kind
 from node.domain.study import Study
 from node.workflow.answer import Answer, describe, predict, read_source
@@ -110,7 +111,7 @@ class Processing:
             return
         if not self._settle(job, found, owed, stated.study, told):
             return
-        elapsed = self.clock() - started_at
+        duration_ms = elapsed_ms(started_at, self.clock())
         if owed.missing:
             self.telemetry.event(
                 "results not made: they wait for a person",
@@ -125,7 +126,7 @@ class Processing:
             sop_instance_uid=job.sop_instance_uid,
             bundle=found.model.label,
             findings=",".join(finding.code for finding in found.quality.findings),
-            duration_ms=int(elapsed.total_seconds() * 1000),
+            duration_ms=duration_ms,
         )
 
     def _with_patient(self, job: Job, source: Source, told: Told) -> Source | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,28 @@ def test_one_that_was_taken_for_dead_says_so_and_is_back(
     with work.begin() as transaction:
         assert [each.executor_id for each in transaction.hosts.all()] == [own.executor_id]
     own.stop()
+
+
+def test_a_host_whose_clock_differs_is_told_of_once(
+    work: EngineUnitOfWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "BEAT_S", 0.05)
+    notes = Notes()
+    own = Cluster(
+        work, home=tmp_path, store="one", roles=ALL_ROLES, telemetry=notes, clock=lambda: AT
+    )
+    with work.begin() as transaction:
+        for name in ("well", "late"):
+            transaction.hosts.join(replace(host(name, home=f"/{name}"), machine=name))
+    own.start()
+    for beats in range(1, 20):
+        with work.begin() as transaction:
+            transaction.hosts.beat("well", beats=beats, at=AT - timedelta(seconds=5))
+            transaction.hosts.beat("late", beats=beats, at=AT - timedelta(seconds=60))
+        own._stopping.wait(0.05)
+    own.stop()
+    (told,) = notes.said("clocks of hosts differ")
+    assert told == {"address": "late", "reason": "by about 60 s; have both set by NTP"}
 
 
 def test_what_the_dead_left_is_taken_over_though_the_database_went_meanwhile(
