@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test lint check bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-chaos soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -77,6 +77,11 @@ soak-kill: $(VENV)/.dev peers
 # repeats a run.
 soak-hosts: $(VENV)/.dev peers
 	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_hosts.py
+
+# 200 ECGs over cables that lose a tenth of all packets, 300 to a PACS and a RIS that fail as often as not.
+# SEED=n repeats a run.
+soak-chaos: $(VENV)/.dev peers
+	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_chaos.py
 
 # 10,000 results behind a PACS that is down: what they cost, how soon an ECG is picked up beside them,
 # how fast they drain.

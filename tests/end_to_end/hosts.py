@@ -1,22 +1,26 @@
-"""Hosts of one node over PostgreSQL: two that receive, two that infer, two that send."""
+"""Hosts of one node over PostgreSQL: two that receive, two that infer, two that send; and peers."""
 
 from __future__ import annotations
 
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from node.dicom.scu import StorageScu
+from node.dicom.stand_in import PacsStandIn
 from node.domain.errors import CardioNodeError
+from node.hl7.stand_in import RisStandIn
 from tests.ecg_instances import instances
 from tests.end_to_end.network import ADDRESS, NETWORK, Network
-from tests.end_to_end.node_process import NodeProcess
+from tests.end_to_end.node_process import NodeProcess, destinations
 from tests.postgresql import Server, server
 
 ROLES = ("receive", "infer", "send")
@@ -24,6 +28,8 @@ _PEERS = (
     f'dicom.peers = [{{ ae_title = "*", networks = ["127.0.0.0/8", "{NETWORK}"], called_ae = "*", '
     'may = ["store"] }]'
 )
+OVERTAKES_BY_S = 2.0
+"""Messages that are owed so soon one after the other, by hosts side by side, have no order."""
 
 
 class Hosts:
@@ -115,3 +121,39 @@ class Cart(threading.Thread):
                     self.acknowledged.append(uid)
                     break
             time.sleep(self._chance.uniform(0.0, 0.15))
+
+
+class Peers:
+    """A PACS and a RIS that run."""
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.pacs, self.ris = PacsStandIn(ae_title="PACS", host=host), RisStandIn(host)
+        self.configuration = destinations(self.pacs.start(), self.ris.start(), host=host)
+
+    def stop(self) -> None:
+        self.pacs.stop()
+        self.ris.stop()
+
+
+def check(peers: Peers, jobs: list[dict[str, Any]], acknowledged: list[str]) -> None:
+    """Exactly one set of results for each ECG, the messages in their order."""
+    pacs, ris = peers.pacs, peers.ris
+    assert sorted(job["sop_instance_uid"] for job in jobs) == sorted(acknowledged)
+    assert {job["state"] for job in jobs} == {"completed"}
+    deliveries = [each for job in jobs for each in job["deliveries"]]
+    assert {each["state"] for each in deliveries} == {"delivered"}
+    assert Counter(each["kind"] for each in deliveries) == dict.fromkeys(
+        ("cine", "summary", "report", "oru"), len(jobs)
+    )
+    sent = {each["identifier"] for each in deliveries if each["kind"] != "oru"}
+    assert set(pacs.received) == sent
+    told = {each["identifier"]: each for each in deliveries if each["kind"] == "oru"}
+    assert set(ris.received) == set(told)
+    latest = max(owed(each) for each in told.values())
+    for identifier in reversed(list(ris.received)):  # in the order of their first arrival
+        latest = min(latest, owed(told[identifier]))
+        assert owed(told[identifier]) - latest < OVERTAKES_BY_S
+
+
+def owed(delivery: dict[str, Any]) -> float:
+    return datetime.fromisoformat(delivery["owed_since"]).timestamp()

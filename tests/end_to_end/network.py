@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.conftest import absent
+from tests.end_to_end.lossy_cable import LossyCable
 
 ADDRESS = "10.77.0.1"
 """Of the test itself: database, PACS and RIS."""
@@ -20,8 +21,10 @@ _CLONE_NEWNET = 0x40000000
 class Network:
     """Namespaces on one bridge."""
 
-    def __init__(self) -> None:
+    def __init__(self, loss: float) -> None:
+        self._loss = loss
         self._names: list[str] = []
+        self._cables: list[LossyCable] = []
 
     def join(self, name: str) -> str:
         """A new namespace with that name; its address."""
@@ -29,7 +32,12 @@ class Network:
         address, inside, outside = f"10.77.0.{number}", f"in{number}", f"out{number}"
         _ip(f"netns add {_namespace(name)}")
         self._names.append(name)
-        _ip(f"link add {outside} type veth peer name {inside} netns {_namespace(name)}")
+        if self._loss:
+            cable = LossyCable(inside, outside, loss=self._loss, seed=number)
+            self._cables.append(cable)
+            _ip(f"link set {inside} netns {_namespace(name)}")
+        else:
+            _ip(f"link add {outside} type veth peer name {inside} netns {_namespace(name)}")
         _ip(f"link set {outside} master {_BRIDGE} up")
         _ip(f"-n {_namespace(name)} address add {address}/24 dev {inside}")
         _ip(f"-n {_namespace(name)} link set {inside} up")
@@ -43,21 +51,33 @@ class Network:
     def mend(self, name: str) -> None:
         _ip(f"link set {self._outside(name)} up")
 
+    def frames(self) -> tuple[int, int]:
+        """How many were lost, how many carried, where packets are lost."""
+        return (
+            sum(cable.lost for cable in self._cables),
+            sum(cable.carried for cable in self._cables),
+        )
+
     def _outside(self, name: str) -> str:
         return f"out{self._names.index(name) + 11}"
 
     def close(self) -> None:
+        for cable in self._cables:
+            cable.close()
         for name in self._names:
             _ip(f"netns delete {_namespace(name)}")
 
 
 @contextmanager
-def network() -> Iterator[Network]:
-    """Within the network of the tests, which is their own too."""
+def network(*, loss: float = 0.0) -> Iterator[Network]:
+    """Within the network of the tests, which is their own too.
+
+    loss: the share of packets to and from each namespace that does not arrive.
+    """
     if os.environ.get("CARDIONODE_OWN_NETWORK") != "1" or os.geteuid() != 0:
         absent("network namespaces are made by root, in a network of the tests' own")
     _ip(f"link add {_BRIDGE} type bridge")
-    made = Network()
+    made = Network(loss)
     try:
         _ip(f"address add {ADDRESS}/24 dev {_BRIDGE}")
         _ip(f"link set {_BRIDGE} up")

@@ -9,34 +9,16 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from node.dicom.stand_in import PacsStandIn
-from node.hl7.stand_in import RisStandIn
-from tests.end_to_end.hosts import ROLES, Cart, hosts_in
+from tests.end_to_end.hosts import ROLES, Cart, Peers, check, hosts_in
 from tests.end_to_end.network import ADDRESS, network
-from tests.end_to_end.node_process import NodeProcess, destinations, settled
+from tests.end_to_end.node_process import NodeProcess, settled
 
 DEAD = "host is dead: its work is taken over"
 BACK = "this host was taken for dead"
-OVERTAKES_BY_S = 2.0
-"""Messages that are owed so soon one after the other, by hosts side by side, have no order."""
-
-
-class Peers:
-    """A PACS and a RIS that run."""
-
-    def __init__(self, host: str = "127.0.0.1") -> None:
-        self.pacs, self.ris = PacsStandIn(ae_title="PACS", host=host), RisStandIn(host)
-        self.configuration = destinations(self.pacs.start(), self.ris.start(), host=host)
-
-    def stop(self) -> None:
-        self.pacs.stop()
-        self.ris.stop()
 
 
 @pytest.fixture
@@ -44,30 +26,6 @@ def peers() -> Iterator[Peers]:
     made = Peers()
     yield made
     made.stop()
-
-
-def check(peers: Peers, jobs: list[dict[str, Any]], acknowledged: list[str]) -> None:
-    """Exactly one set of results for each ECG, the messages in their order."""
-    pacs, ris = peers.pacs, peers.ris
-    assert sorted(job["sop_instance_uid"] for job in jobs) == sorted(acknowledged)
-    assert {job["state"] for job in jobs} == {"completed"}
-    deliveries = [each for job in jobs for each in job["deliveries"]]
-    assert {each["state"] for each in deliveries} == {"delivered"}
-    assert Counter(each["kind"] for each in deliveries) == dict.fromkeys(
-        ("cine", "summary", "report", "oru"), len(jobs)
-    )
-    sent = {each["identifier"] for each in deliveries if each["kind"] != "oru"}
-    assert set(pacs.received) == sent
-    told = {each["identifier"]: each for each in deliveries if each["kind"] == "oru"}
-    assert set(ris.received) == set(told)
-    latest = max(owed(each) for each in told.values())
-    for identifier in reversed(list(ris.received)):  # in the order of their first arrival
-        latest = min(latest, owed(told[identifier]))
-        assert owed(told[identifier]) - latest < OVERTAKES_BY_S
-
-
-def owed(delivery: dict[str, Any]) -> float:
-    return datetime.fromisoformat(delivery["owed_since"]).timestamp()
 
 
 @pytest.mark.parametrize(
