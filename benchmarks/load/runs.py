@@ -113,8 +113,8 @@ class Loader:
             sent: list[Sent] = []
             while len(sent) < count:
                 answered = self.log.answered()
-                missing = IN_HAND - sum(each.sop_instance_uid not in answered for each in sent)
-                sent += self.carts.send([0.0] * min(missing, count - len(sent)))
+                if sum(each.sop_instance_uid not in answered for each in sent) < IN_HAND:
+                    sent += self.carts.send([0.0])  # one: carts know nothing of each other
                 time.sleep(0.05)
             ends_s = self._answers(sent)
         busy_s = sorted(ends_s)[IN_HAND - 1 : 1 - IN_HAND]

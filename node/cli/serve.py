@@ -12,6 +12,7 @@ import typer
 from node.allocation import share_freed_memory
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.domain.host import ALL_ROLES, HostRole
+from node.engine.niceness import shorten_turns
 from node.settings import read_settings
 
 
@@ -42,6 +43,7 @@ def serve(
     from node.app import Node
 
     share_freed_memory()
+    shorten_turns()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

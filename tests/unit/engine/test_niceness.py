@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from node.engine.niceness import step_back
+from node.engine.niceness import TURN_S, shorten_turns, step_back
 
 
 def niceness() -> int:
@@ -31,3 +31,12 @@ def test_a_thread_that_steps_back_takes_along_what_it_starts_and_nobody_else() -
     stepping.join()
     assert found == [max(before, 10)] * 2
     assert niceness() == before
+
+
+def test_turns_of_threads_are_short_once_the_node_serves() -> None:
+    before = sys.getswitchinterval()
+    try:
+        shorten_turns()
+        assert sys.getswitchinterval() == pytest.approx(TURN_S)
+    finally:
+        sys.setswitchinterval(before)
