@@ -52,9 +52,15 @@ class Postman:
         return max(0.0, (outcome.due_at - self.clock()).total_seconds())
 
     def _try_others(self, destination: str) -> None:
-        """It is back: send at once what could not reach it."""
+        """It is back: send at once what could not reach it.
+
+        One after the other: a transaction with several turns would wait for who takes turns, and
+        that one for it.
+        """
         with self.work.begin() as transaction:
-            for delivery_id in transaction.outbox.unreached(destination):
+            unreached = transaction.outbox.unreached(destination)
+        for delivery_id in unreached:
+            with self.work.begin() as transaction:
                 transaction.wake_delivery(delivery_id)
 
     def park(self, delivery_id: int, code: str, message: str) -> None:

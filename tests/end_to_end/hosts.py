@@ -19,7 +19,7 @@ from node.dicom.stand_in import PacsStandIn
 from node.domain.errors import CardioNodeError
 from node.hl7.stand_in import RisStandIn
 from tests.ecg_instances import instances
-from tests.end_to_end.network import ADDRESS, NETWORK, Network
+from tests.end_to_end.network import ADDRESS, NETWORK, Network, network
 from tests.end_to_end.node_process import NodeProcess, destinations
 from tests.postgresql import Server, server
 
@@ -57,6 +57,11 @@ class Hosts:
 
     def of(self, role: str) -> list[NodeProcess]:
         return [host for name, host in self.by_name.items() if name.startswith(role)]
+
+    @property
+    def receivers(self) -> list[str]:
+        """Where carts find them."""
+        return [self.addresses[name] for name in self.by_name if name.startswith("receive")]
 
     def start(self) -> None:
         for host in self.by_name.values():
@@ -133,6 +138,17 @@ class Peers:
     def stop(self) -> None:
         self.pacs.stop()
         self.ris.stop()
+
+
+@contextmanager
+def peers_in_network(*, loss: float = 0.0) -> Iterator[tuple[Peers, Network]]:
+    """Peers that run, and a network in which hosts reach them, as `network` makes it."""
+    with network(loss=loss) as made:
+        peers = Peers(ADDRESS)
+        try:
+            yield peers, made
+        finally:
+            peers.stop()
 
 
 def check(peers: Peers, jobs: list[dict[str, Any]], acknowledged: list[str]) -> None:

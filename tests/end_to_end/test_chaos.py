@@ -21,8 +21,7 @@ from tests.conftest import absent
 from tests.ecg_instances import instances
 from tests.end_to_end.hostile_pacs import HostilePacs
 from tests.end_to_end.hostile_ris import HostileRis
-from tests.end_to_end.hosts import Cart, Peers, check, hosts_in
-from tests.end_to_end.network import ADDRESS, network
+from tests.end_to_end.hosts import Cart, check, hosts_in, peers_in_network
 from tests.end_to_end.node_process import NodeProcess, destinations, settled
 
 PATIENCE_S = 1.0
@@ -45,21 +44,18 @@ def test_hosts_whose_cables_lose_packets_lose_no_ecg(
 ) -> None:
     """Those to the database, the PACS and the RIS, and those of the carts."""
     chance = chance_of_this_run(f"{ecgs} ECGs, {loss:.0%} of the packets lost")
-    with network(loss=loss) as made:
-        peers = Peers(ADDRESS)
-        try:
-            with hosts_in(tmp_path, extra=peers.configuration, network=made) as (hosts, _):
-                addresses = [hosts.addresses[name] for name in ("receive-1", "receive-2")]
-                cart = Cart(hosts.of("receive"), ecgs, chance, addresses)
-                cart.start()
-                cart.join()
-                jobs = hosts.of("send")[0].wait_for_jobs(settled(ecgs), within_s=180 + 4 * ecgs)
-                check(peers, jobs, cart.acknowledged)
-                for host in hosts.by_name.values():
-                    assert host.stop() == 0
-        finally:
-            peers.stop()
-        lost, carried = made.frames()
+    with (
+        peers_in_network(loss=loss) as (peers, cables),
+        hosts_in(tmp_path, extra=peers.configuration, network=cables) as (hosts, _),
+    ):
+        cart = Cart(hosts.of("receive"), ecgs, chance, hosts.receivers)
+        cart.start()
+        cart.join()
+        jobs = hosts.of("send")[0].wait_for_jobs(settled(ecgs), within_s=180 + 4 * ecgs)
+        check(peers, jobs, cart.acknowledged)
+        for host in hosts.by_name.values():
+            assert host.stop() == 0
+        lost, carried = cables.frames()
     print(f"{lost} of {lost + carried} frames lost")
     assert lost > 0.5 * loss * carried
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.hosts import ROLES, Cart, Peers, check, hosts_in
-from tests.end_to_end.network import ADDRESS, network
+from tests.end_to_end.hosts import ROLES, Cart, Peers, check, hosts_in, peers_in_network
 from tests.end_to_end.node_process import NodeProcess, settled
 
 DEAD = "host is dead: its work is taken over"
@@ -34,32 +33,34 @@ def peers() -> Iterator[Peers]:
     ids=["small", "full"],
 )
 def test_any_host_may_be_killed_and_the_database_restarted(
-    tmp_path: Path, peers: Peers, ecgs: int, kills: int
+    tmp_path: Path, ecgs: int, kills: int
 ) -> None:
+    """Each host in a namespace of its own; the test's has the database, the PACS and the RIS."""
     seed = int(os.environ.get("SEED", random.SystemRandom().randrange(10**6)))
     print(f"\nseed {seed}: {ecgs} ECGs, {kills} kills (SEED={seed} repeats it)")
     chance = random.Random(seed)
-    with hosts_in(tmp_path, extra=peers.configuration) as (hosts, server):
-        cart = Cart(hosts.of("receive"), ecgs, chance)
-        cart.start()
-        killed = Counter[str]()
-        for number in range(kills):
-            time.sleep(chance.uniform(0.05, 2.5))
-            name, host = chance.choice(list(hosts.by_name.items()))
-            host.kill()
-            killed[name] += 1
-            if number % 25 == kills // 4:
-                server.stop()
-                time.sleep(chance.uniform(0.5, 3.0))
-                server.start()
-            host.start()
-        cart.join()
-        jobs = hosts.of("receive")[0].wait_for_jobs(settled(ecgs), within_s=180 + 2 * ecgs)
-        predictions = len(hosts.events("ecg predicted"))
-        for host in hosts.by_name.values():
-            assert host.stop() == 0
-    check(peers, jobs, cart.acknowledged)
-    pacs, ris = peers.pacs, peers.ris
+    with peers_in_network() as (peers, cables):
+        with hosts_in(tmp_path, extra=peers.configuration, network=cables) as (hosts, server):
+            cart = Cart(hosts.of("receive"), ecgs, chance, hosts.receivers)
+            cart.start()
+            killed = Counter[str]()
+            for number in range(kills):
+                time.sleep(chance.uniform(0.05, 2.5))
+                name, host = chance.choice(list(hosts.by_name.items()))
+                host.kill()
+                killed[name] += 1
+                if number % 25 == kills // 4:
+                    server.stop()
+                    time.sleep(chance.uniform(0.5, 3.0))
+                    server.start()
+                host.start()
+            cart.join()
+            jobs = hosts.of("receive")[0].wait_for_jobs(settled(ecgs), within_s=180 + 2 * ecgs)
+            predictions = len(hosts.events("ecg predicted"))
+            for host in hosts.by_name.values():
+                assert host.stop() == 0
+        check(peers, jobs, cart.acknowledged)
+        pacs, ris = peers.pacs, peers.ris
     resent = len(pacs.stores) - len(pacs.received) + len(ris.messages) - len(ris.received)
     print(f"{dict(killed)}: 0 lost, {resent} results sent again under the same identifiers")
     print(f"predictions logged beyond one an ECG: {predictions - ecgs}")
@@ -112,31 +113,28 @@ def test_hosts_that_are_cut_off_lose_nothing_and_come_back(
     """First the database from one of each role, the network of a receiver from its carts too; then
     those that were left, one after the other.
     """
-    with network() as cables:
-        peers = Peers(ADDRESS)
-        try:
-            with hosts_in(tmp_path, extra=peers.configuration, network=cables) as (hosts, _):
-                addresses = [hosts.addresses[name] for name in ("receive-1", "receive-2")]
-                cart = Cart(hosts.of("receive"), ecgs, random.Random(4), addresses)
-                cart.start()
-                for name in ("receive-1", "infer-1", "send-1"):
-                    cables.cut(name)
-                wait(lambda: len(hosts.events(DEAD)) >= 3, within_s=60)
-                time.sleep(seconds)
-                for name in ("receive-1", "infer-1", "send-1"):
-                    cables.mend(name)
-                wait(lambda: len(hosts.events(BACK)) >= 3, within_s=90)
-                for name in ("send-2", "infer-2"):
-                    cables.cut(name)
-                wait(lambda: len(hosts.events(DEAD)) >= 5, within_s=60)
-                cart.join()
-                jobs = hosts.of("send")[0].wait_for_jobs(settled(ecgs), within_s=180 + 2 * ecgs)
-                for name in ("send-2", "infer-2"):
-                    cables.mend(name)
-                wait(lambda: len(hosts.events(BACK)) >= 5, within_s=90)
-                check(peers, jobs, cart.acknowledged)
-        finally:
-            peers.stop()
+    with (
+        peers_in_network() as (peers, cables),
+        hosts_in(tmp_path, extra=peers.configuration, network=cables) as (hosts, _),
+    ):
+        cart = Cart(hosts.of("receive"), ecgs, random.Random(4), hosts.receivers)
+        cart.start()
+        for name in ("receive-1", "infer-1", "send-1"):
+            cables.cut(name)
+        wait(lambda: len(hosts.events(DEAD)) >= 3, within_s=60)
+        time.sleep(seconds)
+        for name in ("receive-1", "infer-1", "send-1"):
+            cables.mend(name)
+        wait(lambda: len(hosts.events(BACK)) >= 3, within_s=90)
+        for name in ("send-2", "infer-2"):
+            cables.cut(name)
+        wait(lambda: len(hosts.events(DEAD)) >= 5, within_s=60)
+        cart.join()
+        jobs = hosts.of("send")[0].wait_for_jobs(settled(ecgs), within_s=180 + 2 * ecgs)
+        for name in ("send-2", "infer-2"):
+            cables.mend(name)
+        wait(lambda: len(hosts.events(BACK)) >= 5, within_s=90)
+        check(peers, jobs, cart.acknowledged)
 
 
 def test_roles_share_one_home_and_none_is_there_twice(tmp_path: Path, peers: Peers) -> None:
