@@ -109,6 +109,12 @@ class Node:
             )
             for name, each in settings.destinations.items()
         }
+        self._clock_watch = ClockWatch(
+            work=self._work,
+            longest_s=max(each.maximum_s for each in (STORAGE_RETRY, *self._retries.values())),
+            telemetry=self.journal,
+            clock=utc_now,
+        )
         self._committing, commitment = self._build_committing()
         self._receiving = self._build_receiving(commitment) if HostRole.RECEIVE in roles else None
         self._runner = self._build_runner() if roles - {HostRole.RECEIVE} else None
@@ -136,13 +142,7 @@ class Node:
             if self._side is not None:
                 self._start(self._side.start, self._side.stop)
             self._start(self._cluster.start, self._cluster.stop)
-            clock_watch = ClockWatch(
-                work=self._work,
-                longest_s=max(each.maximum_s for each in (STORAGE_RETRY, *self._retries.values())),
-                telemetry=self.journal,
-                clock=utc_now,
-            )
-            self._start(clock_watch.start, clock_watch.stop)
+            self._start(self._clock_watch.start, self._clock_watch.stop)
             if self._runner is not None:
                 self._start(self._runner.start, self._runner.stop)
             if self._receiving is not None:
@@ -239,10 +239,12 @@ class Node:
                 committing=self._committing,
                 telemetry=self.journal,
                 clock=utc_now,
+                is_clock_trusted=lambda: self._clock_watch.is_trusted,
             ),
             committing=self._committing,
             telemetry=self.journal,
             clock=utc_now,
+            clock_watch=self._clock_watch,
             processing_at_once=self._settings.model.at_once,
             finished_days=self._settings.storage.finished_days,
             failed_days=self._settings.storage.failed_days,
@@ -281,6 +283,7 @@ class Node:
             after=after,
             telemetry=self.journal,
             clock=utc_now,
+            is_clock_trusted=lambda: self._clock_watch.is_trusted,
         )
         return committing, service
 

@@ -429,7 +429,7 @@ class WorklistSettings(_AssociationSettings):
 
 
 class S3Settings(_Table):
-    """How the bucket is reached; what is not said is found as Amazon's own clients find it."""
+    """How the bucket is reached; what is not said is in the environment or the machine's role."""
 
     endpoint_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     region: str | None = None

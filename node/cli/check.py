@@ -13,7 +13,7 @@ from rich.console import Console
 
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.dicom.template import load_templates
-from node.domain.errors import ConfigurationError
+from node.domain.errors import ConfigurationError, StorageError
 from node.models import load_models
 from node.settings import DicomDestinationSettings, Settings, read_settings
 from node.web.bearer import BearerTokens
@@ -67,12 +67,18 @@ def _objects(settings: Settings, home: Path) -> str:
     from node.app import utc_now
     from node.storage import open_objects
 
-    objects, storage = open_objects(settings, home), settings.storage
+    storage = settings.storage
+    where = storage.objects or str(home / "spool")
+    if not storage.is_bucket and not Path(where).is_dir():
+        return f"{where} is made by the first start"  # which may be by another user
+    objects = open_objects(settings, home)
     digest = objects.put(token_bytes(1024))
     objects.get(digest)
-    objects.remove_if_older(digest, than=utc_now() + timedelta(days=1))
+    if not objects.remove_if_older(digest, than=utc_now() + timedelta(days=1)):
+        raise StorageError(f"what is kept in {where} cannot be removed")
     encrypted = ", encrypted" if storage.keys else ""
-    return f"written, read and removed in {storage.objects or home / 'spool'}{encrypted}"
+    clear = ", in the clear" if (storage.s3.endpoint_url or "").startswith("http:") else ""
+    return f"written, read and removed in {where}{encrypted}{clear}"
 
 
 def _certificates(settings: Settings) -> str:

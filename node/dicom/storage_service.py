@@ -23,8 +23,9 @@ SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 ANSWERS: Final[Mapping[int, str]] = {
     dimse.SUCCESS: "the instance and the work it causes are on disk: fsync, then commit",
     dimse.OUT_OF_RESOURCES: (
-        "the disk is nearly full (storage.minimum_free_mb), spool or database did not take the "
-        "bytes, or the data set is larger than dicom.maximum_instance_mb; nothing was kept"
+        "the disk is nearly full (storage.minimum_free_mb), the store of objects or the database "
+        "did not take the bytes, or the data set is larger than dicom.maximum_instance_mb; nothing "
+        "was kept"
     ),
     dimse.CANNOT_UNDERSTAND: (
         "no data set, one that is cut short or cannot be parsed, or one that is not the instance "

@@ -10,10 +10,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from node.engine.unit_of_work import EngineUnitOfWork
+from node.store.turns import Turns
 from node.workflow.ports import Clock, Level, Telemetry
 
 JUMP_S: Final = 5.0
 """What is less is a clock that is corrected, not one that is set."""
+TRUSTED_S: Final = 3600.0
 _LOOK_EVERY_S: Final = 2.0
 
 
@@ -30,11 +32,12 @@ class ClockWatch:
     """Seconds that never jump."""
     _ahead_s: float = field(init=False)
     """Of those seconds; another value each time the clock is set."""
+    _first_ahead_s: float = field(init=False)
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _thread: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
-        self._ahead_s = self._ahead(self.clock())
+        self._ahead_s = self._first_ahead_s = self._ahead(self.clock())
         self._thread = threading.Thread(target=self._keep_looking, name="clock", daemon=True)
 
     def start(self) -> None:
@@ -45,6 +48,14 @@ class ClockWatch:
     def stop(self) -> None:
         self._stopping.set()
         self._thread.join()
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it is, by and large, the clock that the node was started with.
+
+        What is old is told, and removed, by no other.
+        """
+        return abs(self._ahead(self.clock()) - self._first_ahead_s) < TRUSTED_S
 
     def look(self) -> None:
         """Have tried now what backs off, where the clock was set since. Raises StorageError."""
@@ -63,8 +74,12 @@ class ClockWatch:
         return now.timestamp() - self.steady_s()
 
     def _wake(self, later_than: datetime | None) -> None:
-        with self.work.begin() as transaction:
-            transaction.wake_later_than(later_than)
+        """One after the other, as who takes turns would wait for a transaction with several."""
+        with self.work.database.read() as connection:
+            found = Turns(connection).later_than(later_than)
+        for work, row_id in found:
+            with self.work.begin() as transaction:
+                transaction.wake(work, row_id)
 
     def _keep_looking(self) -> None:
         while not self._stopping.wait(_LOOK_EVERY_S):

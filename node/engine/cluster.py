@@ -105,7 +105,7 @@ class Cluster:
             if elsewhere.get(executor_id, host).beats != host.beats:
                 raise ConfigurationError(
                     f"the host on {host.machine} in {host.home} works with this database and keeps "
-                    "its objects elsewhere: storage.objects is one folder that all hosts share"
+                    "its objects elsewhere: storage.objects is one folder or bucket that all share"
                 )
 
     def _elsewhere(self) -> dict[str, Host]:

@@ -16,6 +16,7 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from node.domain.errors import CardioNodeError, Interrupted
 from node.domain.host import HostRole
+from node.engine.clock_watch import ClockWatch
 from node.engine.cluster import Cluster
 from node.engine.dispatch import Dispatch
 from node.engine.niceness import step_back
@@ -52,6 +53,7 @@ class Runner:
     committing: Committing
     telemetry: Telemetry
     clock: Clock
+    clock_watch: ClockWatch
     processing_at_once: int
     finished_days: int
     failed_days: int
@@ -175,6 +177,9 @@ class Runner:
             try:
                 self.committing.recheck()
                 self.cluster.take_over()
+                if not self.clock_watch.is_trusted:
+                    self.telemetry.event("nothing removed", level=Level.WARNING, reason=_DOUBTED)
+                    continue
                 removed = remove_old_jobs(
                     self.work,
                     self.spool,
@@ -192,5 +197,8 @@ class Runner:
                 self.telemetry.event("tidying failed", level=Level.ERROR, error=error)
 
 
+_DOUBTED = (
+    "the clock was set by an hour or more while the node ran; start the node again when it is right"
+)
 _STOPPING = "the node is being stopped; the job goes on at the next start"
 _FAULT = "the node met a fault of its own; the log holds the traceback; retry after an update"

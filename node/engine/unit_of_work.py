@@ -86,8 +86,7 @@ class EngineTransaction:
         )
 
     def wake_delivery(self, delivery_id: int) -> None:
-        self.has_work = True
-        self.turns.wake(Work.DELIVERY, delivery_id)
+        self.wake(Work.DELIVERY, delivery_id)
 
     def enqueue_commitment(
         self, commitment_id: int, *, run: int, destination: str, due_at: datetime | None = None
@@ -103,13 +102,11 @@ class EngineTransaction:
         )
 
     def wake_commitment(self, commitment_id: int) -> None:
-        self.has_work = True
-        self.turns.wake(Work.COMMITMENT, commitment_id)
+        self.wake(Work.COMMITMENT, commitment_id)
 
-    def wake_later_than(self, at: datetime | None) -> None:
-        """Have be due now what backs off until later, or until whenever."""
-        if self.turns.wake_later_than(at):
-            self.has_work = True
+    def wake(self, work: Work, row_id: int) -> None:
+        self.has_work = True
+        self.turns.wake(work, row_id)
 
 
 class EngineUnitOfWork:

@@ -2,22 +2,24 @@
 
 What is kept is never written again: each time bytes are kept they get a key of their own below
 their name, and who removes what is old removes the keys that it saw. So no host can take away what
-another keeps at that moment, and the store need not offer more than put, get, list and delete.
+another keeps at that moment. Of the store that takes put, get, list and delete, and once a put that
+is taken only where nothing is (If-None-Match).
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from node.domain.errors import ConfigurationError, OutOfSpace, StorageError
 from node.domain.identifiers import sha256
 from node.store.cipher import Cipher
-from node.store.objects import is_digest, read, written
+from node.store.objects import PROOF, is_digest, proof, read, written
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Store
@@ -26,6 +28,8 @@ CONNECT_TIMEOUT_S: Final = 5
 ANSWER_TIMEOUT_S: Final = 20
 """Who sends an ECG waits for it."""
 RETRIES: Final = 2
+FULL_FOR_S: Final = 60.0
+"""So long a store that refused something is told of."""
 _IDENTITY: Final = "identity"
 _FULL: Final = ("QuotaExceeded", "StorageFull", "InsufficientCapacity", "507 Insufficient Storage")
 """What S3-compatible stores say that have no room."""
@@ -48,9 +52,10 @@ class Bucket:
         secret_key: str | None = None,
         cipher: Cipher | None = None,
     ) -> None:
-        """url: "s3://BUCKET/PREFIX". What is not said is found as Amazon's own clients find it.
+        """url: "s3://BUCKET/PREFIX". What is not said is found in the
+        environment or by the role of the machine, as on Amazon's.
 
-        Raises ConfigurationError (the library is not installed).
+        Raises ConfigurationError (the library is not installed, or these name no store).
         """
         try:
             import obstore
@@ -61,20 +66,39 @@ class Bucket:
             ) from error
         self._obstore = obstore
         self._url = url
-        self._store = _open(url, endpoint_url, region, access_key, secret_key)
+        try:
+            self._store = _open(url, endpoint_url, region, access_key, secret_key)
+        except (obstore.exceptions.BaseError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigurationError(f"{url} with [storage.s3] names no store: {reason}") from error
         self._cipher = cipher
-        self._was_full = False
+        self._full_at: float | None = None
 
     @property
     def identity(self) -> str:
         """Which store of objects it is, however it is reached. Raises StorageError."""
         with self._asking():
-            with suppress(FileNotFoundError):
-                return self._read(_IDENTITY).decode("ascii")
-            with suppress(self._obstore.exceptions.AlreadyExistsError):
-                own = secrets.token_hex(16).encode()
-                self._obstore.put(self._store, _IDENTITY, own, mode="create")
-            return self._read(_IDENTITY).decode("ascii")
+            if (found := self._read_if_any(_IDENTITY)) is None:
+                self._create(_IDENTITY, secrets.token_hex(16).encode("ascii"))
+                found = self._read(_IDENTITY)
+            return found.decode("ascii")
+
+    def prove_keys(self) -> None:
+        """Pass where these keys are those of all who use it.
+
+        Raises ConfigurationError, StorageError.
+        """
+        with self._asking():
+            while True:
+                kept = self._read_if_any(PROOF)
+                new = proof(kept, self._cipher)
+                if new is None:
+                    return
+                if kept is not None:
+                    self._obstore.put(self._store, PROOF, new)
+                elif not self._create(PROOF, new):
+                    continue  # another host was faster: perhaps with other keys
+                return
 
     def put(self, content: bytes) -> str:
         """Keep the bytes and give their SHA-256. Raises OutOfSpace, StorageError."""
@@ -84,9 +108,8 @@ class Bucket:
             with self._asking():
                 self._obstore.put(self._store, key, written(digest, content, self._cipher))
         except OutOfSpace:
-            self._was_full = True
+            self._full_at = time.monotonic()
             raise
-        self._was_full = False
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -101,11 +124,6 @@ class Bucket:
                 except StorageError as error:  # it may be whole under another key
                     lost = error
         raise lost
-
-    def has(self, digest: str) -> bool:
-        """Whether something is kept by that name. Raises StorageError."""
-        with self._asking():
-            return bool(self._keys(digest))
 
     def digests(self, *, older_than: datetime) -> set[str]:
         """All that is kept, but for what was kept anew since. Raises StorageError."""
@@ -126,7 +144,8 @@ class Bucket:
             keys = self._keys(digest)
             if not keys or any(kept_at >= than for _, kept_at in keys):
                 return False
-            self._obstore.delete(self._store, [key for key, _ in keys])
+            for key, _ in keys:  # not all stores take several at once
+                self._obstore.delete(self._store, key)
         return True
 
     def sweep(self, *, older_than: datetime) -> int:
@@ -134,8 +153,8 @@ class Bucket:
         return 0
 
     def has_room(self) -> bool:
-        """Whether what was to be kept last was taken: only the store knows its room."""
-        return not self._was_full
+        """Whether nothing was refused a moment ago: only the store knows its room."""
+        return self._full_at is None or time.monotonic() - self._full_at > FULL_FOR_S
 
     def free_bytes(self) -> None:
         """Nobody can say."""
@@ -151,6 +170,20 @@ class Bucket:
 
     def _read(self, key: str) -> bytes:
         return bytes(self._obstore.get(self._store, key).bytes())
+
+    def _read_if_any(self, key: str) -> bytes | None:
+        try:
+            return self._read(key)
+        except FileNotFoundError:
+            return None
+
+    def _create(self, key: str, content: bytes) -> bool:
+        """False where there is something."""
+        try:
+            self._obstore.put(self._store, key, content, mode="create")
+        except self._obstore.exceptions.AlreadyExistsError:
+            return False
+        return True
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

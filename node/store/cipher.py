@@ -31,10 +31,18 @@ class Cipher:
 
     def open(self, digest: str, sealed: bytes) -> bytes:
         """The bytes again. Raises StorageError (under no key of ours, or altered)."""
+        return self._open(digest, sealed)[1]
+
+    def needs_sealing(self, digest: str, sealed: bytes) -> bool:
+        """Whether it is under another key than the first. Raises StorageError like `open`."""
+        return self._open(digest, sealed)[0] > 0
+
+    def _open(self, digest: str, sealed: bytes) -> tuple[int, bytes]:
+        """Which key opens it, and the bytes."""
         nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        for key in self._keys:
+        for number, key in enumerate(self._keys):
             try:
-                return key.decrypt(nonce, rest, digest.encode("ascii"))
+                return number, key.decrypt(nonce, rest, digest.encode("ascii"))
             except (InvalidTag, ValueError):  # too short is another kind
                 continue
         raise StorageError(

@@ -18,6 +18,8 @@ _NO_ANSWER = (sa.exc.OperationalError, sa.exc.InterfaceError)
 """Of the driver: it has no connection, or the server ends it."""
 _FROZEN_AFTER = "8s"
 """In which a host that stops in the middle of a transaction holds up others."""
+_TOOK_TOO_LONG = "25P03"
+"""What such a host is told, and one that waited for its objects so long."""
 _LIVELY = {
     "connect_timeout": "5",
     "keepalives_idle": "5",
@@ -115,7 +117,9 @@ class Database:
             if not _is_taken(error):
                 raise
             raise Overtaken("another host has added the same meanwhile; try again") from error
-        except _NO_ANSWER as error:
+        except (*_NO_ANSWER, sa.exc.InternalError) as error:
+            if isinstance(error, sa.exc.InternalError) and _code(error) != _TOOK_TOO_LONG:
+                raise
             raise StorageError(f"the database did not take it: {_reason(error)}") from error
 
     @contextmanager
@@ -151,6 +155,8 @@ def _reason(error: sa.exc.DBAPIError) -> str:
         return "no connection"
     if _code(error) in ("53100", "SQLITE_FULL"):
         return "its disk is full; free space there"
+    if _code(error) == _TOOK_TOO_LONG:
+        return f"nothing came for {_FROZEN_AFTER}; is what keeps the objects slow?"
     return type(error.orig).__name__
 
 

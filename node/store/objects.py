@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final, Protocol
 
-from node.domain.errors import StorageError
+from node.domain.errors import ConfigurationError, StorageError
 from node.domain.identifiers import sha256
 from node.store.cipher import Cipher
 
@@ -28,8 +28,11 @@ class Objects(Protocol):
         """Which store of objects it is, however it is reached. Raises StorageError."""
         ...
 
-    def has(self, digest: str) -> bool:
-        """Whether something is kept by that name; `get` says whether it is that."""
+    def prove_keys(self) -> None:
+        """Pass where these keys are those of all who use it, and remember them where they are new.
+
+        Raises ConfigurationError (what is there was encrypted under another), StorageError.
+        """
         ...
 
     def digests(self, *, older_than: datetime) -> set[str]:
@@ -51,6 +54,32 @@ class Objects(Protocol):
     def free_bytes(self) -> int | None:
         """Free space where the objects lie; None where nobody can say."""
         ...
+
+
+PROOF: Final = "keys"
+"""Name of what `proof` tells of."""
+
+
+def proof(kept: bytes | None, cipher: Cipher | None) -> bytes | None:
+    """What is to be kept beside the objects, so that all who use them name the same keys.
+
+    kept: what is there. None: that may stay. Raises ConfigurationError (it opens with no key).
+    """
+    if cipher is None:
+        if kept is None:
+            return None
+        raise ConfigurationError(f"the objects are encrypted, storage.keys is empty; {_SAME}")
+    try:
+        if kept is not None and not cipher.needs_sealing(PROOF, kept):
+            return None
+    except StorageError as error:
+        raise ConfigurationError(
+            f"the objects are encrypted under a key that storage.keys does not name; {_SAME}"
+        ) from error
+    return cipher.seal(PROOF, b"")
+
+
+_SAME: Final = "all hosts name the same, also older ones under which something was written"
 
 
 def is_digest(name: str) -> bool:

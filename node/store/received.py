@@ -43,6 +43,7 @@ FINISHED = (*_ANSWERED, JobState.CANCELLED, JobState.WITHDRAWN)
 """Nothing is to be done for these jobs any more, once their deliveries are settled."""
 UNUSABLE = (JobState.FAILED, JobState.CONFLICT)
 """Nothing was done for these, and a person might."""
+_VALUES_UNUSABLE = [state.value for state in UNUSABLE]
 _DOUBTFUL = (JobState.HELD, JobState.CONFLICT, JobState.CANCELLED, JobState.WITHDRAWN)
 _UNSENT_DELIVERIES = [
     state.value
@@ -312,9 +313,12 @@ class Jobs:
                 sa.func.coalesce(job.c.settled_at, job.c.received_at) < at,
                 job.c.error_code.is_distinct_from(RESULTS_MISSING),
                 ~open_deliveries.exists(),
+                # What failed is perhaps a correction of what was sent.
+                sa.or_(job.c.state.not_in(_VALUES_UNUSABLE), job.c.revision == 1),
             )
             .order_by(job.c.job_id)
             .limit(limit)
+            .with_for_update(skip_locked=True)  # a person may have one done again just now
         )
         return [_read(row) for row in self._connection.execute(query)]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from node.domain.errors import OutOfSpace, StorageError
 from node.domain.identifiers import sha256
 from node.store.cipher import Cipher
-from node.store.objects import is_digest, read, written
+from node.store.objects import PROOF, is_digest, proof, read, written
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -151,12 +151,28 @@ class Spool:
         file = self._folder / "identity"
         try:
             if not file.exists():
-                own = file.with_name(f".identity-{secrets.token_hex(8)}")
-                own.write_text(secrets.token_hex(16), encoding="ascii")
-                with suppress(FileExistsError):
-                    os.link(own, file)
-                own.unlink()
+                _create(file, secrets.token_hex(16).encode("ascii"))
             return file.read_text(encoding="ascii")
+        except OSError as error:
+            raise StorageError(f"the spool cannot be used: {error.strerror}") from error
+
+    def prove_keys(self) -> None:
+        """Pass where these keys are those of all who use it.
+
+        Raises ConfigurationError, StorageError.
+        """
+        file = self._folder / PROOF
+        try:
+            while True:
+                kept = file.read_bytes() if file.exists() else None
+                new = proof(kept, self._cipher)
+                if new is None:
+                    return
+                if kept is not None:
+                    _write_durably(file, new)
+                elif not _create(file, new):
+                    continue  # another host was faster: perhaps with other keys
+                return
         except OSError as error:
             raise StorageError(f"the spool cannot be used: {error.strerror}") from error
 
@@ -207,6 +223,20 @@ def _write_durably(path: Path, content: bytes) -> None:
     finally:
         os.close(descriptor)
     _fsync_folder(path.parent)
+
+
+def _create(file: Path, content: bytes) -> bool:
+    """Make a file whole at once; False where there is one."""
+    own = file.with_name(f".{file.name}-{secrets.token_hex(8)}")
+    own.touch(mode=0o600)
+    own.write_bytes(content)
+    try:
+        os.link(own, file)
+    except FileExistsError:
+        return False
+    finally:
+        own.unlink()
+    return True
 
 
 def _make_folder(folder: Path) -> None:

@@ -82,21 +82,17 @@ class Turns:
             .values(due_at=None, again_at=None, given=turn.c.given + 1)
         )
 
-    def wake_later_than(self, at: datetime | None) -> int:
-        """Have be due now what backs off until later, or until whenever; how much.
+    def later_than(self, at: datetime | None) -> list[tuple[Work, int]]:
+        """What backs off until later, or until whenever.
 
-        Reports of commitment that are awaited are left: their time is in their own rows.
+        Without reports of commitment that are awaited: their time is in their own rows.
         """
         standing_back = sa.and_(turn.c.work != Work.COMMITMENT.value, turn.c.due_at.is_not(None))
         found = [turn.c.again_at.is_not(None), standing_back]
         if at is not None:
             found = [turn.c.again_at > at, sa.and_(standing_back, turn.c.due_at > at)]
-        changed = self._connection.execute(
-            turn.update()
-            .where(sa.or_(*found))
-            .values(due_at=None, again_at=None, given=turn.c.given + 1)
-        )
-        return changed.rowcount
+        rows = self._connection.execute(sa.select(turn.c.work, turn.c.row_id).where(sa.or_(*found)))
+        return [(Work(row.work), row.row_id) for row in rows]
 
     def lanes(self) -> list[str]:
         """Those in which something waits, or backs off, in their order."""

@@ -25,6 +25,7 @@ from node.workflow.ports import (
     Telemetry,
     Transaction,
     UnitOfWork,
+    always,
 )
 from node.workflow.retry import RetryPolicy
 from node.workflow.waiting import release_waiting
@@ -51,6 +52,8 @@ class Committing:
     """Destinations whose deliveries wait, each with the one whose commitment they wait for."""
     telemetry: Telemetry
     clock: Clock
+    is_clock_trusted: Callable[[], bool] = always
+    """By no other is anything given up."""
     jitter: Callable[[], float] = Random().random
     new_uid: Callable[[], str] = new_transaction_uid
 
@@ -169,7 +172,8 @@ class Committing:
         if error.kind is Kind.PERMANENT:
             self._stop(commitment, DeliveryState.REFUSED, error.code, error.message)
             return None
-        if at - commitment.requested_at > timedelta(seconds=retry.give_up_after_s):
+        is_old = at - commitment.requested_at > timedelta(seconds=retry.give_up_after_s)
+        if is_old and self.is_clock_trusted():
             self._stop(commitment, DeliveryState.EXHAUSTED, error.code, error.message)
             return None
         wait_s = retry.wait_s(commitment.attempts + 1, self.jitter())

@@ -17,7 +17,15 @@ from node.domain.errors import (
     Unreachable,
 )
 from node.workflow.commit import Committing
-from node.workflow.ports import Clock, Level, ObjectStore, Sender, Telemetry, UnitOfWork
+from node.workflow.ports import (
+    Clock,
+    Level,
+    ObjectStore,
+    Sender,
+    Telemetry,
+    UnitOfWork,
+    always,
+)
 from node.workflow.retry import RetryPolicy
 
 
@@ -33,6 +41,8 @@ class Postman:
     """What is stored where commitment is wanted is handed on to it."""
     telemetry: Telemetry
     clock: Clock
+    is_clock_trusted: Callable[[], bool] = always
+    """By no other is anything given up."""
     jitter: Callable[[], float] = Random().random
 
     def attempt(self, delivery_id: int) -> float | None:
@@ -97,7 +107,8 @@ class Postman:
     def _later(self, delivery: Delivery, error: CardioNodeError) -> DeliveryOutcome:
         policy = self.policies[delivery.destination]
         now = self.clock()
-        if now - delivery.owed_since > timedelta(seconds=policy.give_up_after_s):
+        is_old = now - delivery.owed_since > timedelta(seconds=policy.give_up_after_s)
+        if is_old and self.is_clock_trusted():
             return _stop(DeliveryState.EXHAUSTED, error)
         if error.code == TemporarilyRefused.code and self._is_refused_for_good(delivery, policy):
             return _stop(DeliveryState.EXHAUSTED, error)

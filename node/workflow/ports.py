@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime]
 """Gives aware UTC."""
 
+
+def always() -> bool:
+    return True
+
+
 Field = str | int | float | None
 Made = TypeVar("Made")
 

@@ -18,7 +18,7 @@ class HostilePacs(PacsStandIn):
     """Half of what it is sent it stores and acknowledges as it should."""
 
     def __init__(self, chance: random.Random, *, ae_title: str, slow_s: float) -> None:
-        """slow_s: how long it takes for an answer now and then."""
+        """slow_s: how long it takes to answer now and then, more than its senders wait."""
         super().__init__(ae_title=ae_title)
         self.misdeeds: Counter[str] = Counter()
         self.changed: set[str] = set()

@@ -111,3 +111,15 @@ def test_what_a_policy_waits_for_keeps_waiting_over_a_start(watched: Watched) ->
     watched.watch.start()
     watched.watch.stop()
     assert watched.due() == set()
+
+
+@pytest.mark.parametrize(("jump_s", "is_trusted"), [(1800.0, True), (7200.0, False)])
+def test_a_clock_that_was_set_far_is_not_trusted_until_it_is_back(
+    watched: Watched, jump_s: float, is_trusted: bool
+) -> None:
+    watched.clock.move(jump_s)
+    watched.watch.look()
+    assert watched.watch.is_trusted is is_trusted
+    watched.clock.move(-jump_s)
+    watched.watch.look()
+    assert watched.watch.is_trusted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from node.domain.errors import ConfigurationError, OutOfSpace, StorageError
+from node.store import bucket as module
 from node.store.bucket import Bucket
 from node.store.cipher import Cipher
 from tests.end_to_end.node_process import free_port
@@ -50,8 +52,6 @@ def test_bytes_come_back_under_their_sha256(bucket: Bucket) -> None:
     digest = bucket.put(b"an ECG")
     assert digest == hashlib.sha256(b"an ECG").hexdigest()
     assert bucket.get(digest) == b"an ECG"
-    assert bucket.has(digest)
-    assert not bucket.has("0" * 64)
     with pytest.raises(StorageError, match="restore it from a backup"):
         bucket.get("0" * 64)
 
@@ -59,7 +59,8 @@ def test_bytes_come_back_under_their_sha256(bucket: Bucket) -> None:
 def test_a_prefix_is_a_store_of_its_own(store: S3, bucket: Bucket) -> None:
     other = bucket_of(store, "other")
     digest = bucket.put(b"an ECG")
-    assert not other.has(digest)
+    with pytest.raises(StorageError):
+        other.get(digest)
     assert bucket.identity == bucket.identity
     assert bucket.identity != other.identity
     assert bucket.digests(older_than=LATER) == {digest}
@@ -81,9 +82,16 @@ def test_bytes_kept_again_are_not_removed_as_old(bucket: Bucket) -> None:
     digest = bucket.put(b"bytes")
     assert not bucket.remove_if_older(digest, than=EARLIER)
     assert bucket.digests(older_than=EARLIER) == set()
+    time.sleep(1.1)  # the store tells whole seconds
+    between = datetime.now(UTC).replace(microsecond=0)
+    bucket.put(b"bytes")
+    assert len(bucket._keys(digest)) == 2
+    assert not bucket.remove_if_older(digest, than=between)
+    assert bucket.digests(older_than=between) == set()
+    assert bucket.get(digest) == b"bytes"
     assert bucket.remove_if_older(digest, than=LATER)
     assert not bucket.remove_if_older(digest, than=LATER)
-    assert not bucket.has(digest)
+    assert bucket._keys(digest) == []
 
 
 def test_bytes_that_another_host_keeps_while_they_are_removed_stay(
@@ -127,6 +135,21 @@ def test_what_the_bucket_holds_is_encrypted(store: S3) -> None:
         bucket_of(store, "sealed").get(digest)
 
 
+def test_a_bucket_with_other_keys_or_none_is_refused(store: S3) -> None:
+    right, other = Cipher([bytes(32)]), Cipher([b"x" * 32])
+    bucket_of(store, "keys").prove_keys()
+    bucket_of(store, "keys", cipher=right).prove_keys()
+    bucket_of(store, "keys", cipher=right).prove_keys()
+    for wrong in (other, None):
+        with pytest.raises(ConfigurationError, match="all hosts name the same"):
+            bucket_of(store, "keys", cipher=wrong).prove_keys()
+
+
+def test_what_names_no_store_is_refused(store: S3) -> None:
+    with pytest.raises(ConfigurationError, match=r"\[storage\.s3\] names no store"):
+        bucket_of(store, "a//b")
+
+
 def test_a_store_that_is_not_there_is_named_with_the_reason(store: S3) -> None:
     with pytest.raises(StorageError, match=r"s3://elsewhere/a .* NoSuchBucket; see \[storage.s3\]"):
         bucket_of(store, "a", name="elsewhere").put(b"bytes")
@@ -140,17 +163,13 @@ def test_a_store_that_is_not_there_is_named_with_the_reason(store: S3) -> None:
         nobody.digests(older_than=LATER)
 
 
-class Refusing(BaseHTTPRequestHandler):
-    """A store that has no room, until it has."""
-
-    status = 507
-    body = b"<Error><Code>XMinioStorageFull</Code></Error>"
+class Full(BaseHTTPRequestHandler):
+    """A store that has no room."""
 
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(type(self).status)
-        self.send_header("ETag", '"0"')
-        body = b"" if type(self).status == 200 else self.body
+        body = b"<Error><Code>XMinioStorageFull</Code></Error>"
+        self.send_response(507)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -159,8 +178,10 @@ class Refusing(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
-def test_a_store_without_room_is_said_to_be_full_until_it_takes_something() -> None:
-    server = HTTPServer(("127.0.0.1", 0), Refusing)
+def test_a_store_without_room_is_said_to_be_full_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = HTTPServer(("127.0.0.1", 0), Full)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -172,8 +193,7 @@ def test_a_store_without_room_is_said_to_be_full_until_it_takes_something() -> N
         with pytest.raises(OutOfSpace, match=r"s3://node/a is full \(XMinioStorageFull\)"):
             full.put(b"bytes")
         assert not full.has_room()
-        Refusing.status = 200
-        full.put(b"bytes")
+        monkeypatch.setattr(module, "FULL_FOR_S", 0.0)
         assert full.has_room()
     finally:
         server.shutdown()

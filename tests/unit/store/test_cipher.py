@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,24 @@ def test_a_key_that_is_none_is_refused_with_how_to_make_one(written: str, proble
 
 def test_a_key_is_read_from_base64() -> None:
     assert read_key(base64.b64encode(NEW).decode()) == NEW
+
+
+def test_hosts_with_other_keys_or_none_are_refused(tmp_path: Path) -> None:
+    Spool(tmp_path).prove_keys()
+    Spool(tmp_path, cipher=Cipher([OLD])).prove_keys()
+    for wrong in (Cipher([NEW]), None):
+        with pytest.raises(ConfigurationError, match="all hosts name the same"):
+            Spool(tmp_path, cipher=wrong).prove_keys()
+    Spool(tmp_path, cipher=Cipher([NEW, OLD])).prove_keys()  # NEW seals from now on
+    Spool(tmp_path, cipher=Cipher([NEW])).prove_keys()
+    with pytest.raises(ConfigurationError, match=r"a key that storage\.keys does not name"):
+        Spool(tmp_path, cipher=Cipher([OLD])).prove_keys()
+
+
+def test_of_hosts_that_start_at_once_with_different_keys_one_stays(tmp_path: Path) -> None:
+    kept = 0
+    for key in (OLD, NEW):
+        with suppress(ConfigurationError):
+            Spool(tmp_path, cipher=Cipher([key])).prove_keys()
+            kept += 1
+    assert kept == 1

@@ -21,6 +21,7 @@ from node.store.database import Database
 from node.store.messages import Messages
 from node.store.outbox import Outbox
 from node.store.received import UNUSABLE, Jobs
+from node.store.tables import job
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 INSTANCE = ReceivedInstance(
@@ -149,8 +150,11 @@ def test_jobs_that_failed_are_old_when_those_are_asked_for(connection: sa.Connec
     later = NOW + timedelta(days=1)
     assert jobs.ended_before(later, limit=10) == []
     old = jobs.ended_before(later, limit=10, states=UNUSABLE)
-    assert [job.job_id for job in old] == [failed, conflict]
+    assert [each.job_id for each in old] == [failed, conflict]
     assert jobs.ended_before(NOW, limit=10, states=UNUSABLE) == []
+    connection.execute(job.update().where(job.c.job_id == failed).values(revision=2))
+    old = jobs.ended_before(later, limit=10, states=UNUSABLE)
+    assert [each.job_id for each in old] == [conflict], "a correction that failed is not alone"
 
 
 def test_the_same_message_is_listed_once(connection: sa.Connection) -> None:

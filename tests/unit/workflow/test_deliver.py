@@ -136,6 +136,15 @@ def test_a_refusal_stops_and_waits_for_a_person(world: World) -> None:
     assert len(world.pacs.sent) == 1
 
 
+def test_by_a_clock_that_was_set_nothing_is_given_up(world: World) -> None:
+    world.postman = replace(world.postman, is_clock_trusted=lambda: False)
+    world.pacs.error = Unreachable("nobody")
+    world.attempt()
+    world.clock.move(30 * 24 * 3600.0)
+    assert world.attempt() is not None
+    assert world.delivery().state is DeliveryState.PENDING
+
+
 def test_after_its_limit_a_delivery_is_exhausted_not_forgotten(world: World) -> None:
     world.pacs.error = Unreachable("nobody")
     world.attempt()
