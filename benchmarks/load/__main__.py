@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +28,8 @@ HERE = Path(__file__).parents[1]
 SHARES = (0.25, 0.5, 0.8, 1.0)
 ECGS = 8
 """Different ones."""
+SPARE = 1.2
+"""Times the disk that the ECGs of a run should take."""
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -57,13 +60,23 @@ def main(
         tempfile.TemporaryDirectory() as folder,
         surroundings(PacsKind.ORTHANC, Path(folder)) as (_, _, node),
     ):
+        free = shutil.disk_usage(folder).free
         log, carts = NodeLog(Path(folder) / "node.log"), Carts(node.ports["dicom"], ecgs)
         loader = Loader(pid=node.pid, log=log, carts=carts, say=console.print)
         loader.one_at_a_time(2)  # the first of anything is slower
         quiet, full = loader.one_at_a_time(singly), loader.without_pause(unpaused)
+        shares = share or SHARES
+        left = shutil.disk_usage(folder).free
+        an_ecg = (free - left) / (len(quiet.sent) + len(full.sent))  # of node and PACS
+        wanted = an_ecg * full.ecgs_a_second * 60 * minutes * sum(shares) * SPARE
+        if wanted > left:
+            console.print(
+                f"takes {wanted / 1e9:.0f} GB of disk in {folder}, there are {left / 1e9:.0f}"
+            )
+            raise typer.Exit(1)
         runs = [quiet, full] + [
             loader.at(each, full.ecgs_a_second, 60 * minutes, seed=seed + at, is_morning=morning)
-            for at, each in enumerate(share or SHARES)
+            for at, each in enumerate(shares)
         ]
     out.mkdir(parents=True, exist_ok=True)
     host = measured_host(quiet, full)

@@ -65,7 +65,7 @@ class Carts:
     def send(self, due_s: Iterable[float]) -> list[Sent]:
         """At each of these seconds from now on; returns once all are acknowledged.
 
-        Raises what the carts' associations raise: nothing may be refused.
+        Raises what the first cart's association raises that fails, soon: nothing may be refused.
         """
         began_s = time.time()
         sending: list[Future[Sent]] = []
@@ -74,6 +74,9 @@ class Carts:
                 uid, content = next(self._ecgs)
                 time.sleep(max(0.0, began_s + each - time.time()))
                 sending.append(pool.submit(self._send_one, uid, content, began_s + each))
+                for last in sending[-AT_ONCE:]:
+                    if last.done():
+                        last.result()
         return [each.result() for each in sending]
 
     def _send_one(self, uid: str, content: bytes, due_s: float) -> Sent:
