@@ -36,7 +36,8 @@ def test_a_late_order_and_a_merge_are_in_what_arrives_and_nothing_arrives_withou
 ) -> None:
     pacs_port, ris_port = free_port(), free_port()
     node = NodeProcess(
-        tmp_path, extra='orders.unmatched = "hold"\n' + destinations(pacs_port, ris_port)
+        tmp_path,
+        extra='orders.unmatched = "hold"\n' + destinations(pacs_port, ris_port, retry_s=5.0),
     )
     pacs, ris = PacsStandIn(ae_title="PACS", port=pacs_port), RisStandIn(port=ris_port)
     sender = Hl7Sender("127.0.0.1", node.hl7_port)
@@ -52,6 +53,8 @@ def test_a_late_order_and_a_merge_are_in_what_arrives_and_nothing_arrives_withou
         node.wait_for_jobs(
             lambda jobs: jobs[0]["state"] == "completed" and len(jobs[0]["deliveries"]) == 4
         )
+        # What a kill cuts short may have arrived, and would be corrected.
+        node.wait_for_jobs(lambda jobs: len(node.events("delivery attempted")) >= 4)
         sender.send(MERGE.encode())
         node.kill()
         node.start()

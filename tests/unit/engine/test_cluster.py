@@ -186,7 +186,7 @@ def test_a_host_with_objects_of_its_own_does_not_join_one_that_lives(
     monkeypatch.setattr(cluster, "BEAT_S", 0.2)
     first, other = member(work, tmp_path / "a", "one"), member(work, tmp_path / "b", "two")
     first.start()
-    with pytest.raises(ConfigurationError, match=r"storage\.objects is one folder that all"):
+    with pytest.raises(ConfigurationError, match=r"storage\.objects is one folder or bucket"):
         other.start()
     first.stop()
     with work.begin() as transaction:
