@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
+from pynetdicom.pdu import P_DATA_TF
 
 from node.dicom import dimse
 from node.dicom.commitment_report import WELL_KNOWN_INSTANCE
@@ -90,14 +91,21 @@ class CommitmentScu:
         instances: (SOP class UID, SOP Instance UID).
         Raises Unreachable, TemporarilyRefused, Refused, Unanswered: the peer may have taken it.
         """
-        reported = Event()
+        taken, answered = Event(), Event()
 
         def on_report(event: evt.Event) -> tuple[int, None]:
-            answered = self._on_report(event)
-            reported.set()
-            return answered, None
+            status = self._on_report(event)
+            taken.set()
+            return status, None
 
-        handlers: list[EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, on_report)]
+        def on_sent(event: evt.Event) -> None:
+            if taken.is_set() and isinstance(event.pdu, P_DATA_TF):  # what follows a report
+                answered.set()
+
+        handlers: list[EventHandlerType] = [
+            (evt.EVT_N_EVENT_REPORT, on_report),
+            (evt.EVT_PDU_SENT, on_sent),
+        ]
         association = _associate(self._scu, handlers)
         try:
             answer, _ = association.send_n_action(
@@ -114,7 +122,7 @@ class CommitmentScu:
             yield
             until_s = time.monotonic() + self._linger_s
             while association.is_established and time.monotonic() < until_s:
-                if reported.wait(0.05):
+                if answered.wait(0.05):
                     break
         finally:
             if association.is_established:

@@ -308,5 +308,5 @@ def test_mutated_messages_end_in_known_errors_and_none_acknowledged_is_lost(
     assert fuzz.faults == [], f"seed {seed}:\n" + "\n".join(fuzz.faults[:5])
     assert grown_bytes < MAY_GROW_BYTES
     assert fuzz.kept > count // 10
-    assert fuzz.orus == orus
+    assert 0.7 * orus <= fuzz.orus <= orus  # by chance; `_oru_share` aims above it
     print(f"{fuzz.messages} messages, {fuzz.kept} kept, {fuzz.looked_up} looked up")
