@@ -19,6 +19,7 @@ from node.configured import (
     build_sender,
     build_worklist,
 )
+from node.configured_store import open_database, open_objects
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
 from node.dicom.template import load_templates
@@ -37,7 +38,6 @@ from node.models import Models, available_cores, load_models
 from node.receiving import Receiving
 from node.settings import MESSAGE_DESTINATIONS, DicomDestinationSettings, Settings
 from node.side_processes import SideProcesses
-from node.storage import open_database, open_objects
 from node.store.outbox import Outbox
 from node.store.received import Jobs
 from node.web.server import WebServer
@@ -244,7 +244,7 @@ class Node:
             committing=self._committing,
             telemetry=self.journal,
             clock=utc_now,
-            clock_watch=self._clock_watch,
+            is_clock_trusted=lambda: self._clock_watch.is_trusted,
             processing_at_once=self._settings.model.at_once,
             finished_days=self._settings.storage.finished_days,
             failed_days=self._settings.storage.failed_days,

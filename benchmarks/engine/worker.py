@@ -18,7 +18,6 @@ from typing import Final, cast
 
 from node.domain.delivery import DestinationKind, JobState, ResultKind
 from node.domain.host import HostRole
-from node.engine.clock_watch import ClockWatch
 from node.engine.cluster import Cluster
 from node.engine.runner import Runner
 from node.engine.unit_of_work import EngineTransaction, EngineUnitOfWork
@@ -130,7 +129,6 @@ def main(folder: Path, url: str, roles: frozenset[HostRole], sleep_s: float) -> 
         committing=postman.committing,
         telemetry=journal,
         clock=now,
-        clock_watch=ClockWatch(work=work, longest_s=60.0, telemetry=journal, clock=now),
         processing_at_once=1,
         finished_days=0,
         failed_days=0,

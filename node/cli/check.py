@@ -65,7 +65,7 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
 
 def _objects(settings: Settings, home: Path) -> str:
     from node.app import utc_now
-    from node.storage import open_objects
+    from node.configured_store import open_objects
 
     storage = settings.storage
     where = storage.objects or str(home / "spool")

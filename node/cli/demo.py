@@ -122,7 +122,7 @@ def _route(archive: PacsStandIn | Orthanc, content: bytes, node_port: int) -> No
 
 def _wait(home: Path) -> tuple[Job, list[Delivery]]:
     """Wait until the job and all its deliveries are settled, or the time is up."""
-    from node.storage import open_database
+    from node.configured_store import open_database
     from node.store.outbox import Outbox
     from node.store.received import Jobs
 

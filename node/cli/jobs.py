@@ -168,8 +168,8 @@ def withdraw(
     Each archive gets a note that rejects the instances it has, for patient safety; each RIS its
     last message again, every result marked as wrong. What has not left is not sent any more.
     """
+    from node.configured_store import open_objects
     from node.dicom.template import load_templates
-    from node.storage import open_objects
     from node.workflow.withdraw import Withdrawal
 
     settings = read_settings(config, overrides or ())
@@ -197,8 +197,8 @@ def sign(
     Each archive gets the report again, verified by you, each RIS its message as final. Pictures
     stay as they are: they say that they are synthetic.
     """
+    from node.configured_store import open_objects
     from node.dicom.template import load_templates
-    from node.storage import open_objects
     from node.workflow.accounts import Accounts
     from node.workflow.sign_off import SignOff
 
@@ -239,8 +239,8 @@ def open_work(settings: Settings, home: Path) -> Iterator[EngineUnitOfWork]:
     """The database of a node, which may run."""
     if not settings.storage.database_url and not (home / "node.db").exists():
         raise ConfigurationError(f"no node has run in {home} yet; is --home right?")
+    from node.configured_store import open_database
     from node.engine.unit_of_work import EngineUnitOfWork
-    from node.storage import open_database
 
     database = open_database(settings, home)
     database.check()

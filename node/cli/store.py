@@ -16,8 +16,8 @@ from rich.progress import Progress
 
 from node.cli.jobs import open_work
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
+from node.configured_store import build_cipher, open_objects
 from node.settings import read_settings
-from node.storage import build_cipher, open_objects
 from node.store.backup import back_up, check_is_folder_of_its_own
 from node.store.backup import restore as restore_backup
 from node.store.inspection import inspect_store

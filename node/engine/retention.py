@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from node.domain.delivery import JobState
@@ -71,10 +70,18 @@ def _remove_batch(
 
 
 def _remove_bytes(spool: Objects, digests: Collection[str], before: datetime) -> None:
-    """What is not removed now, nothing names: `cardionode store verify --sweep` finds it."""
+    """All that can be; nothing names the rest: `cardionode store verify --sweep` finds it.
+
+    Raises StorageError where there is a rest.
+    """
+    failure: StorageError | None = None
     for digest in digests:
-        with suppress(StorageError):
+        try:
             spool.remove_if_older(digest, than=before)
+        except StorageError as error:
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def remove_engine_records(work: EngineUnitOfWork, *, now: datetime) -> None:

@@ -52,8 +52,7 @@ class Bucket:
         secret_key: str | None = None,
         cipher: Cipher | None = None,
     ) -> None:
-        """url: "s3://BUCKET/PREFIX". What is not said is found in the
-        environment or by the role of the machine, as on Amazon's.
+        """url: "s3://BUCKET/PREFIX". The environment or the machine's role tell what is not said.
 
         Raises ConfigurationError (the library is not installed, or these name no store).
         """

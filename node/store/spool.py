@@ -226,16 +226,16 @@ def _write_durably(path: Path, content: bytes) -> None:
 
 
 def _create(file: Path, content: bytes) -> bool:
-    """Make a file whole at once; False where there is one."""
+    """Make a file, whole and durable, at once; False where there is one."""
     own = file.with_name(f".{file.name}-{secrets.token_hex(8)}")
-    own.touch(mode=0o600)
-    own.write_bytes(content)
+    _write_durably(own, content)
     try:
         os.link(own, file)
     except FileExistsError:
         return False
     finally:
         own.unlink()
+        _fsync_folder(file.parent)
     return True
 
 

@@ -26,14 +26,6 @@ def store() -> Iterator[S3]:
         yield running
 
 
-@pytest.fixture
-def outside() -> Iterator[tuple[PacsStandIn, RisStandIn]]:
-    pacs, ris = PacsStandIn(ae_title="PACS"), RisStandIn()
-    yield pacs, ris
-    pacs.stop()
-    ris.stop()
-
-
 def in_bucket(store: S3, folder: Path) -> str:
     """Configuration of a store of objects there, with a key."""
     for name, content in (

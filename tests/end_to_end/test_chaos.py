@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,9 +74,9 @@ def test_a_pacs_and_a_ris_that_are_slow_full_or_gone_get_each_result(
     node = NodeProcess(tmp_path, extra=extra)
     try:
         node.start()
-        scu = cart_of(node)
-        for _, content in instances(ecgs):
-            scu.send(content)
+        cart = Cart([node], ecgs, chance)
+        cart.start()
+        cart.join()
         jobs = node.wait_for_jobs(settled(ecgs), within_s=60 + 10 * ecgs)
         assert node.stop() == 0
     finally:
@@ -122,14 +121,6 @@ class NodeWithItsOwnClock(NodeProcess):
         return ["env", *preloaded, sys.executable, "-m", "node"]
 
 
-@pytest.fixture
-def outside() -> Iterator[tuple[PacsStandIn, RisStandIn]]:
-    pacs, ris = PacsStandIn(ae_title="PACS"), RisStandIn()
-    yield pacs, ris
-    pacs.stop()
-    ris.stop()
-
-
 def test_a_clock_that_is_set_on_and_back_holds_nothing_up(
     tmp_path: Path, outside: tuple[PacsStandIn, RisStandIn]
 ) -> None:
@@ -142,7 +133,9 @@ def test_a_clock_that_is_set_on_and_back_holds_nothing_up(
     hours = (-2, 30 * 24, 0)
     try:
         node.start()
-        scu = cart_of(node)
+        scu = StorageScu(
+            calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=node.dicom_port
+        )
         for number, (_, content) in enumerate(instances(len(hours)), start=1):
             scu.send(content)
             wait_for_attempts(node, number)
@@ -160,12 +153,6 @@ def test_a_clock_that_is_set_on_and_back_holds_nothing_up(
     assert min(event["duration_ms"] for event in node.events("delivery attempted")) >= 0
     received = [job["received_at"] for job in jobs]
     assert received[2] > received[0] > received[1]
-
-
-def cart_of(node: NodeProcess) -> StorageScu:
-    return StorageScu(
-        calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=node.dicom_port
-    )
 
 
 def wait_for_attempts(node: NodeProcess, number: int) -> None:

@@ -122,14 +122,6 @@ def test_a_disk_that_fills_is_refused_in_time_said_and_taken_again(node: NodeOnS
     assert len(accepted) == stored + 1
 
 
-@pytest.fixture
-def outside(tmp_path: Path) -> Iterator[tuple[PacsStandIn, RisStandIn]]:
-    pacs, ris = PacsStandIn(ae_title="PACS"), RisStandIn()
-    yield pacs, ris
-    pacs.stop()
-    ris.stop()
-
-
 def test_the_database_s_disk_fills_while_work_is_in_flight_and_nothing_acknowledged_is_lost(
     tmp_path: Path, outside: tuple[PacsStandIn, RisStandIn]
 ) -> None:
