@@ -30,6 +30,8 @@ ECGS = 8
 """Different ones."""
 SPARE = 1.2
 """Times the disk that the ECGs of a run should take."""
+PACS_KEEPS_MB = 4000
+"""Of the results, so that a long run fills one disk, not two."""
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -58,17 +60,18 @@ def main(
     ecgs = simulated_ecgs(ECGS, Served.with_threads(machine.cores).ask)
     with (
         tempfile.TemporaryDirectory() as folder,
-        surroundings(PacsKind.ORTHANC, Path(folder)) as (_, _, node),
+        surroundings(PacsKind.ORTHANC, Path(folder), pacs_keeps_mb=PACS_KEEPS_MB) as (_, _, node),
     ):
-        free = shutil.disk_usage(folder).free
         log, carts = NodeLog(Path(folder) / "node.log"), Carts(node.ports["dicom"], ecgs)
         loader = Loader(pid=node.pid, log=log, carts=carts, say=console.print)
         loader.one_at_a_time(2)  # the first of anything is slower
         quiet, full = loader.one_at_a_time(singly), loader.without_pause(unpaused)
         shares = share or SHARES
+        kept = sum(each.stat().st_size for each in Path(folder).rglob("*") if each.is_file())
+        an_ecg = kept / (len(quiet.sent) + len(full.sent))
+        to_send = full.ecgs_a_second * 60 * minutes * sum(shares)
+        wanted = an_ecg * to_send * SPARE + PACS_KEEPS_MB * 1e6
         left = shutil.disk_usage(folder).free
-        an_ecg = (free - left) / (len(quiet.sent) + len(full.sent))  # of node and PACS
-        wanted = an_ecg * full.ecgs_a_second * 60 * minutes * sum(shares) * SPARE
         if wanted > left:
             console.print(
                 f"takes {wanted / 1e9:.0f} GB of disk in {folder}, there are {left / 1e9:.0f}"

@@ -32,7 +32,8 @@ def render(
         come += ", in the middle of a run at twice the mean rate"
     parts = [
         page.paragraph(
-            f"One node as it is installed, Orthanc as its PACS, a RIS that acknowledges, and the "
+            f"One node as it is installed, Orthanc as its PACS (it forgets the oldest), a RIS that "
+            "acknowledges, and the "
             f"carts, all on {machine.cores} cores ({machine.processor}). {come}, each ECG over an "
             "association of its own; its time begins when its cart wants to send it and ends "
             f"when PACS and RIS have acknowledged its four results. The capacity is the rate at "

@@ -43,12 +43,19 @@ class RunningNode:
 
 @contextmanager
 def surroundings(
-    pacs: PacsKind, folder: Path
+    pacs: PacsKind, folder: Path, *, pacs_keeps_mb: int = 0
 ) -> Iterator[tuple[PacsStandIn | Orthanc, RisStandIn, RunningNode]]:
-    """A PACS, a RIS and a node as a process of its own, configured to know each other."""
+    """A PACS, a RIS and a node as a process of its own, configured to know each other.
+
+    pacs_keeps_mb: beyond it Orthanc forgets the patients of long ago; 0 keeps all.
+    """
     from node.dicom.stand_in import PacsStandIn
 
-    archive = Orthanc() if pacs is PacsKind.ORTHANC else PacsStandIn(ae_title="PACS")
+    archive = (
+        Orthanc({"MaximumStorageSize": pacs_keeps_mb})
+        if pacs is PacsKind.ORTHANC
+        else PacsStandIn(ae_title="PACS")
+    )
     ris = RisStandIn()
     try:
         configuration = folder / "node.toml"
