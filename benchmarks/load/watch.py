@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -53,7 +54,8 @@ class Watch:
 
     def _look_on(self) -> None:
         while not self._ended.wait(EVERY_S):
-            self.held.append(_look(self._pid))
+            with suppress(FileNotFoundError, ProcessLookupError):  # a process has just ended
+                self.held.append(_look(self._pid))
 
 
 def _look(pid: int) -> Held:
