@@ -9,19 +9,25 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from node.domain.audit import Actor
 from node.domain.delivery import DestinationKind, Priority
 from node.domain.errors import StorageError
 from node.domain.identifiers import sha256
 from node.store import tables
+from node.store.audit import AuditTrail
 from node.store.commitments import Commitments
+from node.store.hosts import Hosts
 from node.store.messages import Messages
 from node.store.orders import OrderBook
 from node.store.outbox import Outbox
 from node.store.patients import PatientIndex
 from node.store.received import Jobs
 from node.store.refused import RefusedCallers
+from node.store.sessions import SessionBook
 from node.store.users import Users
 from node.workflow.ports import Level
+
+SOMEBODY = Actor(name="curie", peer="192.0.2.1")
 
 
 class Clock:
@@ -69,6 +75,9 @@ class MemoryTransaction:
         self.patients = PatientIndex(connection)
         self.refused = RefusedCallers(connection)
         self.users = Users(connection)
+        self.sessions = SessionBook(connection)
+        self.audit = AuditTrail(connection)
+        self.hosts = Hosts(connection)
         self._queue = queue
 
     def enqueue_job(
@@ -109,6 +118,11 @@ class MemoryUnitOfWork:
         with self._engine.begin() as connection:
             yield MemoryTransaction(connection, queued)
         self.queue += queued
+
+    @contextmanager
+    def look(self) -> Iterator[MemoryTransaction]:
+        with self._engine.connect() as connection:
+            yield MemoryTransaction(connection, [])
 
     def together(self, enter: Callable[[Any], Any]) -> Any:
         with self.begin() as transaction:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
+from node.domain.audit import COMMAND_LINE, Actor
 from node.domain.commitment import Commitment
 from node.domain.delivery import ARRIVED, Delivery, JobState
 from node.domain.errors import ConfigurationError, NotPossible
@@ -175,6 +178,7 @@ def withdraw(
     settings = read_settings(config, overrides or ())
     with open_work(settings, home) as work:
         withdrawal = Withdrawal(
+            by=who(),
             work=work,
             spool=open_objects(settings, home),
             templates=load_templates(),
@@ -213,6 +217,7 @@ def sign(
         typer.echo(f"job {job_id}: {which}, of {job.bundle or 'no bundle'}", err=True)
         password = typer.prompt(f"password of {user}", hide_input=True, err=True)
         signing = SignOff(
+            peer=COMMAND_LINE,
             work=work,
             spool=open_objects(settings, home),
             accounts=Accounts(work=work, telemetry=telemetry, clock=now),
@@ -259,13 +264,22 @@ def _intervening(
     settings = read_settings(config, overrides or ())
     with open_work(settings, home) as work:
         yield Intervention(
-            work=work, telemetry=journal(), clock=now, after=settings.after_committed
+            by=who(), work=work, telemetry=journal(), clock=now, after=settings.after_committed
         )
 
 
 def journal() -> Journal:
     """Where a command tells what a person did."""
     return Journal(set_up_logging(form="text", level="warning"), Metrics())
+
+
+def who() -> Actor:
+    """The user of the machine who gives the command."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # the machine has no name for it
+        name = str(os.getuid())
+    return Actor(name=name[:64], peer=COMMAND_LINE)
 
 
 def now() -> datetime:

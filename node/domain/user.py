@@ -21,6 +21,11 @@ class Role(Enum):
     ADMIN = "admin"
     """Change the configuration and the users too."""
 
+    def may(self, needed: Role) -> bool:
+        """Whether it may what needs that role."""
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(needed)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
@@ -36,6 +41,16 @@ class User:
     failures: int
     """Wrong passwords since the last right one."""
     failed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """That a person is signed in, in one browser."""
+
+    user: User
+    signed_in_at: datetime
+    seen_at: datetime
+    """When the person last did something, to the minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 
 from node.domain.delivery import DestinationKind, Priority
 from node.domain.errors import Overtaken
+from node.store.audit import AuditTrail
 from node.store.commitments import Commitments
 from node.store.database import Database
 from node.store.group_commit import GroupCommit
@@ -23,6 +24,7 @@ from node.store.outbox import Outbox
 from node.store.patients import PatientIndex
 from node.store.received import Jobs
 from node.store.refused import RefusedCallers
+from node.store.sessions import SessionBook
 from node.store.turns import Turns, Work
 from node.store.users import Users
 
@@ -62,6 +64,8 @@ class EngineTransaction:
         self.patients = PatientIndex(connection)
         self.refused = RefusedCallers(connection)
         self.users = Users(connection)
+        self.sessions = SessionBook(connection)
+        self.audit = AuditTrail(connection)
         self.turns = Turns(connection)
         self.hosts = Hosts(connection)
 
@@ -132,6 +136,11 @@ class EngineUnitOfWork:
             yield transaction
         if transaction.has_work:
             self.announced.set()
+
+    @contextmanager
+    def look(self) -> Iterator[EngineTransaction]:
+        with self.database.read() as connection:
+            yield EngineTransaction(connection)
 
     def together(self, enter: Callable[[EngineTransaction], Made]) -> Made:
         try:

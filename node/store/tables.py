@@ -1,4 +1,4 @@
-"""The node's own tables: jobs, deliveries, commitments, HL7, users, turns, hosts.
+"""The node's own tables: jobs, deliveries, commitments, HL7, users, audit, turns, hosts.
 
 Nothing here names a patient: identity stays in the spooled objects, and rows are found by digests.
 """
@@ -6,6 +6,7 @@ Nothing here names a patient: identity stays in the spooled objects, and rows ar
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -202,6 +203,33 @@ user = sa.Table(
     sa.Column("added_at", UtcDateTime, nullable=False),
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("failed_at", UtcDateTime),
+)
+
+session = sa.Table(
+    "node_session",
+    metadata,
+    sa.Column("token_digest", sa.String(64), primary_key=True),
+    sa.Column(
+        "user_name", sa.String(64), sa.ForeignKey("node_user.name"), nullable=False, index=True
+    ),
+    sa.Column("signed_in_at", UtcDateTime, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+)
+
+LONGEST_SAID: Final = 1024
+"""In an entry of the audit; the rest is cut off."""
+audit = sa.Table(
+    "node_audit",
+    metadata,
+    sa.Column("entry_id", sa.Integer, primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    # Of a user, and about a job, that may have been removed.
+    sa.Column("user_name", sa.String(64), nullable=False, index=True),
+    sa.Column("peer", sa.String(64), nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("job_id", sa.Integer, index=True),
+    sa.Column("said", sa.String(LONGEST_SAID), nullable=False),
+    sqlite_autoincrement=True,
 )
 
 signature = sa.Table(

@@ -30,11 +30,12 @@ class Users:
         """The user, whom others who ask for this wait for until the transaction ends."""
         query = user.select().where(user.c.name == name).with_for_update()
         row = self._connection.execute(query).one_or_none()
-        return None if row is None else _read(row)
+        return None if row is None else read_user(row)
 
     def all(self) -> list[User]:
         """By name."""
-        return [_read(row) for row in self._connection.execute(user.select().order_by(user.c.name))]
+        query = user.select().order_by(user.c.name)
+        return [read_user(row) for row in self._connection.execute(query)]
 
     def set_password(self, name: str, password_hash: str) -> bool:
         """False where there is none of that name."""
@@ -93,6 +94,7 @@ class Users:
         return changed.rowcount == 1
 
 
-def _read(row: sa.Row[tuple[object, ...]]) -> User:
-    values = dict(row._mapping)
+def read_user(row: sa.Row[tuple[object, ...]]) -> User:
+    """Of a row that has all columns of the user, and perhaps others."""
+    values = {column.name: row._mapping[column.name] for column in user.c}
     return User(**(values | {"role": Role(values["role"])}))

@@ -21,11 +21,11 @@ LONGEST_PASSWORD: Final = 256
 FREE_FAILURES: Final = 5
 """Wrong passwords in a row before the next has to wait: 2 s, and twice as long after each."""
 _LONGEST_WAIT_S: Final = 900.0
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+USER_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _PERSON_NAME: Final = re.compile(r"[^\\=^]{1,64}(\^[^\\=^]*){0,4}")
 _LONGEST_PERSON_NAME: Final = 64
 """Of the column; each group of a PN may have as many. Source: DICOM PS3.5 table 6.2-1."""
-_WRONG: Final = "the name or the password is wrong"
+WRONG: Final = "the name or the password is wrong"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Accounts:
 
         Raises NotPossible (there is one, or one of these does not do).
         """
-        if not _NAME.fullmatch(name):
+        if not USER_NAME.fullmatch(name):
             raise NotPossible(
                 "a user's name has 1 to 64 of a-z, 0-9 and . _ @ -, a letter or digit first"
             )
@@ -67,9 +67,11 @@ class Accounts:
         self.telemetry.event("user added", user=name, role=role.value)
 
     def set_password(self, name: str, password: str) -> None:
-        """Raises NotPossible."""
+        """Whoever is signed in by that name has to do so again. Raises NotPossible."""
         password_hash = self._hash(password)
         with self.work.begin() as transaction:
+            transaction.users.lock(name)
+            transaction.sessions.remove_of(name)
             if not transaction.users.set_password(name, password_hash):
                 raise _unknown(name)
         self.telemetry.event("password changed", user=name)
@@ -77,6 +79,8 @@ class Accounts:
     def remove(self, name: str) -> None:
         """Raises NotPossible."""
         with self.work.begin() as transaction:
+            transaction.users.lock(name)
+            transaction.sessions.remove_of(name)
             if not transaction.users.remove(name):
                 raise _unknown(name)
         self.telemetry.event("user removed", user=name)
@@ -92,7 +96,7 @@ class Accounts:
         """
         at = self.clock()
         with self.work.begin() as transaction:
-            user = transaction.users.lock(name) if _NAME.fullmatch(name) else None
+            user = transaction.users.lock(name) if USER_NAME.fullmatch(name) else None
             wait_s = 0.0 if user is None else _wait_s(user, at)
             if user is not None and wait_s <= 0:
                 # Counted before it is looked at: many at once are many.
@@ -104,7 +108,7 @@ class Accounts:
             self.hasher.hash(_normalized(password))  # takes as long
         if user is None or not self._is_right(user, password):
             self._refused(name if user is not None else None, "wrong name or password")
-            raise NotAllowed(_WRONG)
+            raise NotAllowed(WRONG)
         with self.work.begin() as transaction:
             transaction.users.note_success(name)
         return user

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from node.domain.audit import Action, Actor
 from node.domain.commitment import CommitmentState
 from node.domain.delivery import ARRIVED, Delivery, DeliveryState, JobState, ResultKind
 from node.domain.errors import NotPossible
@@ -25,6 +26,8 @@ _STOPPED = (JobState.FAILED, JobState.CANCELLED)
 class Intervention:
     """Changes rows and the work they cause together; works beside a running node."""
 
+    by: Actor
+    """Who does it, as is noted with what it does."""
     work: UnitOfWork
     telemetry: Telemetry
     clock: Clock
@@ -62,8 +65,9 @@ class Intervention:
                 raise NotPossible(f"job {job_id} is held; release or reject it")
             if stopped or not did:
                 did.append(f"{len(stopped)} deliveries are tried now")
+            said = self._note(transaction, Action.RETRIED, job_id, ", ".join(did))
         self.telemetry.event("job retried by a person", job_id=job_id)
-        return ", ".join(did)
+        return said
 
     def release(self, job_id: int) -> str:
         """Have a held job processed as its ECG states it. Says so. Raises NotPossible."""
@@ -72,8 +76,9 @@ class Intervention:
             run = transaction.jobs.release(job_id)
             if run is not None:
                 transaction.enqueue_job(job_id, run=run, priority=job.priority)
+            said = self._note(transaction, Action.RELEASED, job_id, "the job is processed")
         self.telemetry.event("job released by a person", job_id=job_id)
-        return "the job is processed"
+        return said
 
     def reject(self, job_id: int) -> str:
         """Stop a held job, and keep why it was held. Says so. Raises NotPossible."""
@@ -86,8 +91,10 @@ class Intervention:
                 error_code=job.error_code,
                 error_message=f"rejected by a person; {job.error_message}",
             )
+            rejected = "the job is rejected: no result is made"
+            said = self._note(transaction, Action.REJECTED, job_id, rejected)
         self.telemetry.event("job rejected by a person", job_id=job_id)
-        return "the job is rejected: no result is made"
+        return said
 
     def correct(self, job_id: int) -> str:
         """Have an answered ECG processed again, in results that replace the earlier ones.
@@ -100,8 +107,15 @@ class Intervention:
             job = self._job(transaction, job_id)
             if not correct_job(transaction, job, at):
                 raise NotPossible(f"job {job_id} has no results to correct: {job.state.value}")
+            corrected = "the ECG is processed again; its results replace the earlier ones"
+            said = self._note(transaction, Action.CORRECTED, job_id, corrected)
         self.telemetry.event("job corrected by a person", job_id=job_id)
-        return "the ECG is processed again; its results replace the earlier ones"
+        return said
+
+    def _note(self, transaction: Transaction, action: Action, job_id: int, said: str) -> str:
+        """What was said."""
+        transaction.audit.note(self.by, action, at=self.clock(), job_id=job_id, said=said)
+        return said
 
     def _job(self, transaction: Transaction, job_id: int) -> Job:
         job = transaction.jobs.get(job_id)
@@ -127,8 +141,10 @@ class Intervention:
             wake_commitments(transaction, job_id)
             if not stopped and not cancelled:
                 raise NotPossible(f"nothing of job {job_id} is open any more")
+            did = f"{cancelled} deliveries cancelled" if cancelled else "the job is cancelled"
+            said = self._note(transaction, Action.CANCELLED, job_id, did)
         self.telemetry.event("job cancelled by a person", job_id=job_id)
-        return f"{cancelled} deliveries cancelled" if cancelled else "the job is cancelled"
+        return said
 
     def _deliver_now(self, transaction: Transaction, delivery: Delivery) -> None:
         if delivery.state is DeliveryState.PENDING:

@@ -13,13 +13,16 @@ from node.domain.order import ScheduledOrder
 from node.domain.study import Study
 
 if TYPE_CHECKING:
+    from node.store.audit import AuditTrail
     from node.store.commitments import Commitments
+    from node.store.hosts import Hosts
     from node.store.messages import Messages
     from node.store.orders import OrderBook
     from node.store.outbox import Outbox
     from node.store.patients import PatientIndex
     from node.store.received import Jobs
     from node.store.refused import RefusedCallers
+    from node.store.sessions import SessionBook
     from node.store.users import Users
 
 Clock = Callable[[], datetime]
@@ -108,6 +111,15 @@ class Transaction(Protocol):
     @property
     def users(self) -> Users: ...
 
+    @property
+    def sessions(self) -> SessionBook: ...
+
+    @property
+    def audit(self) -> AuditTrail: ...
+
+    @property
+    def hosts(self) -> Hosts: ...
+
     def enqueue_job(
         self, job_id: int, *, run: int, priority: Priority, due_at: datetime | None = None
     ) -> None:
@@ -140,6 +152,10 @@ class UnitOfWork(Protocol):
 
     def begin(self) -> AbstractContextManager[Transaction]:
         """Committed and durable when the block has ended without error. Raises StorageError."""
+        ...
+
+    def look(self) -> AbstractContextManager[Transaction]:
+        """To read: nobody waits for it, and what is written is forgotten. Raises StorageError."""
         ...
 
     def together(self, enter: Callable[[Transaction], Made]) -> Made:

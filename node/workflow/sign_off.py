@@ -11,6 +11,7 @@ from node.dicom.part10 import read_part10
 from node.dicom.sign_off import sign_report
 from node.dicom.template import Templates
 from node.dicom.validation import check_results
+from node.domain.audit import Action, Actor
 from node.domain.delivery import (
     MESSAGES,
     RESULTS_MISSING,
@@ -54,6 +55,8 @@ _TRIES: Final = 3
 class SignOff:
     """Sends each destination a signed copy of the report or message that it was sent."""
 
+    peer: str
+    """From where the person signs, as an actor's."""
     work: UnitOfWork
     spool: ObjectStore
     accounts: Accounts
@@ -95,13 +98,19 @@ class SignOff:
                 transaction.jobs.lock(job_id)
                 if _look(transaction, job_id) == seen:
                     self._enter(transaction, seen, signed, signature)
+                    who = signature.readable_name
+                    said = f"{len(signed)} results are signed by {who} and sent as final"
+                    by = Actor(name=user.name, peer=self.peer)
+                    transaction.audit.note(
+                        by, Action.SIGNED, at=signature.signed_at, job_id=job_id, said=said
+                    )
                     break
         else:
             raise NotPossible(f"results of job {job_id} are being sent at this moment; try again")
         self.telemetry.event(
             "results signed by a person", job_id=job_id, user=user.name, count=len(signed)
         )
-        return f"{len(signed)} results are signed by {signature.readable_name} and sent as final"
+        return said
 
     def _check(self, job: Job, revision: int) -> None:
         """Raises NotPossible."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from node.dicom.part10 import read_part10
 from node.dicom.template import Templates
+from node.domain.audit import Action, Actor
 from node.domain.delivery import (
     MESSAGES,
     Delivery,
@@ -41,6 +42,7 @@ _NOTHING: Final = (JobState.CONFLICT, JobState.WITHDRAWN)
 class Withdrawal:
     """Sends a rejection note to each archive, to others their message marked as wrong."""
 
+    by: Actor
     work: UnitOfWork
     spool: ObjectStore
     templates: Templates
@@ -76,8 +78,12 @@ class Withdrawal:
             told = list(self._told(source, sent, certain, revision))
             for last, result in told:
                 self._owe(transaction, job, last, result, revision, at)
+            said = (
+                f"{len(sent)} results are withdrawn; {len(told)} messages tell their destinations"
+            )
+            transaction.audit.note(self.by, Action.WITHDREW, at=at, job_id=job_id, said=said)
         self.telemetry.event("results withdrawn by a person", job_id=job_id, count=len(sent))
-        return f"{len(sent)} results are withdrawn; {len(told)} messages tell their destinations"
+        return said
 
     def _told(
         self, source: Source, sent: Sequence[Delivery], certain: Collection[int], revision: int

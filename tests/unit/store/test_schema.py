@@ -17,7 +17,10 @@ from node.store.database import Database
 from node.store.schema import BASE, HEAD, SCRIPTS, revision_of
 from node.store.tables import metadata, revision
 
-ADDED = ("node_user", "node_signature", "node_host", "node_turn", "node_revision")
+ADDED = (
+    "node_user", "node_session", "node_audit", "node_signature", "node_host", "node_turn",
+    "node_revision",
+)  # fmt: skip
 """Tables since there are scripts."""
 ADDED_COLUMN = re.compile(
     r"\s*signs INTEGER,|,\s*FOREIGN KEY\(signs\) REFERENCES node_delivery \(delivery_id\)"

@@ -29,7 +29,7 @@ from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
 from node.workflow.deliver import Postman
 from node.workflow.intervene import Intervention
 from node.workflow.retry import RetryPolicy
-from tests.fakes import Clock, MemorySpool, MemoryUnitOfWork, Notes
+from tests.fakes import SOMEBODY, Clock, MemorySpool, MemoryUnitOfWork, Notes
 from tests.unit.store.test_rows import INSTANCE
 from tests.unit.workflow.test_deliver import Destination
 
@@ -80,7 +80,7 @@ class World:
             telemetry=self.notes, clock=self.clock, jitter=lambda: 0.0,
         )  # fmt: skip
         self.person = Intervention(
-            work=self.work, telemetry=self.notes, clock=self.clock, after=after
+            by=SOMEBODY, work=self.work, telemetry=self.notes, clock=self.clock, after=after
         )
         with self.work.begin() as transaction:
             self.job_id = transaction.jobs.add(INSTANCE)

@@ -19,6 +19,7 @@ from node.workflow.identity import IdentityPolicy
 from node.workflow.route import Destination, Routing, RoutingRule
 from node.workflow.withdraw import Withdrawal
 from pipelines.contract import Pipeline
+from tests.fakes import SOMEBODY
 from tests.unit.workflow.test_correct import PACS, RIS
 from tests.unit.workflow.test_identity import World, pipeline
 
@@ -66,6 +67,7 @@ class Hospital(World):
 
     def withdraw(self) -> str:
         return Withdrawal(
+            by=SOMEBODY,
             work=self.work,
             spool=self.spool,
             templates=load_templates(),

@@ -28,7 +28,7 @@ from pipelines.catalog import load_pipeline
 from pipelines.contract import InputSpec, Pipeline
 from pipelines.runtime.onnx import OnnxRuntime
 from tests.ecg_instances import mortara
-from tests.fakes import Clock, MemorySpool, MemoryUnitOfWork, Notes
+from tests.fakes import SOMEBODY, Clock, MemorySpool, MemoryUnitOfWork, Notes
 
 QUICK = Path(__file__).parents[2] / "data" / "bundles" / "quick"
 ORIGIN = Origin(calling_ae="CART", called_ae="CARDIONODE", peer="127.0.0.1")
@@ -81,7 +81,9 @@ class World:
             clock=self.clock,
             identity=policy,
         )
-        self.person = Intervention(work=self.work, telemetry=self.notes, clock=self.clock, after={})
+        self.person = Intervention(
+            by=SOMEBODY, work=self.work, telemetry=self.notes, clock=self.clock, after={}
+        )
 
     def answer(self, number: int, *, patient: str, study: str = "1.2.3", **stated: str) -> Job:
         """Take an ECG, with these attributes too, and process its job, whose number is given."""

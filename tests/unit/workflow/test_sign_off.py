@@ -36,6 +36,7 @@ from node.workflow.route import Destination
 from node.workflow.sign_off import SignOff
 from node.workflow.waiting import release_waiting
 from pipelines.contract import InputSpec, Pipeline
+from tests.fakes import SOMEBODY
 from tests.judges import complaints, complaints_of_pixelmed
 from tests.result_forms import brief, compose, of_kind, signed
 from tests.result_phantom import ecg_head
@@ -91,6 +92,7 @@ class Site(test_correct.Site):
     def sign(self, user: str = "curie", password: str = PASSWORD, revision: int = 0) -> str:
         """revision: that was reviewed; left out, that there is."""
         return SignOff(
+            peer=SOMEBODY.peer,
             work=self.work,
             spool=self.spool,
             accounts=self.accounts,

@@ -17,6 +17,7 @@ from node.domain.form import ResultForm, StudyForm
 from node.domain.wording import WITHDRAWN
 from node.workflow.withdraw import Withdrawal
 from pipelines.contract import Pipeline
+from tests.fakes import SOMEBODY
 from tests.judges import complaints, complaints_of_pixelmed
 from tests.unit.workflow.test_correct import Site
 from tests.unit.workflow.test_identity import pipeline
@@ -34,6 +35,7 @@ def site(pipeline: Pipeline) -> Iterator[Site]:
 
 def withdraw(site: Site) -> str:
     return Withdrawal(
+        by=SOMEBODY,
         work=site.work,
         spool=site.processing.spool,
         templates=load_templates(),
