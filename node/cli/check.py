@@ -15,7 +15,7 @@ from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.dicom.template import load_templates
 from node.domain.errors import ConfigurationError, StorageError
 from node.models import load_models
-from node.settings import DicomDestinationSettings, Settings, read_settings
+from node.settings import Settings, read_settings
 from node.web.bearer import BearerTokens
 from node.workflow.connection_test import Check, check_disk, check_port, try_it
 from pipelines.catalog import Served
@@ -47,6 +47,7 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
         ("HL7 port", "hl7.port", settings.hl7.host, settings.hl7.port),
         ("HL7 TLS port", "hl7.tls_port", settings.hl7.host, settings.hl7.tls_port),
         ("web port", "web.port", settings.web.host, settings.web.port),
+        ("web TLS port", "web.tls_port", settings.web.host, settings.web.tls_port),
     ):
         if port is not None:
             yield check_port(name, key, host, port)
@@ -60,7 +61,7 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
     if settings.worklist is not None:
         yield try_it("worklist", partial(_worklist, settings))
     for name in settings.destinations:
-        yield try_it(f"destination {name}", partial(_reach, settings, name))
+        yield _reach(settings, name)
 
 
 def _objects(settings: Settings, home: Path) -> str:
@@ -121,26 +122,14 @@ def _worklist(settings: Settings) -> str:
     return f"Modality Worklist offered by {worklist.probe()}" if worklist else "nobody is asked"
 
 
-def _reach(settings: Settings, name: str) -> str:
-    from node.configured import build_credentials, build_sender
-    from node.dicom.commitment import offers_commitment
-    from node.dicom.dicomweb import StowClient
-    from node.dicom.scu import StorageScu
-    from node.fhir.client import FhirClient
+def _reach(settings: Settings, name: str) -> Check:
+    """All steps of one destination as one: what was found, or what was not."""
+    from node.configured_trial import try_destination
 
-    destination = settings.destinations[name]
-    sender = build_sender(settings, name, build_credentials(settings))
-    over = " over TLS" if getattr(destination, "tls", False) else ""
-    if isinstance(sender, StorageScu):
-        sender.echo()
-        echoed = f"C-ECHO answered by {destination.address}{over}"
-        if isinstance(destination, DicomDestinationSettings) and destination.commitment:
-            offers_commitment(sender)
-            return f"{echoed}, Storage Commitment offered"
-        return echoed
-    sender.probe()
-    if isinstance(sender, StowClient | FhirClient):
-        offered = "STOW-RS" if isinstance(sender, StowClient) else "FHIR transactions"
-        clear = "" if destination.address.startswith("https:") else ", in the clear"
-        return f"{offered} offered by {destination.address}{clear}"
-    return f"MLLP connection taken by {destination.address}{over}"
+    subject = f"destination {name}"
+    try:
+        steps = list(try_destination(settings, name))
+    except ConfigurationError as error:
+        return Check(subject=subject, problem=error.message)
+    found = ", ".join(each.detail for each in steps[2:])  # that it is found and takes a connection
+    return Check(subject=subject, problem=steps[-1].problem, detail=found)

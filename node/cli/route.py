@@ -12,22 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from node.cli.options import Config, Json, Overrides
-from node.domain.caller import Permission
-from node.domain.delivery import ResultKind
 from node.domain.instance import Origin
-from node.models import find_bundle
-from node.settings import (
-    MESSAGE_DESTINATIONS,
-    DicomDestinationSettings,
-    Settings,
-    read_settings,
-)
-from node.workflow.rehearse import Rehearsal, rehearse
-from pipelines.manifest import Manifest
-from pipelines.preprocessing import RECIPES
+from node.settings import read_settings
 
 if TYPE_CHECKING:
-    from node.workflow.route import Destination
+    from node.configured_rehearsal import Plan
 
 app = typer.Typer(no_args_is_help=True, help="Rules: what would be sent where.")
 
@@ -57,84 +46,30 @@ def test(
 
     Nothing is predicted, looked up, written or sent. Exit status 0 if somebody would get something.
     """
-    from node.configured import build_identity_policy, build_routing
+    from node.configured_rehearsal import plan_for
 
     settings = read_settings(config, overrides or ())
     origin = Origin(
         calling_ae=calling, called_ae=called or settings.dicom.ae_titles[0], peer=address
     )
-    manifest = _answering(settings, origin.called_ae)
-    found = rehearse(
-        file.read_bytes(),
-        origin=origin,
-        routing=build_routing(settings),
-        minimum_duration_s=RECIPES[manifest.preprocessing].minimum_duration_s,
-        offers_cine=manifest.cine is not None,
-        identity=build_identity_policy(settings),
-    )
-    refused = _refusal(settings, origin)
+    plan = plan_for(settings, file.read_bytes(), origin)
     console = Console(highlight=False, soft_wrap=True)
     if as_json:
-        console.out(_json(found, refused, manifest, settings))
+        console.out(_json(plan))
     else:
-        _show(console, found, refused, manifest, settings)
-    if refused or not found.owed:
+        _show(console, plan)
+    if plan.refused or not plan.deliveries:
         raise typer.Exit(1)
 
 
-def _answering(settings: Settings, called_ae: str) -> Manifest:
-    choice = settings.model.by_ae_title.get(called_ae, settings.model.bundle)
-    return find_bundle(settings.model, choice.partition("/")[0]).manifest
-
-
-def _refusal(settings: Settings, origin: Origin) -> str:
-    """Why the association would be rejected; nothing where it would not."""
-    from node.configured import build_peers
-    from node.dicom.negotiation import permissions
-
-    if origin.called_ae not in settings.dicom.ae_titles:
-        return f"{origin.called_ae} is not among dicom.ae_titles"
-    if Permission.STORE not in permissions(build_peers(settings), origin, None):
-        return f"no entry of dicom.peers lets {origin.calling_ae} from {origin.peer} store"
-    return ""
-
-
-def _where(destination: Destination, settings: Settings) -> str:
-    configured = settings.destinations[destination.name]
-    return f"{destination.kind.value} {configured.address}"
-
-
-def _as(destination: Destination, kind: ResultKind, settings: Settings) -> str:
-    """The form of one result at its destination; nothing of a message, whose settings say it."""
-    configured = settings.destinations[destination.name]
-    if isinstance(configured, MESSAGE_DESTINATIONS):
-        return ""
-    form = destination.form
-    chosen = [f"{form.study.value} study", form.character_set.value]
-    if kind is ResultKind.ECG:
-        return "as it came, in the transfer syntax it came in"
-    compression = (
-        [f"compression {configured.compression.value}"]
-        if isinstance(configured, DicomDestinationSettings)
-        else []
-    )
-    said = {
-        ResultKind.CINE: [form.cine.value, *chosen, *compression],
-        ResultKind.SUMMARY: [*chosen, *compression],
-        ResultKind.REPORT: [form.report.value, *chosen],
-    }
-    return ", ".join(said.get(kind, chosen))
-
-
-def _show(
-    console: Console, found: Rehearsal, refused: str, manifest: Manifest, settings: Settings
-) -> None:
+def _show(console: Console, plan: Plan) -> None:
+    found, refused = plan.found, plan.refused
     findings = "; ".join(finding.message for finding in found.quality.findings)
     console.print(f"association  {f'rejected: {refused}' if refused else 'accepted'}", markup=False)
     console.print(f"instance     {UID(found.sop_class_uid).name}", markup=False)
     verdict = "accepted" if found.quality.accepted else "no estimate, a report that says why"
     console.print(f"quality      {verdict}{f': {findings}' if findings else ''}", markup=False)
-    console.print(f"answered by  {manifest.name} {manifest.version}", markup=False)
+    console.print(f"answered by  {plan.bundle}", markup=False)
     rules = Table("rule", "decides", "why not", title="Rules, in their order", title_justify="left")
     for rule in found.rules:
         after = "" if rule.reasons or rule.decides else "a rule before it decides"
@@ -149,17 +84,17 @@ def _show(
             "(ecg_to_sender = true would send it)",
             markup=False,
         )
-    if not found.owed:
+    if not plan.deliveries:
         console.print("nothing would be sent: no rule decides, or it names nobody who takes it")
         return
     owed = Table("destination", "at", "would get", "as", title="Deliveries", title_justify="left")
-    for destination, kind in found.owed:
-        where, form = _where(destination, settings), _as(destination, kind, settings)
-        owed.add_row(destination.name, where, kind.value, form)
+    for each in plan.deliveries:
+        owed.add_row(each.destination, each.at, each.kind.value, each.form)
     console.print(owed)
 
 
-def _json(found: Rehearsal, refused: str, manifest: Manifest, settings: Settings) -> str:
+def _json(plan: Plan) -> str:
+    found, refused = plan.found, plan.refused
     told = {
         "association": {"accepted": not refused, "reason": refused},
         "sop_class_uid": found.sop_class_uid,
@@ -167,7 +102,7 @@ def _json(found: Rehearsal, refused: str, manifest: Manifest, settings: Settings
             "accepted": found.quality.accepted,
             "findings": [finding.code for finding in found.quality.findings],
         },
-        "bundle": f"{manifest.name} {manifest.version}",
+        "bundle": plan.bundle,
         "rules": [
             {"name": rule.name, "decides": rule.decides, "reasons": list(rule.reasons)}
             for rule in found.rules
@@ -177,12 +112,12 @@ def _json(found: Rehearsal, refused: str, manifest: Manifest, settings: Settings
         "not_back_to": [spared.name for spared in found.spared],
         "deliveries": [
             {
-                "destination": destination.name,
-                "at": _where(destination, settings),
-                "result": kind.value,
-                "as": _as(destination, kind, settings),
+                "destination": each.destination,
+                "at": each.at,
+                "result": each.kind.value,
+                "as": each.form,
             }
-            for destination, kind in found.owed
+            for each in plan.deliveries
         ],
     }
     return json.dumps(told, indent=2)

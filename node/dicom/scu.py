@@ -114,6 +114,10 @@ class StorageScu:
         if "Status" not in answer or int(answer.Status) != dimse.SUCCESS:
             raise TemporarilyRefused("the peer associates but does not answer C-ECHO with success")
 
+    def offer(self, sop_class_uid: str) -> None:
+        """Pass when the peer takes instances of that class; nothing is stored."""
+        _end(self.associate(sop_class_uid, *dimse.RECEIVED_TRANSFER_SYNTAXES[:1]))
+
     def _to_compress(self, content: bytes, sop_class_uid: str, as_it_is: str) -> Dataset | None:
         """The instance, where it is an image that should travel compressed."""
         is_plain = as_it_is in dimse.RECEIVED_TRANSFER_SYNTAXES

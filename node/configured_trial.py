@@ -1,0 +1,191 @@
+"""Tries a destination of the configuration step by step, as far as nothing is left behind there."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+from urllib.parse import urlsplit
+
+from node.configured import build_credentials, build_routing, build_sender
+from node.dicom import dimse
+from node.dicom.cine import CINE_CLASSES
+from node.dicom.commitment import offers_commitment
+from node.dicom.dicomweb import StowClient
+from node.dicom.scu import StorageScu
+from node.dicom.structured_report import REPORT_CLASSES
+from node.domain.delivery import ResultKind
+from node.domain.errors import ConfigurationError, Unreachable
+from node.fhir.client import FhirClient
+from node.hl7.sender import Hl7Sender
+from node.settings import DestinationSettings, DicomDestinationSettings, PeerSettings, Settings
+from node.workflow.connection_test import Check, try_it
+
+_CONNECTS_WITHIN_S: Final = 5.0
+_ANSWERS_TLS_WITHIN_S: Final = 2.0
+_WEB_PORTS: Final = {"http": 80, "https": 443}
+Step = tuple[str, Callable[[], str]]
+"""What is tried, and what tries it: gives what it found. Raises CardioNodeError."""
+
+
+def try_destination(settings: Settings, name: str) -> Iterator[Check]:
+    """Each step in its turn; the first that does not work is the last.
+
+    Nothing is stored, told or asked for there: what is offered is looked at.
+    """
+    for subject, attempt in _steps(settings, name):
+        step = try_it(subject, attempt)
+        yield step
+        if step.problem is not None:
+            return
+
+
+def _steps(settings: Settings, name: str) -> Iterator[Step]:
+    destination = settings.destinations.get(name)
+    if destination is None:
+        raise ConfigurationError(f"the configuration has no destination {name!r}")
+    sender = build_sender(settings, name, build_credentials(settings))
+    host, port = _host_and_port(destination.address)
+    yield "name", partial(_find, host, port)
+    yield "connection", partial(_connect, host, port)
+    over = " over TLS" if getattr(destination, "tls", False) else ""
+    if isinstance(sender, StorageScu):
+        yield "association and C-ECHO", partial(_echo, sender, name, host, port, over)
+        for kind, sop_class_uid in _classes(settings, name):
+            yield f"SOP class of the {kind.value}", partial(_offered, sender, kind, sop_class_uid)
+        if isinstance(destination, DicomDestinationSettings) and destination.commitment:
+            yield "Storage Commitment", partial(_commits, sender)
+        return
+    found = f"MLLP connection taken by {destination.address}{over}"
+    what = "MLLP"
+    if isinstance(sender, Hl7Sender):
+        if not over:
+            yield "without TLS", partial(_in_the_clear, name, host, port)
+    else:
+        what = "STOW-RS" if isinstance(sender, StowClient) else "FHIR transactions"
+        clear = "" if destination.address.startswith("https:") else ", in the clear"
+        found = f"{what} offered by {destination.address}{clear}"
+    yield what, partial(_probe, sender, found)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """address: HOST:PORT, or a URL."""
+    if "://" not in address:
+        host, _, port = address.rpartition(":")
+        return host, int(port)
+    parts = urlsplit(address)
+    return parts.hostname or "", parts.port or _WEB_PORTS[parts.scheme]
+
+
+def _find(host: str, port: int) -> str:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise Unreachable(
+            f"no machine is called {host}: is the name right, and does the DNS here know it?"
+        ) from None
+    addresses = dict.fromkeys(str(each[4][0]) for each in found)
+    return f"{host} is {', '.join(addresses)}" if list(addresses) != [host] else host
+
+
+def _connect(host: str, port: int) -> str:
+    try:
+        socket.create_connection((host, port), timeout=_CONNECTS_WITHIN_S).close()
+    except ConnectionRefusedError:
+        raise Unreachable(
+            f"nobody listens on {host}:{port}: is it running, and is that its port?"
+        ) from None
+    except TimeoutError:
+        raise Unreachable(
+            f"{host}:{port} does not answer within {_CONNECTS_WITHIN_S:g} s: is the address right, "
+            "and does every firewall between let it through?"
+        ) from None
+    except OSError as error:
+        raise Unreachable(f"no way to {host}:{port}: {error.strerror}") from None
+    return f"{host}:{port} takes connections"
+
+
+def _echo(sender: StorageScu, name: str, host: str, port: int, over: str) -> str:
+    try:
+        sender.echo()
+    except Unreachable:
+        if not over:
+            _in_the_clear(name, host, port)
+        raise
+    return f"C-ECHO answered by {host}:{port}{over}"
+
+
+def _in_the_clear(name: str, host: str, port: int) -> str:
+    """Pass where it does not ask for TLS. Raises Unreachable."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_ANSWERS_TLS_WITHIN_S) as connection,
+            context.wrap_socket(connection),
+        ):
+            pass
+    except ssl.SSLError as error:
+        if "ALERT" not in (error.reason or ""):  # it says something, and not by TLS
+            return _CLEAR
+    except OSError:
+        return _CLEAR
+    raise Unreachable(f"{host}:{port} speaks TLS alone: set destinations.{name}.tls = true")
+
+
+_CLEAR: Final = "in the clear"
+
+
+def _classes(settings: Settings, name: str) -> Iterator[tuple[ResultKind, str]]:
+    """The SOP class of each kind of result that a rule sends there, but for the ECG's own."""
+    routing = build_routing(settings)
+    destination = routing.destinations[name]
+    classes = {
+        ResultKind.CINE: CINE_CLASSES.get(destination.form.cine),
+        ResultKind.SUMMARY: dimse.SECONDARY_CAPTURE,
+        ResultKind.PDF: dimse.ENCAPSULATED_PDF,
+        ResultKind.REPORT: REPORT_CLASSES.get(destination.form.report),
+    }
+    for kind, sop_class_uid in classes.items():
+        rules = [each for each in routing.rules if name in each.destinations]
+        if (
+            sop_class_uid
+            and destination.takes(kind)
+            and any(kind in each.results for each in rules)
+        ):
+            yield kind, sop_class_uid
+
+
+def _offered(sender: StorageScu, kind: ResultKind, sop_class_uid: str) -> str:
+    sender.offer(sop_class_uid)
+    return f"{kind.value} taken"
+
+
+def _commits(sender: StorageScu) -> str:
+    offers_commitment(sender)
+    return "Storage Commitment offered"
+
+
+def _probe(sender: StowClient | FhirClient | Hl7Sender, found: str) -> str:
+    sender.probe()
+    return found
+
+
+def describe_destination(destination: DestinationSettings) -> str:
+    """Protocol and address, for a person."""
+    title = ""
+    if isinstance(destination, DicomDestinationSettings):
+        title = f"{destination.ae_title} at "
+    over = " over TLS" if getattr(destination, "tls", False) else ""
+    return f"{destination.kind}: {title}{destination.address}{over}"
+
+
+def describe_caller(peer: PeerSettings) -> str:
+    """Who may associate, from where, and for what, for a person."""
+    called = "" if peer.called_ae == "*" else f", called as {peer.called_ae},"
+    networks = ", ".join(str(network) for network in peer.networks)
+    certificate = f" with the certificate {peer.certificate}" if peer.certificate else ""
+    may = ", ".join(permission.value for permission in peer.may)
+    return f"{peer.ae_title} from {networks}{certificate}{called} may {may}"
