@@ -6,7 +6,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from node.configured import (
     build_sender,
     build_worklist,
 )
+from node.configured_rehearsal import plan_for
 from node.configured_store import open_database, open_objects
+from node.configured_trial import describe_caller, describe_destination, try_destination
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
 from node.dicom.template import load_templates
@@ -34,12 +36,14 @@ from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.sender import Hl7Sender
 from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
-from node.models import Models, available_cores, load_models
+from node.models import Models, available_cores, find_bundle, load_models
 from node.receiving import Receiving
 from node.settings import MESSAGE_DESTINATIONS, DicomDestinationSettings, Settings
 from node.side_processes import SideProcesses
 from node.store.outbox import Outbox
 from node.store.received import Jobs
+from node.web.console.console import Console
+from node.web.console.model import ShownModel
 from node.web.server import WebServer
 from node.workflow.commit import Committing
 from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
@@ -48,6 +52,7 @@ from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
 from node.workflow.registry import Registry
 from node.workflow.retry import RetryPolicy
+from pipelines.bundle import MODEL_CARD
 from pipelines.catalog import Served
 
 
@@ -117,7 +122,10 @@ class Node:
         )
         self._committing, commitment = self._build_committing()
         self._receiving = self._build_receiving(commitment) if HostRole.RECEIVE in roles else None
-        self._runner = self._build_runner() if roles - {HostRole.RECEIVE} else None
+        works = roles & {HostRole.INFER, HostRole.SEND}
+        self._runner = self._build_runner() if works else None
+        has_console = settings.web.console.enabled and HostRole.WEB in roles
+        console = self._build_console() if has_console else None
         self._web = WebServer(
             host=settings.web.host,
             port=settings.web.port,
@@ -125,6 +133,10 @@ class Node:
             readiness=self._readiness,
             metrics=self._metrics.exposition,
             stow=self._receiving.stow if self._receiving is not None else None,
+            pages=console.routes if console is not None else (),
+            proxies=[str(each) for each in settings.web.console.proxies],
+            tls_port=settings.web.tls_port if self._is_for_others(console) else None,
+            tls=self._credentials.web if self._credentials is not None else None,
         )
         self._metrics.watch(self._gauges)
         self._started: list[Callable[[], None]] = []
@@ -153,6 +165,8 @@ class Node:
                 self.ports |= self._receiving.ports
             self.ports["web"] = self._web.start()
             self._started.append(self._web.stop)
+            if self._web.tls_port is not None:
+                self.ports["web-tls"] = self._web.tls_port
         except CardioNodeError:
             self.stop()
             raise
@@ -202,6 +216,43 @@ class Node:
             credentials=self._credentials,
             journal=self.journal,
             clock=utc_now,
+        )
+
+    def _build_console(self) -> Console:
+        served = self._models.served if self._models is not None else {}
+        return Console(
+            work=self._work,
+            spool=self._spool,
+            templates=self._templates,
+            after=self._settings.after_committed,
+            idle=timedelta(minutes=self._settings.web.console.idle_minutes),
+            problems=self._readiness,
+            destinations={
+                name: describe_destination(each)
+                for name, each in self._settings.destinations.items()
+            },
+            callers=[describe_caller(each) for each in self._settings.dicom.peers],
+            trial=partial(try_destination, self._settings),
+            routing=self._routing,
+            called_ae=self._settings.dicom.ae_titles,
+            plan=partial(plan_for, self._settings),
+            maximum_bytes=self._settings.dicom.maximum_instance_mb * 1_000_000,
+            models=[self._shown(choice, each) for choice, each in served.items()],
+            free_bytes=self._spool.free_bytes,
+            telemetry=self.journal,
+            clock=utc_now,
+        )
+
+    def _shown(self, choice: str, served: Served) -> ShownModel:
+        """choice: a bundle, perhaps with a preset."""
+        bundle = find_bundle(self._settings.model, choice.partition("/")[0])
+        return ShownModel(
+            identity=served.pipeline.identity,
+            reason=served.reason,
+            fell_back=served.fell_back,
+            offers=bundle.manifest.capabilities_text,
+            licence=bundle.manifest.licence,
+            card=(bundle.folder / MODEL_CARD).read_text(encoding="utf-8"),
         )
 
     def _build_processing(self) -> Processing | None:
@@ -299,6 +350,11 @@ class Node:
 
     def _report_runtime(self, reason: str) -> None:
         self.journal.event("runtime replaced", level=Level.ERROR, reason=reason)
+
+    def _is_for_others(self, console: Console | None) -> bool:
+        """Whether its web server has more than health and metrics, which are asked for here."""
+        has_stow = self._receiving is not None and self._receiving.stow is not None
+        return console is not None or has_stow
 
     def _health(self) -> Sequence[str]:
         try:

@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -138,9 +138,17 @@ class StowSettings(_Table):
         return self
 
 
+class ConsoleSettings(_Table):
+    enabled: bool
+    idle_minutes: Annotated[int, Field(ge=1, le=720)]
+    proxies: tuple[IPv4Address | IPv6Address, ...]
+
+
 class WebSettings(_Table):
     host: str
     port: Port
+    tls_port: PortOrOff
+    console: ConsoleSettings
     stow: StowSettings
 
 
@@ -522,6 +530,7 @@ class Settings(_Table):
     def _tls_has_a_certificate(self) -> Settings:
         users = ["dicom.tls_port"] if self.dicom.tls_port is not None else []
         users += ["hl7.tls_port"] if self.hl7.tls_port is not None else []
+        users += ["web.tls_port"] if self.web.tls_port is not None else []
         users += [
             f"destinations.{name}.tls"
             for name, each in self.destinations.items()

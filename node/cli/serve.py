@@ -23,6 +23,7 @@ class Role(StrEnum):
     RECEIVE = HostRole.RECEIVE
     INFER = HostRole.INFER
     SEND = HostRole.SEND
+    WEB = HostRole.WEB
 
 
 def serve(

@@ -19,7 +19,7 @@ from node.domain.user import Role
 from node.settings import read_settings
 from node.workflow.accounts import Accounts
 
-app = typer.Typer(no_args_is_help=True, help="Users: who may sign results.")
+app = typer.Typer(no_args_is_help=True, help="Users: who may sign in and sign results.")
 Name = Annotated[str, typer.Argument(help="By which they sign in.")]
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 
-from node.dicom.tls import CredentialFiles, client_context, server_context
+from node.dicom.tls import CredentialFiles, client_context, server_context, web_context
 from node.domain.errors import ConfigurationError
 
 WARN_FROM_DAYS: Final = 30
@@ -45,6 +45,7 @@ class Expiry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     server: ssl.SSLContext
+    web: ssl.SSLContext
     client: ssl.SSLContext
     expiries: tuple[Expiry, ...]
 
@@ -61,6 +62,10 @@ class Credentials:
     def server(self) -> ssl.SSLContext:
         """For a connection that was taken."""
         return self._loaded.server
+
+    def web(self) -> ssl.SSLContext:
+        """For a connection that a browser made."""
+        return self._loaded.web
 
     def client(self) -> ssl.SSLContext:
         """For a connection to be made."""
@@ -109,6 +114,7 @@ def _load(files: CredentialFiles) -> _Loaded:
     try:
         return _Loaded(
             server=server_context(files),
+            web=web_context(files),
             client=client_context(files),
             expiries=(
                 _first_to_expire(files.certificate, own),

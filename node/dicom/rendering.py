@@ -32,10 +32,13 @@ def animate(images: Sequence[Dataset]) -> bytes:
     return file.getvalue()
 
 
-def contact_sheet(images: Sequence[Dataset]) -> bytes:
-    """A PNG of frames spread evenly over the cardiac cycle, read row by row."""
+def contact_sheet(images: Sequence[Dataset], *, most: int | None = FRAMES_SHOWN) -> bytes:
+    """A PNG of at most so many frames, spread evenly over the cardiac cycle, read row by row.
+
+    most: None for all of them.
+    """
     frames = _frames(images)
-    chosen = np.linspace(0, len(frames), min(FRAMES_SHOWN, len(frames)), endpoint=False)
+    chosen = np.linspace(0, len(frames), min(most or len(frames), len(frames)), endpoint=False)
     tiles = [frames[int(index)] for index in chosen]
     width, height = tiles[0].size
     rows = -(-len(tiles) // COLUMNS)

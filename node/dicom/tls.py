@@ -106,6 +106,11 @@ def server_context(files: CredentialFiles) -> ssl.SSLContext:
     return context
 
 
+def web_context(files: CredentialFiles) -> ssl.SSLContext:
+    """For browsers, which show no certificate. Raises as server_context."""
+    return _context(ssl.PROTOCOL_TLS_SERVER, files)
+
+
 def client_context(files: CredentialFiles) -> ssl.SSLContext:
     """For connections that are made; the server's name is checked. Raises as server_context."""
     return _context(ssl.PROTOCOL_TLS_CLIENT, files)

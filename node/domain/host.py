@@ -17,6 +17,8 @@ class HostRole(StrEnum):
     """Makes results of ECGs."""
     SEND = "send"
     """Carries results to their destinations."""
+    WEB = "web"
+    """Serves the console."""
 
 
 ALL_ROLES: Final = frozenset(HostRole)

@@ -59,7 +59,8 @@ class Hosts:
 
 
 def _written(roles: frozenset[HostRole]) -> str:
-    return " ".join(role.value for role in HostRole if role in roles)
+    """Without the console's, which nobody takes over and hosts of before it cannot read."""
+    return " ".join(role.value for role in HostRole if role in roles and role is not HostRole.WEB)
 
 
 def _read(row: sa.Row[tuple[object, ...]]) -> Host:

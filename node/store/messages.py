@@ -117,7 +117,14 @@ class Messages:
             self._connection.execute(table.delete().where(table.c.message_id.in_(old)))
         return set(old.values())
 
-    def latest(self, *, limit: int) -> list[ReceivedMessage]:
-        """The last received first."""
+    def get(self, message_id: int) -> ReceivedMessage | None:
+        query = hl7_message.select().where(hl7_message.c.message_id == message_id)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else ReceivedMessage(**row._mapping)
+
+    def latest(self, *, limit: int, before: int | None = None) -> list[ReceivedMessage]:
+        """The last received first. before: only those with a smaller number."""
         query = hl7_message.select().order_by(hl7_message.c.message_id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(hl7_message.c.message_id < before)
         return [ReceivedMessage(**row._mapping) for row in self._connection.execute(query)]

@@ -128,6 +128,23 @@ class Outbox:
         )
         return {(name, DeliveryState(state)): count for name, state, count in rows}
 
+    def oldest_pending(self) -> dict[str, Delivery]:
+        """By destination, what it is owed and has been on its way longest."""
+        oldest = (
+            sa.select(sa.func.min(delivery.c.delivery_id))
+            .where(delivery.c.state == DeliveryState.PENDING.value)
+            .group_by(delivery.c.destination)
+        )
+        rows = self._connection.execute(delivery.select().where(delivery.c.delivery_id.in_(oldest)))
+        return {row.destination: _read(row) for row in rows}
+
+    def stopped(self, *, limit: int) -> list[Delivery]:
+        """Those that wait for a person, the last made first."""
+        states = [DeliveryState.REFUSED.value, DeliveryState.EXHAUSTED.value]
+        query = delivery.select().where(delivery.c.state.in_(states))
+        latest = query.order_by(delivery.c.delivery_id.desc()).limit(limit)
+        return [_read(row) for row in self._connection.execute(latest)]
+
     def priority_of(self, delivery_id: int) -> Priority:
         """That of its job."""
         query = (

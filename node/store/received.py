@@ -169,12 +169,43 @@ class Jobs:
             .values(patient_digest=patient_digest)
         )
 
-    def latest(self, *, limit: int, state: JobState | None = None) -> list[Job]:
-        """The last received first."""
+    def latest(
+        self, *, limit: int, state: JobState | None = None, before: int | None = None
+    ) -> list[Job]:
+        """The last received first. before: only those with a smaller number."""
         query = job.select().order_by(job.c.job_id.desc()).limit(limit)
         if state is not None:
             query = query.where(job.c.state == state.value)
+        if before is not None:
+            query = query.where(job.c.job_id < before)
         return [_read(row) for row in self._connection.execute(query)]
+
+    def known_by(
+        self, uid: str, *, patient_digest: str, accession_digest: str, limit: int
+    ) -> list[Job]:
+        """Those of one instance, study, patient or accession number, the last received first."""
+        query = job.select().where(
+            sa.or_(
+                job.c.sop_instance_uid == uid,
+                job.c.study_instance_uid == uid,
+                job.c.patient_digest == patient_digest,
+                job.c.accession_digest == accession_digest,
+            )
+        )
+        latest = query.order_by(job.c.job_id.desc()).limit(limit)
+        return [_read(row) for row in self._connection.execute(latest)]
+
+    def times_since(self, at: datetime, *, limit: int) -> list[tuple[datetime, datetime | None]]:
+        """When the last ones were received, and answered, the last received first."""
+        last = sa.select(sa.func.max(job.c.job_id)).scalar_subquery()
+        query = sa.select(job.c.received_at, job.c.settled_at, job.c.state).where(
+            job.c.job_id > last - limit, job.c.received_at >= at
+        )
+        answered = {state.value for state in _ANSWERED}
+        return [
+            (row.received_at, row.settled_at if row.state in answered else None)
+            for row in self._connection.execute(query.order_by(job.c.job_id.desc()))
+        ]
 
     def identify(
         self,

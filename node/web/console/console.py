@@ -1,0 +1,116 @@
+"""The console as a whole: its pages, what they need, and the files that they load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+
+from node.dicom.template import Templates
+from node.domain.instance import Origin
+from node.web.console.audit import Audit
+from node.web.console.connections import Connections
+from node.web.console.gate import Gate
+from node.web.console.messages import Messages
+from node.web.console.model import ModelPage, ShownModel
+from node.web.console.overview import Overview
+from node.web.console.pages import Pages
+from node.web.console.recorded import Recordings
+from node.web.console.rules import Plan, Rules
+from node.web.console.sign_in import SignIn
+from node.web.console.studies import Studies
+from node.web.console.study import StudyPage
+from node.workflow.accounts import Accounts
+from node.workflow.connection_test import Check
+from node.workflow.intervene import Intervention
+from node.workflow.ports import Clock, ObjectStore, Telemetry, UnitOfWork
+from node.workflow.route import Routing
+from node.workflow.sessions import Sessions
+
+_STATIC: Final = Path(__file__).with_name("static")
+
+
+class Console:
+    """Builds the pages; `routes` has them."""
+
+    def __init__(
+        self,
+        *,
+        work: UnitOfWork,
+        spool: ObjectStore,
+        templates: Templates,
+        after: Mapping[str, str],
+        idle: timedelta,
+        problems: Callable[[], Sequence[str]],
+        destinations: Mapping[str, str],
+        callers: Sequence[str],
+        trial: Callable[[str], Iterable[Check]],
+        routing: Routing,
+        called_ae: Sequence[str],
+        plan: Callable[[bytes, Origin], Plan],
+        maximum_bytes: int,
+        models: Sequence[ShownModel],
+        free_bytes: Callable[[], int | None],
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> None:
+        """after: as `Intervention` has it. The others: as the pages have them."""
+        pages = Pages()
+        accounts = Accounts(work=work, telemetry=telemetry, clock=clock)
+        sessions = Sessions(accounts=accounts, work=work, clock=clock, idle=idle)
+        gate = Gate(sessions=sessions, pages=pages, work=work, telemetry=telemetry, clock=clock)
+        recordings = Recordings(spool)
+        overview = Overview(
+            work=work,
+            pages=pages,
+            gate=gate,
+            clock=clock,
+            problems=problems,
+            destinations=destinations,
+            models=[f"{each.identity.label}, {each.identity.how}" for each in models],
+            free_bytes=free_bytes,
+        )
+        studies = Studies(work=work, recordings=recordings, pages=pages, gate=gate)
+        study = StudyPage(
+            work=work,
+            spool=spool,
+            recordings=recordings,
+            templates=templates,
+            intervene=lambda by: Intervention(
+                by=by, work=work, telemetry=telemetry, clock=clock, after=after
+            ),
+            pages=pages,
+            gate=gate,
+        )
+        connections = Connections(
+            work=work,
+            pages=pages,
+            gate=gate,
+            destinations=destinations,
+            callers=callers,
+            trial=trial,
+        )
+        rules = Rules(
+            pages=pages,
+            gate=gate,
+            routing=routing,
+            called_ae=called_ae,
+            plan=plan,
+            maximum_bytes=maximum_bytes,
+        )
+        self.routes: Sequence[BaseRoute] = [
+            *SignIn(sessions=sessions, pages=pages, gate=gate).routes,
+            *overview.routes,
+            *studies.routes,
+            *study.routes,
+            *connections.routes,
+            *rules.routes,
+            *Messages(work=work, spool=spool, pages=pages, gate=gate).routes,
+            *ModelPage(pages=pages, gate=gate, models=models).routes,
+            *Audit(work=work, pages=pages, gate=gate).routes,
+            Mount("/static", StaticFiles(directory=_STATIC)),
+        ]

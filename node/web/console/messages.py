@@ -1,0 +1,76 @@
+"""HL7 messages that came: which, from where, and whether something followed; what one says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from node.domain.audit import Action
+from node.domain.errors import CardioNodeError
+from node.hl7.message import Header, read_header
+from node.web.console.gate import Gate, Visit, number_of
+from node.web.console.pages import Pages
+from node.workflow.ports import ObjectStore, UnitOfWork
+
+_SHOWN: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    work: UnitOfWork
+    spool: ObjectStore
+    pages: Pages
+    gate: Gate
+
+    @property
+    def routes(self) -> list[Route]:
+        return [
+            self.gate.get("/messages", self.list),
+            self.gate.get("/messages/{number}", self.show),
+        ]
+
+    def list(self, visit: Visit) -> Response:
+        """The last received first: nothing of what they say."""
+        before = visit.query.get("before", "")
+        with self.work.look() as transaction:
+            found = transaction.messages.latest(
+                limit=_SHOWN + 1, before=number_of(before) if before else None
+            )
+        return self.pages.render(
+            "messages.html",
+            user=visit.user,
+            form_token=visit.form_token,
+            messages=found[:_SHOWN],
+            older=found[_SHOWN - 1].message_id if len(found) > _SHOWN else None,
+        )
+
+    def show(self, visit: Visit) -> Response:
+        """One, as it came, a segment a line. Who looks at it is noted first."""
+        with self.work.look() as transaction:
+            message = transaction.messages.get(number_of(visit.path["number"]))
+        if message is None:
+            raise HTTPException(404, "there is no such message here, or not any more")
+        said = f"message {message.message_id}, {message.message_type}"
+        self.gate.note(visit, Action.READ, said=said)
+        content = self.spool.get(message.content_digest)
+        return self.pages.render(
+            "message.html",
+            user=visit.user,
+            form_token=visit.form_token,
+            message=message,
+            text=readable_message(content, unmarked=message.unmarked_charset),
+        )
+
+
+def readable_message(content: bytes, *, unmarked: str = "ASCII") -> str:
+    """A segment a line. unmarked: HL7 table 0211, of a message that does not say what it is in."""
+    try:
+        header = read_header(content)
+        codec = header.codec if header.charset else Header(charset=unmarked).codec
+    except CardioNodeError:
+        codec = "utf-8"
+    return content.decode(codec, "replace").replace("\r\n", "\n").replace("\r", "\n")
