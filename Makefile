@@ -13,7 +13,7 @@ demo: $(VENV)/.runtime
 # Three at once on two cores, because many wait for a peer, each in a network of its own; then those
 # that compare times.
 test: $(VENV)/.dev peers
-	$(BIN)/python -m pytest --tx "3*popen//python=.ci/own-network $(BIN)/python" --dist loadfile -m "not soak and not alone" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --tx "3*popen//python=.ci/own-network $(BIN)/python" --dist loadfile -m "not soak and not alone" tests
 	.ci/own-network $(BIN)/python -m pytest -m "alone and not soak" tests
 
 # Formatting, lint, types and import contracts: under a minute.
