@@ -582,16 +582,25 @@ def default_text() -> str:
 def read_settings(file: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
     """The default, changed by the file, changed by overrides like "dicom.port=11912".
 
+    Raises as `parse_settings`, and where the file cannot be read.
+    """
+    if file is None:
+        return parse_settings("", "the configuration", overrides)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {file}: {error}") from error
+    return parse_settings(text, str(file), overrides)
+
+
+def parse_settings(text: str, name: str, overrides: Sequence[str] = ()) -> Settings:
+    """The default, changed by the text of a file of that name, changed by overrides.
+
     A table of the file replaces the default's keys one by one; lists are replaced whole.
     Raises ConfigurationError that lists every problem with its key path and what is expected.
     """
     tree = _parse(default_text(), "the default configuration")
-    if file is not None:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"cannot read {file}: {error}") from error
-        _merge(tree, _parse(text, str(file)))
+    _merge(tree, _parse(text, name))
     for override in overrides:
         _override(tree, override)
     try:
@@ -600,9 +609,23 @@ def read_settings(file: Path | None = None, overrides: Sequence[str] = ()) -> Se
         problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors())
         count = error.error_count()
         raise ConfigurationError(
-            f"{count} problem{'s' if count > 1 else ''} in {file or 'the configuration'}:\n"
-            f"{problems}"
+            f"{count} problem{'s' if count > 1 else ''} in {name}:\n{problems}"
         ) from error
+
+
+def override_of(override: str) -> tuple[tuple[str, ...], Any]:
+    """Key and value of one like "dicom.port=11912": the value as TOML, or plain text if it is none.
+
+    Raises ConfigurationError.
+    """
+    path, separator, text = override.partition("=")
+    if not separator or not path:
+        raise ConfigurationError(f"{override}: write it as table.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    return tuple(path.strip().split(".")), value
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:
@@ -621,19 +644,12 @@ def _merge(tree: dict[str, Any], changes: dict[str, Any]) -> None:
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
-    """Set one key. The value is read as TOML, and as plain text where it is none."""
-    path, separator, text = override.partition("=")
-    if not separator or not path:
-        raise ConfigurationError(f"--set {override}: write it as table.key=value")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *tables, key = path.strip().split(".")
+    path, value = override_of(override)
+    *tables, key = path
     for table in tables:
         tree = tree.setdefault(table, {})
         if not isinstance(tree, dict):
-            raise ConfigurationError(f"--set {override}: {table} is not a table")
+            raise ConfigurationError(f"{override}: {table} is not a table")
     tree[key] = value
 
 

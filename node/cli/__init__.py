@@ -18,7 +18,18 @@ from node.domain.errors import CardioNodeError
 
 _COMMANDS: Final = ("serve", "check", "process", "send", "demo", "hosts", "audit", "conformance")
 """Each the function of that name, in the module of that name."""
-_GROUPS: Final = ("bundle", "jobs", "peers", "route", "worklist", "user", "store", "hl7", "fhir")
+_GROUPS: Final = (
+    "config",
+    "bundle",
+    "jobs",
+    "peers",
+    "route",
+    "worklist",
+    "user",
+    "store",
+    "hl7",
+    "fhir",
+)
 """Each the `app` of the module of that name."""
 
 

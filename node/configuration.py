@@ -1,0 +1,196 @@
+"""The configuration file, changed by one at a time: comments stay, what is wrong stays out."""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import os
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.container import Container
+from tomlkit.items import AbstractTable
+
+from node.domain.errors import ConfigurationError, NotPossible, StorageError
+from node.domain.identifiers import sha256
+from node.settings import override_of, parse_settings
+from node.store.database import sync
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """What the file holds."""
+
+    text: str
+    digest: str
+    """SHA-256 of its bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationFile:
+    """Reads and replaces it: whole or not at all, and durable when that returns.
+
+    Writers exclude each other by a lock on its folder; who edits it otherwise, in an editor, is
+    found by its digest.
+    """
+
+    path: Path
+    overrides: Sequence[str] = ()
+    """Of the command line, as `parse_settings` has them: what they say the file cannot change."""
+
+    def read(self) -> Revision:
+        """Raises ConfigurationError."""
+        try:
+            content = self.path.read_bytes()
+            return Revision(text=content.decode("utf-8"), digest=sha256(content))
+        except FileNotFoundError:
+            return Revision(text="", digest=sha256(b""))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"cannot read {self.path}: {error}") from error
+
+    def changed(self, revision: Revision, changes: Sequence[str]) -> str:
+        """The text with changes like "dicom.port=11912"; one without a value takes the key out.
+
+        Raises ConfigurationError: the text would not do, every problem of it; a key that
+        `overrides` have; a file that is written in a way that cannot be changed here.
+        """
+        locked = {override_of(each)[0] for each in self.overrides}
+        try:
+            document, wanted = tomlkit.parse(revision.text), tomllib.loads(revision.text)
+        except ValueError as error:
+            raise ConfigurationError(f"{self.path} is not TOML: {error}") from error
+        for change in changes:
+            path, value = _change_of(change)
+            if path in locked:
+                raise ConfigurationError(
+                    f"{'.'.join(path)} is set where the node is started (--set or environment): "
+                    "there alone it can be changed"
+                )
+            _apply(document, path, value)
+            _expect(wanted, path, value)
+        text = tomlkit.dumps(document)
+        if _without_empty(tomllib.loads(text)) != _without_empty(wanted):
+            raise ConfigurationError(
+                f"{self.path} is written in a way that cannot be changed here: edit it by hand"
+            )
+        parse_settings(text, str(self.path), self.overrides)
+        return text
+
+    def replace(self, revision: Revision, text: str) -> Revision:
+        """Put the text in the place of that revision.
+
+        Raises ConfigurationError (the text would not do), NotPossible (somebody has changed the
+        file since), StorageError (it cannot be written).
+        """
+        parse_settings(text, str(self.path), self.overrides)
+        with self._alone():
+            if self.read().digest != revision.digest:
+                raise NotPossible(
+                    f"{self.path} was changed by somebody else meanwhile: look at it again"
+                )
+            self._write(text.encode("utf-8"))
+        return Revision(text=text, digest=sha256(text.encode("utf-8")))
+
+    @property
+    def read_only(self) -> str | None:
+        """Why it cannot be changed here; None where it can."""
+        folder = self.path.resolve().parent
+        if not os.access(folder, os.W_OK):
+            return f"this user may not write in {folder}"
+        return None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Until the block ends no other writer of ours is in it. Raises StorageError."""
+        folder = self.path.resolve().parent
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except OSError as error:
+            raise StorageError(f"cannot use {folder}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _write(self, content: bytes) -> None:
+        """Where a link leads, with the owner and the rights of before. Raises StorageError."""
+        target = self.path.resolve()
+        unfinished = target.with_name(f".{target.name}.new")
+        try:
+            with unfinished.open("wb") as file:
+                file.write(content)
+                with suppress(FileNotFoundError):
+                    _take_over(file.fileno(), target.stat())
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(target)
+            sync(target.parent)
+        except OSError as error:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise StorageError(f"cannot write {target}: {error.strerror}") from error
+
+
+def difference(before: str, after: str) -> list[str]:
+    """Line by line, as `diff -u` has it, without its head."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1)
+    return list(lines)[2:]
+
+
+def _take_over(descriptor: int, status: os.stat_result) -> None:
+    os.fchmod(descriptor, status.st_mode & 0o777)
+    with suppress(PermissionError):  # then the file is that of who changes it
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+def _change_of(change: str) -> tuple[tuple[str, ...], Any]:
+    """Key and value; None where it is to be taken out. Raises ConfigurationError."""
+    if "=" not in change:
+        return tuple(change.strip().split(".")), None
+    return override_of(change)
+
+
+def _apply(document: Container | AbstractTable, path: Sequence[str], value: Any) -> None:
+    """To the text; what it says beside that stays as it is written."""
+    *tables, key = path
+    for table in tables:
+        if table not in document:
+            if value is None:
+                return
+            document[table] = tomlkit.table()
+        found = document[table]
+        if not isinstance(found, Container | AbstractTable):
+            raise ConfigurationError(f"{table} of {'.'.join(path)} is no table")
+        document = found
+    if value is not None:
+        document[key] = value
+    elif key in document:
+        del document[key]
+
+
+def _expect(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """The same to what the text says."""
+    *tables, key = path
+    for table in tables:
+        if value is None and table not in tree:
+            return
+        tree = tree.setdefault(table, {})
+    if value is not None:
+        tree[key] = value
+    else:
+        tree.pop(key, None)
+
+
+def _without_empty(tree: dict[str, Any]) -> dict[str, Any]:
+    """Tables that nothing stands in say nothing."""
+    kept = {
+        key: _without_empty(value) if isinstance(value, dict) else value
+        for key, value in tree.items()
+    }
+    return {key: value for key, value in kept.items() if value != {}}
