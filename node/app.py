@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from node.configuration import ConfigurationFile
 from node.configured import (
     build_credentials,
     build_identity_policy,
@@ -38,7 +39,12 @@ from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
 from node.models import Models, available_cores, find_bundle, load_models
 from node.receiving import Receiving
-from node.settings import MESSAGE_DESTINATIONS, DicomDestinationSettings, Settings
+from node.settings import (
+    MESSAGE_DESTINATIONS,
+    DicomDestinationSettings,
+    Settings,
+    read_settings,
+)
 from node.side_processes import SideProcesses
 from node.store.outbox import Outbox
 from node.store.received import Jobs
@@ -65,9 +71,18 @@ class Node:
     """One running process of a node: all of it, or the part that its roles are."""
 
     def __init__(
-        self, settings: Settings, home: Path, roles: frozenset[HostRole] = ALL_ROLES
+        self,
+        settings: Settings,
+        home: Path,
+        roles: frozenset[HostRole] = ALL_ROLES,
+        *,
+        file: ConfigurationFile | None = None,
     ) -> None:
-        """Build all parts; nothing listens yet. Raises CardioNodeError when one cannot be built."""
+        """Build all parts; nothing listens yet. Raises CardioNodeError when one cannot be built.
+
+        file: whose settings these are, for the console to change.
+        """
+        self._file = file
         self._settings = settings
         self._roles = roles
         self._metrics = Metrics()
@@ -227,12 +242,11 @@ class Node:
             after=self._settings.after_committed,
             idle=timedelta(minutes=self._settings.web.console.idle_minutes),
             problems=self._readiness,
-            destinations={
-                name: describe_destination(each)
-                for name, each in self._settings.destinations.items()
-            },
+            destinations=_described(self._settings),
+            configured=lambda: _described(self._configured()),
+            file=self._file,
             callers=[describe_caller(each) for each in self._settings.dicom.peers],
-            trial=partial(try_destination, self._settings),
+            trial=lambda name: try_destination(self._configured(), name),
             routing=self._routing,
             called_ae=self._settings.dicom.ae_titles,
             plan=partial(plan_for, self._settings),
@@ -242,6 +256,12 @@ class Node:
             telemetry=self.journal,
             clock=utc_now,
         )
+
+    def _configured(self) -> Settings:
+        """What the file says now, which a node takes up when it starts."""
+        if self._file is None:
+            return self._settings
+        return read_settings(self._file.path, self._file.overrides)
 
     def _shown(self, choice: str, served: Served) -> ShownModel:
         """choice: a bundle, perhaps with a preset."""
@@ -387,6 +407,11 @@ class Node:
         if (free := self._spool.free_bytes()) is not None:
             name, words = "cardionode_spool_free_bytes", "Free disk where the spool lies"
             yield name, words, {}, float(free)
+
+
+def _described(settings: Settings) -> dict[str, str]:
+    """Each destination's name and address."""
+    return {name: describe_destination(each) for name, each in settings.destinations.items()}
 
 
 def _lock_home(home: Path, roles: frozenset[HostRole]) -> list[int]:

@@ -17,7 +17,7 @@ from node.dicom.dicomweb import StowClient
 from node.dicom.scu import StorageScu
 from node.dicom.structured_report import REPORT_CLASSES
 from node.domain.delivery import ResultKind
-from node.domain.errors import ConfigurationError, Unreachable
+from node.domain.errors import ConfigurationError, DeliveryError, Unreachable
 from node.fhir.client import FhirClient
 from node.hl7.sender import Hl7Sender
 from node.settings import DestinationSettings, DicomDestinationSettings, PeerSettings, Settings
@@ -113,8 +113,29 @@ def _echo(sender: StorageScu, name: str, host: str, port: int, over: str) -> str
     except Unreachable:
         if not over:
             _in_the_clear(name, host, port)
+        elif _answers_without_tls(sender, port):
+            raise Unreachable(
+                f"{host}:{port} speaks no TLS: name its port with TLS, or set "
+                f"destinations.{name}.tls = false"
+            ) from None
         raise
     return f"C-ECHO answered by {host}:{port}{over}"
+
+
+def _answers_without_tls(sender: StorageScu, port: int) -> bool:
+    """Whether it talks DICOM as it is: nothing but the two AE titles is said."""
+    plain = StorageScu(
+        calling_ae=sender.calling_ae,
+        called_ae=sender.called_ae,
+        host=sender.host,
+        port=port,
+        answer_timeout_s=_ANSWERS_TLS_WITHIN_S,
+    )
+    try:
+        plain.echo()
+    except DeliveryError as error:
+        return not isinstance(error, Unreachable)
+    return True
 
 
 def _in_the_clear(name: str, host: str, port: int) -> str:

@@ -42,6 +42,7 @@ def serve(
 ) -> None:
     """Run the node until it is told to stop (SIGTERM or Ctrl-C)."""
     from node.app import Node
+    from node.configuration import ConfigurationFile
 
     share_freed_memory()
     shorten_turns()
@@ -50,7 +51,9 @@ def serve(
         signal.signal(number, lambda *_: stop.set())
     asked = role or [Role.ALL]
     roles = ALL_ROLES if Role.ALL in asked else frozenset(HostRole(each) for each in asked)
-    node = Node(read_settings(config, overrides or ()), home, roles)
+    settings = read_settings(config, overrides or ())
+    file = None if config is None else ConfigurationFile(path=config, overrides=overrides or ())
+    node = Node(settings, home, roles, file=file)
     node.start()
     stop.wait()
     node.stop()

@@ -26,6 +26,7 @@ class Action(Enum):
     CANCELLED = "cancelled"
     TRIED = "tested a connection"
     REHEARSED = "tried the rules"
+    CONFIGURED = "changed the configuration"
     WITHDREW = "withdrew"
     SIGNED = "signed"
 

@@ -16,6 +16,7 @@ from node.cli.own_network import INSIDE
 from node.dicom.scu import StorageScu
 from node.hl7.stand_in import RisStandIn
 from tests.browsers import chromium, package, screenshot_folder
+from tests.certificates import Authority
 from tests.conftest import absent
 from tests.ecg_instances import instances
 from tests.end_to_end.node_process import NodeProcess, destinations, free_port, settled
@@ -32,6 +33,7 @@ PAGES = (
     "rules",
     "messages",
     "model",
+    "configuration",
     "audit",
 )
 SERIOUS = ("serious", "critical")
@@ -171,6 +173,66 @@ def test_a_study_goes_through_is_looked_at_and_set_going_again(
     finally:
         node.close()
         ris.stop()
+
+
+def add(page: Any, name: str, title: str, port: int, *, tls: bool = False) -> str:
+    """Have a PACS added, test it, and give what is said of each step."""
+    page.get_by_label("Name here").fill(name)
+    page.get_by_label("AE title (DICOM)").fill(title)
+    page.get_by_role("textbox", name="Host", exact=True).fill("127.0.0.1")
+    page.get_by_role("textbox", name="Port", exact=True).fill(str(port))
+    if tls:
+        page.get_by_label("TLS", exact=True).check()
+    page.get_by_role("button", name="Add").click()
+    page.get_by_role("button", name=f"Test {name}", exact=True).click()
+    steps = page.locator(f".connection:has(strong:text-is('{name}')) .steps li")
+    steps.nth(1).wait_for()
+    page.locator(".steps .bad, .steps .good:has-text('report taken')").first.wait_for()
+    return str(steps.all_inner_texts())
+
+
+def test_an_administrator_connects_a_pacs_and_reads_what_is_wrong_with_others(
+    tmp_path: Path, orthanc: Orthanc, browser: Any
+) -> None:
+    files = Authority(tmp_path).issue("node")
+    node = NodeProcess(tmp_path, extra="# Of the hospital.\n" + files.toml())
+    page = browser.new_page(viewport=WINDOWS["wide"])
+    page.on("dialog", lambda dialog: dialog.accept())
+    try:
+        node.start()
+        add_user(node, "noether", "admin")
+        sign_in(page, node, "noether")
+        page.get_by_role("link", name="Connections").click()
+        closed = free_port()
+        assert "report taken" in add(page, "RIGHT", "ORTHANC", DICOM_PORT)
+        assert "nobody listens on" in add(page, "PORT", "ORTHANC", closed)
+        assert "rejected the association" in add(page, "TITLE", "OTHER", DICOM_PORT)
+        assert "speaks no TLS" in add(page, "SECRET", "ORTHANC", DICOM_PORT, tls=True)
+        for name in ("PORT", "TITLE", "SECRET"):
+            page.get_by_role("button", name=f"Remove {name}", exact=True).click()
+            page.get_by_role("button", name=f"Remove {name}", exact=True).wait_for(state="detached")
+        assert "# Of the hospital." in node.configuration.read_text(encoding="utf-8")
+
+        _, ecg = next(instances(1))
+        assert node.stop() == 0
+        node.start()
+        page.get_by_role("link", name="Rules").click()
+        file = {"name": "ecg.dcm", "mimeType": "application/dicom", "buffer": ecg}
+        page.get_by_label("ECG file").set_input_files(file)
+        page.locator("#plan .steps .good", has_text="decides").wait_for()
+        assert page.locator("#plan tbody tr", has_text="RIGHT").count() == 3
+        scu = StorageScu(
+            calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=node.dicom_port
+        )
+        scu.send(ecg)
+        node.wait_for_jobs(settled(1))
+        assert len(orthanc.instances()) == 3
+        page.get_by_role("link", name="Audit").click()
+        said = page.locator("tbody").inner_text()
+        for words in ("RIGHT added", "RIGHT: all right", "PORT: nobody listens", "SECRET removed"):
+            assert words in said
+    finally:
+        node.close()
 
 
 def test_every_page_is_good_to_look_at_and_for_who_cannot_see_it(

@@ -133,6 +133,8 @@ def test_check_tries_certificates_port_and_destinations_with_tls(tmp_path: Path)
             f"port = {archive.scp.tls_port}\ntls = true\n"
             '[destinations.RIS]\nkind = "hl7"\nhost = "127.0.0.1"\n'
             f"port = {ris.tls_port}\ntls = true\n"
+            '[[rules]]\nname = "what this archive takes"\nresults = ["ecg", "oru"]\n'
+            'destinations = ["PACS", "RIS"]\n'
         )
         node, port, hl7_port = with_tls_alone(tmp_path, files, destination)
         right = node.run("check")

@@ -165,6 +165,17 @@ def test_tls_towards_a_peer_without_is_said_so(tmp_path: Path, ris: RisStandIn) 
     assert "TLS" in problem
 
 
+def test_tls_towards_a_pacs_without_is_said_so(tmp_path: Path, pacs: PacsStandIn) -> None:
+    node = Authority(tmp_path).issue("node")
+    port = pacs.start()
+    settings = settings_of(tmp_path, port, extra=node.toml())
+    there = settings.destinations["THERE"].model_copy(update={"tls": True})
+    passed, problem = tried(settings.model_copy(update={"destinations": {"THERE": there}}))
+    assert passed == ["name", "connection"]
+    assert problem is not None
+    assert problem.startswith(f"127.0.0.1:{port} speaks no TLS: name its port with TLS")
+
+
 def test_what_is_not_configured_is_not_tried(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no destination 'NOWHERE'"):
         list(try_destination(settings_of(tmp_path, 1), "NOWHERE"))

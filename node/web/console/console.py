@@ -10,9 +10,11 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
+from node.configuration import ConfigurationFile
 from node.dicom.template import Templates
 from node.domain.instance import Origin
 from node.web.console.audit import Audit
+from node.web.console.configuration import ConfigurationPage
 from node.web.console.connections import Connections
 from node.web.console.gate import Gate
 from node.web.console.messages import Messages
@@ -47,6 +49,8 @@ class Console:
         idle: timedelta,
         problems: Callable[[], Sequence[str]],
         destinations: Mapping[str, str],
+        configured: Callable[[], Mapping[str, str]],
+        file: ConfigurationFile | None,
         callers: Sequence[str],
         trial: Callable[[str], Iterable[Check]],
         routing: Routing,
@@ -91,6 +95,8 @@ class Console:
             pages=pages,
             gate=gate,
             destinations=destinations,
+            configured=configured,
+            file=file,
             callers=callers,
             trial=trial,
         )
@@ -102,6 +108,12 @@ class Console:
             plan=plan,
             maximum_bytes=maximum_bytes,
         )
+        configuration = ConfigurationPage(
+            pages=pages,
+            gate=gate,
+            file=file,
+            started_with=file.read().digest if file is not None else "",
+        )
         self.routes: Sequence[BaseRoute] = [
             *SignIn(sessions=sessions, pages=pages, gate=gate).routes,
             *overview.routes,
@@ -111,6 +123,7 @@ class Console:
             *rules.routes,
             *Messages(work=work, spool=spool, pages=pages, gate=gate).routes,
             *ModelPage(pages=pages, gate=gate, models=models).routes,
+            *configuration.routes,
             *Audit(work=work, pages=pages, gate=gate).routes,
             Mount("/static", StaticFiles(directory=_STATIC)),
         ]

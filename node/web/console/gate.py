@@ -31,7 +31,7 @@ from node.web.console.pages import HEADERS, Pages
 from node.workflow.ports import Clock, Level, Telemetry, UnitOfWork
 from node.workflow.sessions import Sessions, form_token
 
-_FORM_BYTES: Final = 64_000
+FORM_BYTES: Final = 64_000
 _FORM_FIELDS: Final = 50
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _OUR_PAGE: Final = re.compile(r"/[a-z0-9-]+(/[a-z0-9.-]+)*(\?[a-z0-9=&-]*)?|/")
@@ -104,11 +104,18 @@ class Gate:
 
         return self._route("GET", path, view, needs, read)
 
-    def post(self, path: str, view: View, *, needs: Role = Role.VIEWER) -> Route:
+    def post(
+        self,
+        path: str,
+        view: View,
+        *,
+        needs: Role = Role.VIEWER,
+        maximum_bytes: int = FORM_BYTES,
+    ) -> Route:
         """What a form does."""
 
         async def read(request: Request, token: str) -> _Sent:
-            form = await read_form(request)
+            form = await read_form(request, maximum_bytes)
             _check_form_token(form.get("form_token", ""), token)
             return {"form": form}
 
@@ -230,9 +237,9 @@ def our_page(path: str) -> str:
     return path if _OUR_PAGE.fullmatch(path) else "/"
 
 
-async def read_form(request: Request) -> Mapping[str, str]:
+async def read_form(request: Request, maximum_bytes: int = FORM_BYTES) -> Mapping[str, str]:
     """Its fields. Raises HTTPException 408, 411, 413, 415, ClientDisconnect."""
-    _check_length(request, _FORM_BYTES)
+    _check_length(request, maximum_bytes)
     if request.headers.get("Content-Type", "").partition(";")[0].strip() != _FORM_TYPE:
         raise HTTPException(415, f"a form is {_FORM_TYPE}")
     try:

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from argon2 import PasswordHasher
 from pydicom.dataset import Dataset
 
+from node.configuration import ConfigurationFile
 from node.configured_rehearsal import Plan, PlannedDelivery
 from node.dicom.template import load_templates
 from node.domain.delivery import DeliveryOutcome, DeliveryState, DestinationKind
@@ -21,6 +22,7 @@ from node.domain.instance import Origin
 from node.domain.user import Role
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.profile import Profile
+from node.settings import read_settings
 from node.store.database import Database, sqlite_url
 from node.store.spool import Spool
 from node.web.console.console import Console
@@ -80,6 +82,7 @@ class ConsoleServer:
         self.database = Database(sqlite_url(folder / "node.db"))
         self.database.prepare()
         self.work = EngineUnitOfWork(self.database)
+        self.file = ConfigurationFile(path=folder / "node.toml")
         self.spool = Spool(folder / "spool")
         self.accounts = Accounts(
             work=self.work, telemetry=self.notes, clock=self.clock, hasher=_CHEAP
@@ -94,6 +97,8 @@ class ConsoleServer:
             idle=IDLE,
             problems=lambda: self.problems,
             destinations={"PACS": "127.0.0.1:104", "RIS": "127.0.0.1:2575"},
+            configured=self.configured,
+            file=self.file,
             callers=["ECG carts from 192.0.2.0/24 may store"],
             trial=self.try_destination,
             routing=ROUTING,
@@ -110,6 +115,13 @@ class ConsoleServer:
             pages=console.routes, proxies=["127.0.0.1"],
         )  # fmt: skip
         self.port = 0
+
+    def configured(self) -> dict[str, str]:
+        """What the file says; without a file there are those that run."""
+        if not self.file.path.exists():
+            return {"PACS": "127.0.0.1:104", "RIS": "127.0.0.1:2575"}
+        found = read_settings(self.file.path).destinations
+        return {name: each.address for name, each in found.items()}
 
     def __enter__(self) -> ConsoleServer:
         self.port = self._server.start()

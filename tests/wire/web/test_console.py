@@ -15,6 +15,7 @@ from node.dicom.part10 import read_part10
 from node.domain.audit import Action
 from node.domain.caller import Refusal
 from node.domain.delivery import DeliveryState, JobState, ResultKind
+from node.settings import read_settings
 from node.web.console.gate import UNATTENDED
 from node.workflow.refused import RefusalBook
 from tests.ecg_instances import mortara
@@ -29,6 +30,7 @@ PAGES = (
     "/messages",
     "/messages/1",
     "/model",
+    "/configuration",
     "/audit",
 )
 SHOWN = ("/studies/1/ecg.png", "/studies/1/cine.png", "/studies/1/results/1")
@@ -409,6 +411,80 @@ def test_the_model_tells_of_itself_and_its_card_runs_nothing(browser: Browser) -
         assert told in page
     assert "NOT FOR CLINICAL USE" in page
     assert "&lt;script&gt;alert(1)" in page
+
+
+def test_an_administrator_adds_tests_and_removes_a_pacs(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    console.file.path.write_text("# Of the hospital.\n" + DESTINATION, encoding="utf-8")
+    browser.sign_in("admin")
+    page = browser.get("/connections").text
+    assert page.count("until the next start") == 1, "RIS runs, and is configured no more"
+    new = {"name": "VNA", "kind": "dicom", "ae_title": "VNA", "host": "192.0.2.7", "port": "104"}
+    added = browser.submit("/connections", new)
+    assert (added.status, added.headers["Location"]) == (303, "/connections")
+    settings = read_settings(console.file.path)
+    assert settings.destinations["VNA"].address == "192.0.2.7:104"
+    assert console.file.path.read_text(encoding="utf-8").startswith("# Of the hospital.\n")
+    assert "from the next start" in browser.get("/connections").text
+    assert browser.submit("/connections/3/test").status == 200
+    for wrong, said in (
+        ({"name": "VNA"}, "already"),
+        ({"name": "a.b"}, "letters"),
+        ({"name": "X", "port": "99999"}, "port"),
+        ({"name": "X", "ae_title": ""}, "ae_title"),
+        ({"name": "X", "host": 'h"\nport = 1'}, "a host is"),
+        ({"name": "X", "kind": "carrier pigeon"}, "kind"),
+    ):
+        refused = browser.submit("/connections", new | wrong)
+        assert refused.status == 409, wrong
+        assert said in refused.text
+    assert browser.submit("/connections/3/remove").status == 303
+    assert "VNA" not in read_settings(console.file.path).destinations
+    assert ("admin", Action.CONFIGURED, None) in done(console)
+    operator = Browser(console.port)
+    operator.sign_in("operator")
+    assert operator.submit("/connections", new).status == 403
+    assert operator.submit("/connections/1/remove").status == 403
+    assert operator.get("/configuration").status == 403
+
+
+def test_the_configuration_is_checked_before_it_is_saved_and_by_one_at_a_time(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    console.file.path.write_text("# Of the hospital.\n" + DESTINATION, encoding="utf-8")
+    browser.sign_in("admin")
+    page = browser.get("/configuration")
+    digest = re.findall(r'name="digest" value="([0-9a-f]{64})"', page.text)[0]
+    assert "# Of the hospital." in page.text
+
+    def send(do: str, text: str, digest: str = digest) -> Page:
+        return browser.submit("/configuration", {"do": do, "text": text, "digest": digest})
+
+    better = '# Of the hospital.\r\nlog.level = "warning"\r\n' + DESTINATION
+    checked = send("check", better)
+    assert "+log.level = &#34;warning&#34;" in checked.text
+    assert "A node would take it." in checked.text
+    wrong = send("save", better.replace("warning", "whisper"))
+    assert wrong.status == 409
+    assert "log.level" in wrong.text
+    assert read_settings(console.file.path).log.level == "info"
+    assert send("save", better).status == 303
+    assert read_settings(console.file.path).log.level == "warning"
+    assert "start it again" in browser.get("/configuration").text
+    late = send("save", better.replace("warning", "error"))
+    assert late.status == 409
+    assert "changed by somebody else" in late.text
+    assert read_settings(console.file.path).log.level == "warning"
+
+
+DESTINATION = """\
+[destinations.PACS]
+kind = "dicom"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = 104
+"""
 
 
 def test_who_was_turned_away_is_listed(console: ConsoleServer, browser: Browser) -> None:
