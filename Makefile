@@ -10,10 +10,10 @@ export CARDIONODE_SHARED ?= $(abspath ../shared)
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
 
-# Three at once on two cores, because many wait for a peer, each in a network of its own: those first
-# that wait longest, in the order of their names. Then those that compare times.
+# Three at once on two cores, because many wait for a peer, each in a network of its own; then those
+# that compare times.
 test: $(VENV)/.dev peers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --tx "3*popen//python=.ci/own-network $(BIN)/python" --dist loadfile --no-loadscope-reorder -m "not soak and not alone" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --tx "3*popen//python=.ci/own-network $(BIN)/python" --dist loadfile -m "not soak and not alone" tests
 	.ci/own-network $(BIN)/python -m pytest -m "alone and not soak" tests
 
 # Formatting, lint, types and import contracts: under a minute.

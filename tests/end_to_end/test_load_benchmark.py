@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.load.runs import IN_HAND
 from node.cli.orthanc import PROGRAM
 from node.cli.own_network import own_network_prefix
 from tests.conftest import absent
 
 
+@pytest.mark.alone
 def test_a_node_is_measured_singly_without_a_pause_and_at_a_share_of_what_it_bears(
     tmp_path: Path,
 ) -> None:
