@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -35,17 +33,6 @@ PAGES = (
 )
 SHOWN = ("/studies/1/ecg.png", "/studies/1/cine.png", "/studies/1/results/1")
 ACTS = ("retry", "release", "reject", "correct", "cancel")
-
-
-@pytest.fixture
-def console(tmp_path: Path) -> Iterator[ConsoleServer]:
-    with ConsoleServer(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def browser(console: ConsoleServer) -> Browser:
-    return Browser(console.port)
 
 
 def done(console: ConsoleServer) -> list[tuple[str | None, Action, int | None]]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from pydicom import Dataset
@@ -31,17 +29,6 @@ TEXTS = (
     "InstitutionName", "ReferringPhysicianName", "OperatorsName", "PatientComments",
 )  # fmt: skip
 OPERATORS = ("retry", "release", "reject", "correct", "cancel")
-
-
-@pytest.fixture
-def console(tmp_path: Path) -> Iterator[ConsoleServer]:
-    with ConsoleServer(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def browser(console: ConsoleServer) -> Browser:
-    return Browser(console.port)
 
 
 class Markup(HTMLParser):
