@@ -305,7 +305,8 @@ def _text(kind: ResultKind, content: bytes) -> str:
 def _of_a_page(visit: Visit) -> int:
     """The job, of whose page the picture is. Raises HTTPException 403, 404."""
     job_id = number_of(visit.path["job"])
-    if not hmac.compare_digest(visit.query.get("seen", ""), visit.picture_token(job_id)):
+    given, right = visit.query.get("seen", ""), visit.picture_token(job_id)
+    if not hmac.compare_digest(given.encode(), right.encode()):
         raise HTTPException(403, "open the study; its pictures are part of it")
     return job_id
 

@@ -113,6 +113,7 @@ def test_a_study_shows_ecg_numbers_cine_and_where_its_results_went(
         assert (picture.status, picture.content[:4]) == (200, b"\x89PNG")
         assert browser.get(path.partition("?")[0]).status == 403, "nobody was noted to look"
         assert browser.get(path.replace("seen=", "seen=0")).status == 403
+        assert browser.get(path.replace("seen=", "seen=%C3%A9")).status == 403
     assert done(console) == [
         ("viewer", Action.SIGNED_IN, None),
         ("viewer", Action.LISTED, None),
