@@ -54,9 +54,12 @@ class ConfigurationPage:
         digest = visit.form.get("digest", "")
         revision = self.file.read()
         try:
+            if revision.digest != digest:
+                raise NotPossible(
+                    "the file was changed by somebody else meanwhile: the difference shows what of "
+                    "that your text would take back"
+                )
             if visit.form.get("do") == "save":
-                if revision.digest != digest:
-                    raise NotPossible("the file was changed by somebody else meanwhile: see below")
                 self.file.replace(revision, text)
                 lines = len(difference(revision.text, text))
                 self.gate.note(visit, Action.CONFIGURED, said=f"{lines} lines of difference")

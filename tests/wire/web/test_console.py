@@ -460,9 +460,10 @@ def test_the_configuration_is_checked_before_it_is_saved_and_by_one_at_a_time(
     assert send("save", better).status == 303
     assert read_settings(console.file.path).log.level == "warning"
     assert "start it again" in browser.get("/configuration").text
-    late = send("save", better.replace("warning", "error"))
-    assert late.status == 409
-    assert "changed by somebody else" in late.text
+    for do in ("check", "save"):
+        late = send(do, better.replace("warning", "error"))
+        assert late.status == 409
+        assert "changed by somebody else" in late.text
     assert read_settings(console.file.path).log.level == "warning"
 
 
