@@ -17,7 +17,8 @@ from node.hl7.message import (
 _DELETED = '""'
 """What stood there before is to be empty. Source: HL7 v2.5.1 §2.5.3."""
 MOST_TOLD: Final = 100
-"""Orders or patients of one message: each is looked up while nothing else can be written."""
+"""Orders or patients of one message: each is looked up while nothing else can be written. Values of
+a field too: megabytes of identifiers in each of a hundred patients would be read for minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Segment:
     _values: dict[int, list[str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """Repetitions of the fields asked for so far: a hundred thousand are parted once."""
+    """Repetitions of the fields asked for so far, each parted once."""
 
     def text(
         self,
@@ -53,8 +54,18 @@ class Segment:
         return "" if meant == _DELETED else meant
 
     def repetitions(self, number: int) -> range:
-        """Numbers of the values of a field, from 0; none where it is empty."""
-        return range(len(self._repeated(number)))
+        """Numbers of the values of a field, from 0; none where it is empty.
+
+        Raises UnacceptableContent (more than MOST_TOLD).
+        """
+        values = self._repeated(number)
+        if len(values) > MOST_TOLD:
+            raise UnacceptableContent(
+                ErrorCondition.DATA_TYPE_ERROR,
+                f"{self.name}-{number} has more than {MOST_TOLD} values; have the sender leave out "
+                "those that nobody needs",
+            )
+        return range(len(values))
 
     def _repeated(self, number: int) -> list[str]:
         if number not in self._values:

@@ -279,12 +279,15 @@ def test_so_many_orders_or_patients_that_nothing_else_could_be_written_meanwhile
     assert str(MOST_TOLD) in words
 
 
-def test_a_field_repeated_a_hundred_thousand_times_is_read_to_its_end() -> None:
-    """Parted for each of its values anew, it would take hours."""
-    identifiers, names = "9^^^B^SS~" * 100_000, "^^^^^^^P~" * 100_000
-    content = message("ADT^A04", f"PID|||{identifiers}P-1^^^A^MR||{names}DOE^JANE\r")
-    (news,) = told(content).patients
+@pytest.mark.parametrize("field", ["PID-3", "PID-5"])
+def test_a_field_of_more_values_than_anybody_has_is_refused(field: str) -> None:
+    identifiers, names = "9^^^B^SS~" * 99 + "P-1^^^A^MR", "^^^^^^^P~" * 99 + "DOE^JANE"
+    (news,) = told(message("ADT^A04", f"PID|||{identifiers}||{names}\r")).patients
     assert (news.patient.patient_id, news.patient.name) == ("P-1", "DOE^JANE")
+    more = {"PID-3": f"PID|||{identifiers}~P-2||{names}\r", "PID-5": f"PID|||P-1||{names}~J\r"}
+    condition, words = objection(message("ADT^A04", more[field]))
+    assert condition is ErrorCondition.DATA_TYPE_ERROR
+    assert field in words
 
 
 def test_nothing_of_a_message_is_shown_by_repr() -> None:

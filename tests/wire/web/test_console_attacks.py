@@ -182,7 +182,8 @@ def test_an_address_that_is_none_is_kept_nowhere(
     console: ConsoleServer, browser: Browser, said: str
 ) -> None:
     over_https = {"X_Forwarded_For": said, "X_Forwarded_Proto": "https"}
-    assert browser.sign_in("viewer", **over_https).status == 303
+    signed_in = browser.sign_in("viewer", **over_https)
+    assert signed_in.status == 303, signed_in.text
     with console.work.look() as transaction:
         (entry,) = transaction.audit.latest(limit=9)
     assert entry.peer == ""
