@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from node.configuration import ConfigurationFile
 from node.configured import (
     build_credentials,
     build_identity_policy,
@@ -39,6 +38,7 @@ from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
 from node.models import Models, available_cores, find_bundle, load_models
 from node.receiving import Receiving
+from node.renewal import Renewal
 from node.settings import (
     MESSAGE_DESTINATIONS,
     DicomDestinationSettings,
@@ -76,13 +76,15 @@ class Node:
         home: Path,
         roles: frozenset[HostRole] = ALL_ROLES,
         *,
-        file: ConfigurationFile | None = None,
+        renewal: Renewal | None = None,
     ) -> None:
         """Build all parts; nothing listens yet. Raises CardioNodeError when one cannot be built.
 
-        file: whose settings these are, for the console to change.
+        renewal: has the file whose settings these are, for the console to change, and how they are
+        taken up then; None where neither can be.
         """
-        self._file = file
+        self._renewal = renewal
+        self._file = renewal.file if renewal is not None else None
         self._settings = settings
         self._roles = roles
         self._metrics = Metrics()
@@ -192,6 +194,19 @@ class Node:
             role=" ".join(sorted(self._roles)),
         )
 
+    def renew(self) -> None:
+        """Start anew if what the configuration says now can be taken up; else tell why not."""
+        if self._renewal is None:
+            return
+        try:
+            self._renewal.prove()
+        except CardioNodeError as error:
+            self.journal.event(
+                "configuration not taken up", level=Level.ERROR, reason=error.message
+            )
+            return
+        self._renewal.start_anew()
+
     def stop(self) -> None:
         """Stop taking work, then stop working; what is unfinished goes on at the next start."""
         self._is_ready = False
@@ -245,6 +260,7 @@ class Node:
             destinations=_described(self._settings),
             configured=lambda: _described(self._configured()),
             file=self._file,
+            renewal=self._renewal,
             callers=[describe_caller(each) for each in self._settings.dicom.peers],
             trial=lambda name: try_destination(self._configured(), name),
             routing=self._routing,
@@ -258,7 +274,7 @@ class Node:
         )
 
     def _configured(self) -> Settings:
-        """What the file says now, which a node takes up when it starts."""
+        """What the file says now, which a node takes up when it starts or is told to."""
         if self._file is None:
             return self._settings
         return read_settings(self._file.path, self._file.overrides)

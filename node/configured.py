@@ -21,6 +21,7 @@ from node.dicom.worklist import WorklistScu
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import ConfigurationError
 from node.domain.form import DEFAULT_FORM
+from node.domain.host import ALL_ROLES, HostRole
 from node.fhir.client import LONGEST_ANSWER_BYTES, FhirClient
 from node.fhir.library import need_library
 from node.fhir.site import Site
@@ -38,6 +39,26 @@ from node.settings import (
 from node.workflow.identity import IdentityPolicy
 from node.workflow.reconcile import OrderPolicy
 from node.workflow.route import Destination, Routing, RoutingRule
+
+
+def listening_ports(
+    settings: Settings, roles: frozenset[HostRole] = ALL_ROLES
+) -> list[tuple[str, str, str, int]]:
+    """Where a process of those roles listens: what for, the port's key, host and port of each."""
+    dicom, hl7, web = settings.dicom, settings.hl7, settings.web
+    ports: list[tuple[str, str, str, int | None]] = []
+    if HostRole.RECEIVE in roles:
+        ports += [
+            ("DICOM port", "dicom.port", dicom.host, dicom.port),
+            ("DICOM TLS port", "dicom.tls_port", dicom.host, dicom.tls_port),
+            ("HL7 port", "hl7.port", hl7.host, hl7.port),
+            ("HL7 TLS port", "hl7.tls_port", hl7.host, hl7.tls_port),
+        ]
+    ports += [
+        ("web port", "web.port", web.host, web.port),
+        ("web TLS port", "web.tls_port", web.host, web.tls_port),
+    ]
+    return [(name, key, host, port) for name, key, host, port in ports if port is not None]
 
 
 def profile_of(destination: Hl7DestinationSettings) -> Profile:

@@ -39,18 +39,12 @@ def check(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides
 
 
 def _checks(settings: Settings, home: Path) -> Iterator[Check]:
+    from node.configured import listening_ports
+
     yield check_disk(home, settings.storage.minimum_free_mb * 1_000_000)
     yield try_it("objects", lambda: _objects(settings, home))
-    for name, key, host, port in (
-        ("DICOM port", "dicom.port", settings.dicom.host, settings.dicom.port),
-        ("DICOM TLS port", "dicom.tls_port", settings.dicom.host, settings.dicom.tls_port),
-        ("HL7 port", "hl7.port", settings.hl7.host, settings.hl7.port),
-        ("HL7 TLS port", "hl7.tls_port", settings.hl7.host, settings.hl7.tls_port),
-        ("web port", "web.port", settings.web.host, settings.web.port),
-        ("web TLS port", "web.tls_port", settings.web.host, settings.web.tls_port),
-    ):
-        if port is not None:
-            yield check_port(name, key, host, port)
+    for name, key, host, port in listening_ports(settings):
+        yield check_port(name, key, host, port)
     if settings.tls is not None:
         yield try_it("certificates", lambda: _certificates(settings))
     stow_tokens = settings.web.stow.tokens

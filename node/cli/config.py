@@ -48,8 +48,8 @@ def set_keys(
 ) -> None:
     """Set keys in the configuration file; nothing is written that a node would refuse.
 
-    Comments stay, other keys too. A node that runs goes on with what it has read until it is
-    started again.
+    Comments stay, other keys too. A node that runs goes on with what it has read until it is told
+    to take the file up: `systemctl reload cardionode`, or SIGHUP.
     """
     for each in changes:
         if "=" not in each:
@@ -86,4 +86,4 @@ def _change(
         console.print("nothing changes")
     elif not dry_run:
         file.replace(revision, text)
-        console.print(f"{config} is changed; a node that runs takes it up when it is started again")
+        console.print(f"{config} is changed; a node that runs takes it up at `systemctl reload`")

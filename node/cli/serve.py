@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import threading
-from enum import StrEnum
-from typing import Annotated
+import sys
+from contextlib import suppress
+from enum import Enum, StrEnum
+from queue import Empty, SimpleQueue
+from typing import Annotated, Final
 
 import typer
 
@@ -16,6 +19,9 @@ from node.engine.niceness import shorten_turns
 from node.settings import read_settings
 
 
+_LOOK_EVERY_S: Final = 1.0
+
+
 class Role(StrEnum):
     """Choices of --role."""
 
@@ -24,6 +30,15 @@ class Role(StrEnum):
     INFER = HostRole.INFER
     SEND = HostRole.SEND
     WEB = HostRole.WEB
+
+
+class _Wish(Enum):
+    """What a running node is asked for."""
+
+    STOP = "stop"
+    RENEW = "renew"
+    """Start anew if the configuration can be taken up."""
+    START_ANEW = "start anew"
 
 
 def serve(
@@ -40,20 +55,55 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Run the node until it is told to stop (SIGTERM or Ctrl-C)."""
+    """Run the node until it is told to stop (SIGTERM or Ctrl-C).
+
+    At SIGHUP, as at "Take it up" in the console, it starts anew by what the configuration file says
+    then, as the same process; where it could not, it goes on as it is, and the log says why.
+    """
     from node.app import Node
     from node.configuration import ConfigurationFile
+    from node.renewal import Renewal
+    from node.service_manager import ServiceManager
 
     share_freed_memory()
     shorten_turns()
-    stop = threading.Event()
+    wishes: SimpleQueue[_Wish] = SimpleQueue()  # of all queues the one for handlers of signals
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: wishes.put(_Wish.STOP))
+    if not sys.stderr.isatty():  # of which the signal tells that it is gone
+        signal.signal(signal.SIGHUP, lambda *_: wishes.put(_Wish.RENEW))
     asked = role or [Role.ALL]
     roles = ALL_ROLES if Role.ALL in asked else frozenset(HostRole(each) for each in asked)
     settings = read_settings(config, overrides or ())
     file = None if config is None else ConfigurationFile(path=config, overrides=overrides or ())
-    node = Node(settings, home, roles, file=file)
+    renewal = Renewal(
+        file=file,
+        running=settings,
+        home=home,
+        roles=roles,
+        start_anew=lambda: wishes.put(_Wish.START_ANEW),
+    )
+    manager = ServiceManager()
+    manager.watch()
+    node = Node(settings, home, roles, renewal=renewal)
     node.start()
-    stop.wait()
+    manager.ready(" ".join(f"{name}:{port}" for name, port in sorted(node.ports.items())))
+    while (wish := _next(wishes)) is _Wish.RENEW:
+        node.renew()
+    if wish is _Wish.STOP:
+        manager.stopping()
+    else:
+        manager.starting_anew()
     node.stop()
+    while not wishes.empty():
+        wish = _Wish.STOP if wishes.get() is _Wish.STOP else wish
+    if wish is _Wish.START_ANEW:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the new one says what it does with it
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _next(wishes: SimpleQueue[_Wish]) -> _Wish:
+    while True:
+        # A signal between two looks at the queue would otherwise wake nobody.
+        with suppress(Empty):
+            return wishes.get(timeout=_LOOK_EVERY_S)

@@ -27,6 +27,7 @@ class Action(Enum):
     TRIED = "tested a connection"
     REHEARSED = "tried the rules"
     CONFIGURED = "changed the configuration"
+    TOOK_UP = "had the configuration taken up"
     WITHDREW = "withdrew"
     SIGNED = "signed"
 

@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,14 @@ model.at_once = {at_once}
             with contextlib.suppress(json.JSONDecodeError):  # the line a kill cut short
                 parsed.append(json.loads(line))
         return [event for event in parsed if event["message"] == message]
+
+
+class ProgramNode(NodeProcess):
+    """Started by a command line of its own, by which it can start itself anew."""
+
+    @property
+    def command(self) -> list[str] | None:
+        return [sys.executable, "-m", "node"]
 
 
 def settled(count: int) -> Any:

@@ -19,7 +19,7 @@ from tests.browsers import chromium, package, screenshot_folder
 from tests.certificates import Authority
 from tests.conftest import absent
 from tests.ecg_instances import instances
-from tests.end_to_end.node_process import NodeProcess, destinations, free_port, settled
+from tests.end_to_end.node_process import NodeProcess, ProgramNode, destinations, free_port, settled
 
 PASSWORD = "correct horse battery"
 WINDOWS = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "height": 844}}
@@ -195,7 +195,7 @@ def test_an_administrator_connects_a_pacs_and_reads_what_is_wrong_with_others(
     tmp_path: Path, orthanc: Orthanc, browser: Any
 ) -> None:
     files = Authority(tmp_path).issue("node")
-    node = NodeProcess(tmp_path, extra="# Of the hospital.\n" + files.toml())
+    node = ProgramNode(tmp_path, extra="# Of the hospital.\n" + files.toml())
     page = browser.new_page(viewport=WINDOWS["wide"])
     page.on("dialog", lambda dialog: dialog.accept())
     try:
@@ -214,8 +214,11 @@ def test_an_administrator_connects_a_pacs_and_reads_what_is_wrong_with_others(
         assert "# Of the hospital." in node.configuration.read_text(encoding="utf-8")
 
         _, ecg = next(instances(1))
-        assert node.stop() == 0
-        node.start()
+        page.get_by_role("link", name="Configuration").first.click()
+        page.get_by_role("button", name="Take it up").click()
+        page.get_by_text("The node starts anew").wait_for()
+        page.get_by_label("node.toml").wait_for(timeout=60_000)  # the page comes back by itself
+        assert page.get_by_role("button", name="Take it up").count() == 0
         page.get_by_role("link", name="Rules").click()
         file = {"name": "ecg.dcm", "mimeType": "application/dicom", "buffer": ecg}
         page.get_by_label("ECG file").set_input_files(file)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from node.configured import profile_of
+from node.configured import listening_ports, profile_of
 from node.domain.errors import ConfigurationError
+from node.domain.host import HostRole
 from node.hl7.profile import Profile, shipped_profile, shipped_profiles
-from node.settings import Hl7DestinationSettings
+from node.settings import Hl7DestinationSettings, parse_settings
 
 
 def profile(named: str) -> Profile:
@@ -31,3 +32,16 @@ def test_a_name_that_is_neither_is_told_what_there_is(tmp_path: Path) -> None:
     missing = tmp_path / "ris-2.3.toml"
     with pytest.raises(ConfigurationError, match=r"one of default, engine-2\.4, ris-2\.3\.1"):
         profile(str(missing))
+
+
+def test_a_process_listens_where_its_roles_do() -> None:
+    settings = parse_settings("hl7.tls_port = 2576\n" + TLS, "a test")
+    everywhere = {key: port for _, key, _, port in listening_ports(settings)}
+    assert everywhere == {
+        "dicom.port": 11112, "hl7.port": 2575, "hl7.tls_port": 2576, "web.port": 8080,
+    }  # fmt: skip
+    sending = listening_ports(settings, frozenset({HostRole.SEND}))
+    assert [key for _, key, _, _ in sending] == ["web.port"]
+
+
+TLS = 'tls = {certificate = "a.pem", key = "a.key", authorities = "ca.pem"}\n'

@@ -1,9 +1,9 @@
-"""The configuration file: seen, checked, changed; what runs goes on with what it has read."""
+"""The configuration file: seen, checked, changed, and taken up by the process that shows it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -19,12 +19,23 @@ from node.web.console.pages import HEADERS, Pages
 _FORM_BYTES: Final = 1_000_000
 
 
+class Renewal(Protocol):
+    """Has the process start anew by what the file says."""
+
+    def prove(self) -> None:
+        """Pass where a node could start by it. Raises ConfigurationError, NotPossible."""
+
+    def start_anew(self) -> None:
+        """Returns at once; requests that are being answered are answered."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationPage:
     pages: Pages
     gate: Gate
     file: ConfigurationFile | None
     """None where the node runs by the default alone."""
+    renewal: Renewal | None
     started_with: str
     """Digest of the file when this process read it."""
 
@@ -35,6 +46,7 @@ class ConfigurationPage:
             self.gate.post(
                 "/configuration", self.change, needs=Role.ADMIN, maximum_bytes=_FORM_BYTES
             ),
+            self.gate.post("/configuration/take-up", self.take_up, needs=Role.ADMIN),
         ]
 
     def show(self, visit: Visit) -> Response:
@@ -70,6 +82,20 @@ class ConfigurationPage:
                 visit, text=text, digest=revision.digest, before=revision.text, wrong=error.message
             )
         return self._page(visit, text=text, digest=revision.digest, before=revision.text)
+
+    def take_up(self, visit: Visit) -> Response:
+        """Have the process start anew, where the file will do: until then the old one goes on.
+
+        Raises ConfigurationError, NotPossible, StorageError.
+        """
+        if self.renewal is None:
+            raise NotPossible("this process cannot start itself anew: start it again by hand")
+        self.renewal.prove()
+        self.gate.note(visit, Action.TOOK_UP)
+        self.renewal.start_anew()
+        return self.pages.render(
+            "renewal.html", user=visit.user, form_token=visit.form_token, status_code=202
+        )
 
     def _page(
         self, visit: Visit, *, text: str, digest: str, before: str | None = None, wrong: str = ""

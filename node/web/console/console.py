@@ -14,7 +14,7 @@ from node.configuration import ConfigurationFile
 from node.dicom.template import Templates
 from node.domain.instance import Origin
 from node.web.console.audit import Audit
-from node.web.console.configuration import ConfigurationPage
+from node.web.console.configuration import ConfigurationPage, Renewal
 from node.web.console.connections import Connections
 from node.web.console.gate import Gate
 from node.web.console.messages import Messages
@@ -51,6 +51,7 @@ class Console:
         destinations: Mapping[str, str],
         configured: Callable[[], Mapping[str, str]],
         file: ConfigurationFile | None,
+        renewal: Renewal | None,
         callers: Sequence[str],
         trial: Callable[[str], Iterable[Check]],
         routing: Routing,
@@ -112,6 +113,7 @@ class Console:
             pages=pages,
             gate=gate,
             file=file,
+            renewal=renewal,
             started_with=file.read().digest if file is not None else "",
         )
         self.routes: Sequence[BaseRoute] = [

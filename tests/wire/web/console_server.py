@@ -18,6 +18,7 @@ from node.configuration import ConfigurationFile
 from node.configured_rehearsal import Plan, PlannedDelivery
 from node.dicom.template import load_templates
 from node.domain.delivery import DeliveryOutcome, DeliveryState, DestinationKind
+from node.domain.errors import ConfigurationError
 from node.domain.instance import Origin
 from node.domain.user import Role
 from node.engine.unit_of_work import EngineUnitOfWork
@@ -74,6 +75,20 @@ def pipeline() -> Pipeline:
     return load_pipeline(read_bundle(QUICK), OnnxRuntime(threads=1))
 
 
+class FakeRenewal:
+    """Of a process that does not start anew."""
+
+    def __init__(self) -> None:
+        self.problem, self.times = "", 0
+
+    def prove(self) -> None:
+        if self.problem:
+            raise ConfigurationError(self.problem)
+
+    def start_anew(self) -> None:
+        self.times += 1
+
+
 class ConsoleServer:
     """A user of each role; `clock` moves when told to."""
 
@@ -83,6 +98,7 @@ class ConsoleServer:
         self.database.prepare()
         self.work = EngineUnitOfWork(self.database)
         self.file = ConfigurationFile(path=folder / "node.toml")
+        self.renewal = FakeRenewal()
         self.spool = Spool(folder / "spool")
         self.accounts = Accounts(
             work=self.work, telemetry=self.notes, clock=self.clock, hasher=_CHEAP
@@ -99,6 +115,7 @@ class ConsoleServer:
             destinations={"PACS": "127.0.0.1:104", "RIS": "127.0.0.1:2575"},
             configured=self.configured,
             file=self.file,
+            renewal=self.renewal,
             callers=["ECG carts from 192.0.2.0/24 may store"],
             trial=self.try_destination,
             routing=ROUTING,

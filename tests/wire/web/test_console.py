@@ -407,14 +407,14 @@ def test_an_administrator_adds_tests_and_removes_a_pacs(
     console.file.path.write_text("# Of the hospital.\n" + DESTINATION, encoding="utf-8")
     browser.sign_in("admin")
     page = browser.get("/connections").text
-    assert page.count("until the next start") == 1, "RIS runs, and is configured no more"
+    assert page.count("until the change is taken up") == 1, "RIS runs, and is configured no more"
     new = {"name": "VNA", "kind": "dicom", "ae_title": "VNA", "host": "192.0.2.7", "port": "104"}
     added = browser.submit("/connections", new)
     assert (added.status, added.headers["Location"]) == (303, "/connections")
     settings = read_settings(console.file.path)
     assert settings.destinations["VNA"].address == "192.0.2.7:104"
     assert console.file.path.read_text(encoding="utf-8").startswith("# Of the hospital.\n")
-    assert "from the next start" in browser.get("/connections").text
+    assert "not taken up yet" in browser.get("/connections").text
     assert browser.submit("/connections/3/test").status == 200
     for wrong, said in (
         ({"name": "VNA"}, "already"),
@@ -459,12 +459,33 @@ def test_the_configuration_is_checked_before_it_is_saved_and_by_one_at_a_time(
     assert read_settings(console.file.path).log.level == "info"
     assert send("save", better).status == 303
     assert read_settings(console.file.path).log.level == "warning"
-    assert "start it again" in browser.get("/configuration").text
+    assert "Take it up" in browser.get("/configuration").text
     for do in ("check", "save"):
         late = send(do, better.replace("warning", "error"))
         assert late.status == 409
         assert "changed by somebody else" in late.text
     assert read_settings(console.file.path).log.level == "warning"
+
+
+def test_an_administrator_has_it_taken_up_where_a_node_could_start_by_it(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    browser.sign_in("admin")
+    console.renewal.problem = "no bundle is called x"
+    refused = browser.submit("/configuration/take-up")
+    assert (refused.status, console.renewal.times) == (409, 0)
+    assert "no bundle is called x" in refused.text
+    console.renewal.problem = ""
+    taken = browser.submit("/configuration/take-up")
+    assert (taken.status, console.renewal.times) == (202, 1)
+    assert "starts anew" in taken.text
+    assert [each for each in done(console) if each[1] is Action.TOOK_UP] == [
+        ("admin", Action.TOOK_UP, None)
+    ]
+    operator = Browser(console.port)
+    operator.sign_in("operator")
+    assert operator.submit("/configuration/take-up").status == 403
+    assert console.renewal.times == 1
 
 
 DESTINATION = """\
