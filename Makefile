@@ -5,16 +5,27 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test lint check bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-chaos soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test wheelhouse lint check bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-chaos soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
 
 # Three at once on two cores, because many wait for a peer, each in a network of its own; then those
 # that compare times.
-test: $(VENV)/.dev peers
+test: $(VENV)/.dev peers wheelhouse
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --tx "3*popen//python=.ci/own-network $(BIN)/python" --dist loadfile -m "not soak and not alone" tests
 	.ci/own-network $(BIN)/python -m pytest -m "alone and not soak" tests
+
+# All that an installation without a network needs, with its bill of materials and licences, in
+# build/wheelhouse:  pip install --no-index --find-links build/wheelhouse cardionode
+# EXTRAS="[fhir,s3]" adds what those need.
+EXTRAS =
+wheelhouse: build/wheelhouse/cardionode.cdx.json
+
+build/wheelhouse/cardionode.cdx.json: $(VENV)/.dev $(shell find node pipelines dicom_templates config -type f ! -name "*.pyc")
+	rm -rf build/wheelhouse build/lib
+	$(BIN)/pip wheel --quiet --disable-pip-version-check $(PINNED) --wheel-dir build/wheelhouse ".$(EXTRAS)"
+	$(BIN)/python .ci/sbom.py build/wheelhouse
 
 # Formatting, lint, types and import contracts: under a minute.
 lint: $(VENV)/.dev
