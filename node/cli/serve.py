@@ -18,7 +18,6 @@ from node.domain.host import ALL_ROLES, HostRole
 from node.engine.niceness import shorten_turns
 from node.settings import read_settings
 
-
 _LOOK_EVERY_S: Final = 1.0
 
 
