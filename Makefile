@@ -22,7 +22,7 @@ test: $(VENV)/.dev peers wheelhouse
 EXTRAS =
 wheelhouse: build/wheelhouse/cardionode.cdx.json
 
-build/wheelhouse/cardionode.cdx.json: $(VENV)/.dev $(shell find node pipelines dicom_templates config -type f ! -name "*.pyc")
+build/wheelhouse/cardionode.cdx.json: $(VENV)/.dev .ci/sbom.py $(shell find node pipelines dicom_templates config -type f ! -name "*.pyc")
 	rm -rf build/wheelhouse build/lib
 	$(BIN)/pip wheel --quiet --disable-pip-version-check $(PINNED) --wheel-dir build/wheelhouse ".$(EXTRAS)"
 	$(BIN)/python .ci/sbom.py build/wheelhouse
