@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from node.cli.jobs import journal, now, open_work
+from node.cli.jobs import journal, now, open_work, who
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
 from node.domain.user import Role
 from node.settings import read_settings
@@ -40,7 +40,7 @@ def add(
 ) -> None:
     """Add a user; it asks for a password."""
     with _accounts(config, home, overrides) as accounts:
-        accounts.add(name, _new_password(), role=role, person_name=signs_as)
+        accounts.add(name, _new_password(), role=role, by=who(), person_name=signs_as)
     _say(f"user {name} is added")
 
 
@@ -79,7 +79,7 @@ def password(
 ) -> None:
     """Give a user another password, which it asks for."""
     with _accounts(config, home, overrides) as accounts:
-        accounts.set_password(name, _new_password())
+        accounts.set_password(name, _new_password(), by=who())
     _say(f"user {name} has another password")
 
 
@@ -89,7 +89,7 @@ def remove(
 ) -> None:
     """Remove a user. What they have signed stays signed."""
     with _accounts(config, home, overrides) as accounts:
-        accounts.remove(name)
+        accounts.remove(name, by=who())
     _say(f"user {name} is removed")
 
 

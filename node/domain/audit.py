@@ -28,6 +28,9 @@ class Action(Enum):
     REHEARSED = "tried the rules"
     CONFIGURED = "changed the configuration"
     TOOK_UP = "had the configuration taken up"
+    ADDED_USER = "added a user"
+    CHANGED_PASSWORD = "changed a password"
+    REMOVED_USER = "removed a user"
     WITHDREW = "withdrew"
     SIGNED = "signed"
 

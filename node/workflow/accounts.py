@@ -11,6 +11,7 @@ from typing import Final
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from node.domain.audit import Action, Actor
 from node.domain.errors import NotAllowed, NotPossible
 from node.domain.user import Role, User, name_parts
 from node.workflow.ports import Clock, Level, Telemetry, UnitOfWork
@@ -38,7 +39,9 @@ class Accounts:
     hasher: PasswordHasher = field(default_factory=PasswordHasher)
     """By RFC 9106's second choice: 64 MiB a password."""
 
-    def add(self, name: str, password: str, *, role: Role, person_name: str = "") -> None:
+    def add(
+        self, name: str, password: str, *, role: Role, by: Actor, person_name: str = ""
+    ) -> None:
         """A new user. person_name: as DICOM writes names, for one who may sign results.
 
         Raises NotPossible (there is one, or one of these does not do).
@@ -64,9 +67,11 @@ class Accounts:
         with self.work.begin() as transaction:
             if not transaction.users.add(user):
                 raise NotPossible(f"there is a user {name!r} already")
+            said = f"{name}, {role.value}"
+            transaction.audit.note(by, Action.ADDED_USER, at=self.clock(), said=said)
         self.telemetry.event("user added", user=name, role=role.value)
 
-    def set_password(self, name: str, password: str) -> None:
+    def set_password(self, name: str, password: str, *, by: Actor) -> None:
         """Whoever is signed in by that name has to do so again. Raises NotPossible."""
         password_hash = self._hash(password)
         with self.work.begin() as transaction:
@@ -74,15 +79,17 @@ class Accounts:
             transaction.sessions.remove_of(name)
             if not transaction.users.set_password(name, password_hash):
                 raise _unknown(name)
+            transaction.audit.note(by, Action.CHANGED_PASSWORD, at=self.clock(), said=name)
         self.telemetry.event("password changed", user=name)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, by: Actor) -> None:
         """Raises NotPossible."""
         with self.work.begin() as transaction:
             transaction.users.lock(name)
             transaction.sessions.remove_of(name)
             if not transaction.users.remove(name):
                 raise _unknown(name)
+            transaction.audit.note(by, Action.REMOVED_USER, at=self.clock(), said=name)
         self.telemetry.event("user removed", user=name)
 
     def all(self) -> list[User]:

@@ -34,6 +34,8 @@ PAGES = (
     "messages",
     "model",
     "configuration",
+    "users",
+    "account",
     "audit",
 )
 SERIOUS = ("serious", "critical")

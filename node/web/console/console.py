@@ -26,6 +26,7 @@ from node.web.console.rules import Plan, Rules
 from node.web.console.sign_in import SignIn
 from node.web.console.studies import Studies
 from node.web.console.study import StudyPage
+from node.web.console.users import UsersPage
 from node.workflow.accounts import Accounts
 from node.workflow.connection_test import Check
 from node.workflow.intervene import Intervention
@@ -126,6 +127,7 @@ class Console:
             *Messages(work=work, spool=spool, pages=pages, gate=gate).routes,
             *ModelPage(pages=pages, gate=gate, models=models).routes,
             *configuration.routes,
+            *UsersPage(accounts=accounts, pages=pages, gate=gate).routes,
             *Audit(work=work, pages=pages, gate=gate).routes,
             Mount("/static", StaticFiles(directory=_STATIC)),
         ]

@@ -130,9 +130,17 @@ def _check(request: Request) -> None:
     ):
         raise HTTPException(403, "sign in on this page")
     # A proxy that does not say for whom it asks comes from here too: the page's own address tells.
-    origin = urlsplit(request.headers.get("Origin", "http://127.0.0.1")).hostname or ""
+    origin = _host_of(request.headers.get("Origin", "http://127.0.0.1"))
     if not is_secure(request) and not (_is_here(peer_of(request)) and _is_here(origin)):
         raise HTTPException(403, _OVERHEARD)
+
+
+def _host_of(origin: str) -> str:
+    """Empty where it names none."""
+    try:
+        return urlsplit(origin).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_here(host: str) -> bool:

@@ -12,7 +12,7 @@ from argon2 import PasswordHasher
 from node.domain.errors import NotAllowed, NotPossible
 from node.domain.user import Role
 from node.workflow.accounts import FREE_FAILURES, Accounts
-from tests.fakes import MemoryUnitOfWork, Notes
+from tests.fakes import SOMEBODY, MemoryUnitOfWork, Notes
 
 RIGHT, WRONG = "correct horse battery", "incorrect horse battery"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -40,7 +40,7 @@ class Desk:
 @pytest.fixture
 def desk() -> Iterator[Desk]:
     made = Desk()
-    made.accounts.add("curie", RIGHT, role=Role.OPERATOR, person_name="Curie^Marie")
+    made.accounts.add("curie", RIGHT, role=Role.OPERATOR, by=SOMEBODY, person_name="Curie^Marie")
     yield made
     made.work.close()
 
@@ -70,7 +70,7 @@ def test_passwords_are_kept_as_argon2id_hashes_and_shown_to_nobody(desk: Desk) -
     (user,) = desk.accounts.all()
     assert user.password_hash.startswith("$argon2id$")
     assert "argon2" not in repr(user) and RIGHT not in f"{user.password_hash} {desk.notes.events}"
-    desk.accounts.add("pierre", RIGHT, role=Role.VIEWER)
+    desk.accounts.add("pierre", RIGHT, role=Role.VIEWER, by=SOMEBODY)
     assert len({each.password_hash for each in desk.accounts.all()}) == 2  # salted
     strong = Accounts(work=desk.work, telemetry=desk.notes, clock=lambda: desk.at).hasher
     assert strong.memory_cost >= 64 * 1024 and strong.time_cost >= 3  # RFC 9106 §4
@@ -110,7 +110,7 @@ def test_what_is_no_name_is_nobodys(desk: Desk, typed: str) -> None:
 
 
 def test_a_password_is_the_same_however_its_letters_are_composed(desk: Desk) -> None:
-    desk.accounts.add("ciel", "d\u00e9j\u00e0 vu, d\u00e9j\u00e0 vu", role=Role.VIEWER)
+    desk.accounts.add("ciel", "d\u00e9j\u00e0 vu, d\u00e9j\u00e0 vu", role=Role.VIEWER, by=SOMEBODY)
     assert desk.knows("de\u0301ja\u0300 vu, de\u0301ja\u0300 vu", "ciel")
     assert not desk.knows("deja vu, deja vu\udcff", "ciel")
 
@@ -118,12 +118,12 @@ def test_a_password_is_the_same_however_its_letters_are_composed(desk: Desk) -> 
 def test_another_password_takes_the_place_of_the_first_and_ends_the_waiting(desk: Desk) -> None:
     for _ in range(FREE_FAILURES):
         desk.knows(WRONG)
-    desk.accounts.set_password("curie", "another horse battery")
+    desk.accounts.set_password("curie", "another horse battery", by=SOMEBODY)
     assert desk.knows("another horse battery") and not desk.knows(RIGHT)
-    desk.accounts.remove("curie")
+    desk.accounts.remove("curie", by=SOMEBODY)
     assert not desk.knows("another horse battery")
-    for change in (lambda: desk.accounts.remove("curie"),
-                   lambda: desk.accounts.set_password("curie", RIGHT)):  # fmt: skip
+    for change in (lambda: desk.accounts.remove("curie", by=SOMEBODY),
+                   lambda: desk.accounts.set_password("curie", RIGHT, by=SOMEBODY)):  # fmt: skip
         with pytest.raises(NotPossible, match="no user 'curie'"):
             change()
 
@@ -150,5 +150,5 @@ def test_what_does_not_do_is_said(
     desk: Desk, name: str, password: str, person_name: str, wrong: str
 ) -> None:
     with pytest.raises(NotPossible, match=wrong):
-        desk.accounts.add(name, password, role=Role.ADMIN, person_name=person_name)
+        desk.accounts.add(name, password, role=Role.ADMIN, by=SOMEBODY, person_name=person_name)
     assert [each.name for each in desk.accounts.all()] == ["curie"]

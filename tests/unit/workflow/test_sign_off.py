@@ -84,8 +84,10 @@ class Site(test_correct.Site):
             clock=self.clock,
             hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
         )
-        self.accounts.add("curie", PASSWORD, role=Role.OPERATOR, person_name="Curie^Marie^S^Dr^MD")
-        self.accounts.add("admin", PASSWORD, role=Role.ADMIN)
+        self.accounts.add(
+            "curie", PASSWORD, role=Role.OPERATOR, by=SOMEBODY, person_name="Curie^Marie^S^Dr^MD"
+        )
+        self.accounts.add("admin", PASSWORD, role=Role.ADMIN, by=SOMEBODY)
         self._destinations["EHR"] = EHR
         self.goes_to(*self._destinations)
 
@@ -447,7 +449,9 @@ def test_a_name_that_the_character_set_has_no_letters_for_is_refused(pipeline: P
         (ResultForm(), Profile(charset="8859/1"), "of the message"),
     ):
         site = Site(OfPatients(pipeline))
-        site.accounts.add("ivan", PASSWORD, role=Role.VIEWER, person_name="Павлов^Иван")
+        site.accounts.add(
+            "ivan", PASSWORD, role=Role.VIEWER, by=SOMEBODY, person_name="Павлов^Иван"
+        )
         site._destinations["PACS"] = replace(site._destinations["PACS"], form=form)
         site._destinations["RIS"] = replace(site._destinations["RIS"], profile=profile)
         site.goes_to("PACS", "RIS")

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from node.configuration import ConfigurationFile
 from node.configured_rehearsal import Plan, PlannedDelivery
 from node.dicom.template import load_templates
+from node.domain.audit import AuditEntry
 from node.domain.delivery import DeliveryOutcome, DeliveryState, DestinationKind
 from node.domain.errors import ConfigurationError
 from node.domain.instance import Origin
@@ -41,7 +42,7 @@ from pipelines.catalog import load_pipeline
 from pipelines.contract import Pipeline
 from pipelines.runtime.onnx import OnnxRuntime
 from tests.ecg_instances import mortara
-from tests.fakes import Clock, Notes
+from tests.fakes import SOMEBODY, Clock, Notes
 from tests.result_phantom import model
 
 QUICK = Path(__file__).parents[2] / "data" / "bundles" / "quick"
@@ -104,7 +105,7 @@ class ConsoleServer:
             work=self.work, telemetry=self.notes, clock=self.clock, hasher=_CHEAP
         )
         for role in Role:
-            self.accounts.add(role.value, PASSWORD, role=role)
+            self.accounts.add(role.value, PASSWORD, role=role, by=SOMEBODY)
         console = Console(
             work=self.work,
             spool=self.spool,
@@ -127,9 +128,10 @@ class ConsoleServer:
             telemetry=self.notes,
             clock=self.clock,
         )
+        self.routes = console.routes
         self._server = WebServer(
             host="127.0.0.1", port=0, health=list, readiness=list, metrics=bytes,
-            pages=console.routes, proxies=["127.0.0.1"],
+            pages=self.routes, proxies=["127.0.0.1"],
         )  # fmt: skip
         self.port = 0
 
@@ -148,6 +150,12 @@ class ConsoleServer:
         self._server.stop()
         self.work.close()
         self.database.close()
+
+    def audited(self) -> list[AuditEntry]:
+        """What was done since the users are there, the first first."""
+        with self.work.look() as transaction:
+            found = transaction.audit.latest(limit=1000)
+        return found[::-1][len(Role) :]
 
     def try_destination(self, name: str) -> list[Check]:
         """The RIS is not there."""

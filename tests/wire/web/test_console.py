@@ -17,6 +17,7 @@ from node.settings import read_settings
 from node.web.console.gate import UNATTENDED
 from node.workflow.refused import RefusalBook
 from tests.ecg_instances import mortara
+from tests.fakes import SOMEBODY
 from tests.wire.web.console_server import IDLE, PASSWORD, Browser, ConsoleServer, Page
 
 PAGES = (
@@ -29,6 +30,8 @@ PAGES = (
     "/messages/1",
     "/model",
     "/configuration",
+    "/users",
+    "/account",
     "/audit",
 )
 SHOWN = ("/studies/1/ecg.png", "/studies/1/cine.png", "/studies/1/results/1")
@@ -36,10 +39,8 @@ ACTS = ("retry", "release", "reject", "correct", "cancel")
 
 
 def done(console: ConsoleServer) -> list[tuple[str | None, Action, int | None]]:
-    """What the audit has, the first first."""
-    with console.work.look() as transaction:
-        entries = transaction.audit.latest(limit=100)
-    return [(each.user_name, each.action, each.job_id) for each in reversed(entries)]
+    """What the audit has since the users are there, the first first."""
+    return [(each.user_name, each.action, each.job_id) for each in console.audited()]
 
 
 def test_every_page_asks_for_sign_in(console: ConsoleServer, browser: Browser) -> None:
@@ -310,9 +311,9 @@ def test_a_user_whom_an_administrator_changes_is_signed_out(
     browser.sign_in("operator")
     assert browser.get("/").status == 200
     if how == "password":
-        console.accounts.set_password("operator", f"another {PASSWORD}")
+        console.accounts.set_password("operator", f"another {PASSWORD}", by=SOMEBODY)
     else:
-        console.accounts.remove("operator")
+        console.accounts.remove("operator", by=SOMEBODY)
     assert browser.get("/").status == 303
 
 
@@ -533,3 +534,80 @@ def _other(number: int = 0) -> Dataset:
     ecg.SOPInstanceUID = ecg.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.4.{number + 1}"
     ecg.StudyInstanceUID, ecg.PatientID = f"1.2.3.5.{number + 1}", f"OTHER-{number}"
     return ecg
+
+
+def test_an_administrator_adds_users_and_takes_them_away(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    browser.sign_in("admin")
+    new = {"password": f"new {PASSWORD}", "again": f"new {PASSWORD}"}
+    fields = {"name": "curie", "role": "operator", "signs_as": "Curie^Marie^^Dr", **new}
+    assert browser.submit("/users", fields).status == 303
+    listed = browser.get("/users").text
+    assert "operator, signs as Curie^Marie^^Dr" in listed
+    other = Browser(console.port)
+    assert other.sign_in("curie", new["password"]).status == 303
+
+    number = [each.name for each in console.accounts.all()].index("curie") + 1
+    again = {"name": "curie", "password": f"third {PASSWORD}", "again": f"third {PASSWORD}"}
+    assert browser.submit(f"/users/{number}/password", again).status == 303
+    assert other.get("/").status == 303, "signed out"
+    assert other.sign_in("curie", again["password"]).status == 303
+    assert browser.submit(f"/users/{number}/remove", {"name": "curie"}).status == 303
+    assert other.get("/").status == 303
+    assert "curie" not in [each.name for each in console.accounts.all()]
+    told = [
+        (each.user_name, each.action, each.said)
+        for each in console.audited()
+        if each.user_name == "admin" and each.said
+    ]
+    assert told == [
+        ("admin", Action.ADDED_USER, "curie, operator"),
+        ("admin", Action.CHANGED_PASSWORD, "curie"),
+        ("admin", Action.REMOVED_USER, "curie"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "said"),
+    [
+        ("/users", {"role": "emperor"}, "a role is one of viewer, operator, admin"),
+        ("/users", {"again": "another one, longer"}, "the two new passwords differ"),
+        ("/users", {"password": "short", "again": "short"}, "12 to 256 characters"),
+        ("/users", {"name": "Curie Marie"}, "a user&#39;s name has 1 to 64"),
+        ("/users", {"name": "viewer"}, "there is a user &#39;viewer&#39; already"),
+        ("/users", {"signs_as": "Curie^Marie^^Dr^^more=and"}, "as DICOM does"),
+        ("/users/1/remove", {"name": "admin"}, "nobody removes themselves"),
+        ("/users/2/remove", {"name": "viewer"}, "look at the list again"),
+        ("/users/9/password", {}, "look at the list again"),
+    ],
+)
+def test_a_user_that_does_not_do_is_refused_with_the_reason(
+    console: ConsoleServer, browser: Browser, path: str, fields: dict[str, str], said: str
+) -> None:
+    browser.sign_in("admin")
+    whole = {"name": "curie", "role": "viewer", "password": PASSWORD, "again": PASSWORD}
+    page = browser.submit(path, whole | fields)
+    assert page.status in (403, 409)
+    assert said in page.text
+    assert [each.name for each in console.accounts.all()] == ["admin", "operator", "viewer"]
+
+
+def test_everybody_changes_their_own_password_and_nobody_guesses_it(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    browser.sign_in("viewer")
+    new = {"password": f"new {PASSWORD}", "again": f"new {PASSWORD}"}
+    assert "/account" in browser.get("/").text
+    wrong = browser.submit("/account", {"present": "guess", **new})
+    assert wrong.status == 403
+    assert "the present password: it is another password" in wrong.text
+    assert (
+        browser.submit("/account", {"present": PASSWORD, **new}).headers["Location"] == "/sign-in"
+    )
+    assert browser.get("/").status == 303, "signed out"
+    assert browser.sign_in("viewer").status == 403
+    assert browser.sign_in("viewer", new["password"]).status == 303
+    for _ in range(6):
+        last = browser.submit("/account", {"present": "guess", **new})
+    assert "too many wrong passwords" in last.text
