@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test wheelhouse lint check bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-chaos soak-fuzz-dicom soak-fuzz-hl7 soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test wheelhouse lint check bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-chaos soak-fuzz-dicom soak-fuzz-hl7 soak-fuzz-web soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -116,6 +116,10 @@ soak-fuzz-dicom: $(VENV)/.dev
 # 100,000 streams of mutated HL7 messages, 2,000 ORUs about what they told. SEED=n repeats a run.
 soak-fuzz-hl7: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak -s tests/fuzz/test_messages.py
+
+# 40,000 mutated HTTP requests to the console and 20,000 to STOW-RS. SEED=n repeats a run.
+soak-fuzz-web: $(VENV)/.dev
+	$(BIN)/python -m pytest -m soak -s tests/fuzz/test_requests.py
 
 # Checkpoints of the published size, with random weights, to a bundle and a cine: 16 GiB of memory.
 soak-import: $(VENV)/.dev
