@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from pathlib import Path
 from node.configured import (
     build_credentials,
     build_identity_policy,
+    build_notifiers,
     build_order_policy,
     build_routing,
     build_scu,
@@ -24,9 +26,12 @@ from node.configured_store import open_database, open_objects
 from node.configured_trial import describe_caller, describe_destination, try_destination
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
+from node.dicom.credentials import WARN_FROM_DAYS
 from node.dicom.template import load_templates
+from node.domain.alert import Condition
 from node.domain.errors import CardioNodeError, ConfigurationError
 from node.domain.host import ALL_ROLES, HostRole
+from node.engine.alert_watch import AlertWatch
 from node.engine.certificate_watch import CertificateWatch
 from node.engine.clock_watch import ClockWatch
 from node.engine.cluster import Cluster
@@ -137,6 +142,7 @@ class Node:
             telemetry=self.journal,
             clock=utc_now,
         )
+        self._alert_watch = self._build_alert_watch()
         self._committing, commitment = self._build_committing()
         self._receiving = self._build_receiving(commitment) if HostRole.RECEIVE in roles else None
         works = roles & {HostRole.INFER, HostRole.SEND}
@@ -172,6 +178,8 @@ class Node:
                 self._start(self._side.start, self._side.stop)
             self._start(self._cluster.start, self._cluster.stop)
             self._start(self._clock_watch.start, self._clock_watch.stop)
+            if self._alert_watch is not None:
+                self._start(self._alert_watch.start, self._alert_watch.stop)
             if self._runner is not None:
                 self._start(self._runner.start, self._runner.stop)
             if self._receiving is not None:
@@ -337,6 +345,43 @@ class Node:
             failed_days=self._settings.storage.failed_days,
             message_days=self._settings.storage.message_days,
         )
+
+    def _build_alert_watch(self) -> AlertWatch | None:
+        """None where nobody is to be told."""
+        alerts = self._settings.alerts
+        notifiers = build_notifiers(alerts)
+        if not notifiers:
+            return None
+        silent = alerts.silent_hours
+        return AlertWatch(
+            node=socket.gethostname(),
+            executor_id=self._cluster.executor_id,
+            notifiers=notifiers,
+            after=timedelta(minutes=alerts.after_minutes),
+            again_after=timedelta(hours=alerts.again_hours),
+            silent_after=None if silent is None else timedelta(hours=silent),
+            of_this_host=self._wrong_here,
+            work=self._work,
+            telemetry=self.journal,
+            clock=utc_now,
+        )
+
+    def _wrong_here(self) -> Sequence[Condition]:
+        """What is not as it should be with this host."""
+        here, now = socket.gethostname(), utc_now()
+        found = []
+        if problems := self._readiness():
+            found.append(Condition(key=f"node {here}", said=f"{here}: {'; '.join(problems)}"))
+        if not self._clock_watch.is_trusted:
+            said = "its clock was set by an hour or more; start the node again when it is right"
+            found.append(Condition(key=f"clock {here}", said=f"{here}: {said}"))
+        expiries = self._credentials.expiries if self._credentials is not None else ()
+        found += [
+            Condition(key=f"certificate {each.file}", said=f"{here}: {each.sentence(now)}")
+            for each in expiries
+            if each.days_left(now) <= WARN_FROM_DAYS
+        ]
+        return found
 
     def _build_committing(self) -> tuple[Committing, CommitmentService]:
         """What asks for commitment, and what takes its reports on any association."""

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from node.alerts.mail import Mail
+from node.alerts.webhook import Webhook
 from node.dicom.attribute_path import parse_attribute_path
 from node.dicom.credentials import Credentials
 from node.dicom.dicomweb import Authorization, StowClient, TlsFiles
@@ -18,6 +21,7 @@ from node.dicom.scu import StorageScu, keep_quiet
 from node.dicom.service import Report
 from node.dicom.tls import CredentialFiles, explanation
 from node.dicom.worklist import WorklistScu
+from node.domain.alert import MailSecurity
 from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import ConfigurationError
 from node.domain.form import DEFAULT_FORM
@@ -30,11 +34,14 @@ from node.hl7.sender import Hl7Sender
 from node.hl7.tls import Tls
 from node.settings import (
     MESSAGE_DESTINATIONS,
+    AlertSettings,
     DicomDestinationSettings,
     DicomWebDestinationSettings,
     FhirDestinationSettings,
     Hl7DestinationSettings,
+    MailSettings,
     Settings,
+    WebhookSettings,
 )
 from node.workflow.identity import IdentityPolicy
 from node.workflow.reconcile import OrderPolicy
@@ -183,6 +190,65 @@ def _tls_files(destination: DicomWebDestinationSettings | FhirDestinationSetting
     if destination.url.startswith("https:"):
         tls.context()
     return tls
+
+
+def build_notifiers(alerts: AlertSettings) -> dict[str, Mail | Webhook]:
+    """The ways to people, by name. Raises ConfigurationError where what they need is not there."""
+    found: dict[str, Mail | Webhook] = {}
+    if alerts.mail is not None:
+        found["mail"] = _mail(alerts.mail)
+    if alerts.webhook is not None:
+        found["webhook"] = _webhook(alerts.webhook)
+    return found
+
+
+def _mail(mail: MailSettings) -> Mail:
+    tls = TlsFiles(authorities=mail.authorities).context
+    if mail.security is not MailSecurity.NONE:
+        tls()
+    password = mail.password.read if mail.password is not None else str
+    password()
+    return Mail(
+        host=mail.host,
+        port=mail.port,
+        security=mail.security,
+        tls=tls,
+        sender=mail.sender,
+        recipients=mail.recipients,
+        user=mail.user or "",
+        password=password,
+        timeout_s=mail.timeout_s,
+    )
+
+
+def _webhook(webhook: WebhookSettings) -> Webhook:
+    tls = TlsFiles(authorities=webhook.authorities).context
+    tls()
+
+    def url() -> str:
+        found = webhook.url.read()
+        try:
+            parts = urlsplit(found)
+            parts.port  # noqa: B018 - raises where it is none
+            is_one = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError:
+            is_one = False
+        if not is_one or "@" in parts.netloc:
+            raise ConfigurationError(
+                "what alerts.webhook.url refers to is no http or https address of a host"
+            )
+        return found
+
+    def server(of: str) -> OriginServer:
+        return OriginServer.of(
+            of,
+            tls=tls,
+            connect_timeout_s=webhook.timeout_s,
+            answer_timeout_s=webhook.timeout_s,
+        )
+
+    url()
+    return Webhook(url=url, server=server)
 
 
 def site_of(destination: FhirDestinationSettings) -> Site:

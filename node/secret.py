@@ -30,6 +30,11 @@ class Secret:
         source, _, name = reference.partition(":")
         return cls(source, name)
 
+    @property
+    def reference(self) -> str:
+        """As the configuration has it."""
+        return f"{self.source}:{self.name}"
+
     def read(self) -> str:
         """The secret, without white space around it.
 

@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     PlainValidator,
     ValidationError,
     field_validator,
@@ -26,6 +27,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from node.dicom.attribute_path import parse_attribute_path
+from node.domain.alert import MailSecurity
 from node.domain.caller import Permission
 from node.domain.delivery import Priority
 from node.domain.errors import ConfigurationError
@@ -50,6 +52,7 @@ PortOrOff = Annotated[Port | None, BeforeValidator(lambda port: None if port == 
 BundleChoice = Annotated[str, Field(pattern=r"^[^/]+(/[^/]+)?$")]
 """A bundle's name, and after a slash one of its presets."""
 Seconds = Annotated[float, Field(gt=0, le=365 * 24 * 3600)]
+_MAILBOX = r"^[^@\s<>,]+@[^@\s<>,]+$"
 
 
 class _Table(BaseModel):
@@ -258,7 +261,9 @@ def _refer(reference: object) -> Secret:
 _UNSHOWN = "unshown"
 """Kind of a problem whose input may be a secret."""
 
-SecretReference = Annotated[Secret, PlainValidator(_refer)]
+SecretReference = Annotated[
+    Secret, PlainValidator(_refer), PlainSerializer(lambda secret: secret.reference)
+]
 
 
 def _services_root(services: str, *below: str) -> Callable[[object], str]:
@@ -342,7 +347,7 @@ class FhirDestinationSettings(_WebServerSettings):
         str,
         PlainValidator(_services_root("FHIR", "/metadata", "/DiagnosticReport")),
     ]
-    time_zone: Annotated[ZoneInfo, PlainValidator(_zone)]
+    time_zone: Annotated[ZoneInfo, PlainValidator(_zone), PlainSerializer(str)]
     patient_system: SystemUri = ""
     patient: Literal["named", "found"] = "named"
     order_system: SystemUri = ""
@@ -486,6 +491,44 @@ class SignOffSettings(_Table):
     """LO. Source: DICOM PS3.5 table 6.2-1."""
 
 
+class MailSettings(_Table):
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    security: MailSecurity = MailSecurity.STARTTLS
+    authorities: Path | None = None
+    sender: Annotated[str, Field(pattern=_MAILBOX)]
+    recipients: tuple[Annotated[str, Field(pattern=_MAILBOX)], ...] = Field(min_length=1)
+    user: Annotated[str, Field(min_length=1)] | None = None
+    password: SecretReference | None = None
+    timeout_s: Seconds = 20.0
+
+    @model_validator(mode="after")
+    def _a_password_does_not_cross_a_network_as_it_is(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together")
+        if self.user is not None and self.security is MailSecurity.NONE:
+            raise ValueError('a password needs security = "starttls" or "tls"')
+        return self
+
+
+class WebhookSettings(_Table):
+    url: SecretReference
+    authorities: Path | None = None
+    timeout_s: Seconds = 10.0
+
+
+class AlertSettings(_Table):
+    after_minutes: Annotated[float, Field(ge=0, le=7 * 24 * 60)]
+    again_hours: Annotated[float, Field(gt=0, le=365 * 24)]
+    silent_hours: Annotated[
+        float | None,
+        Field(gt=0, le=365 * 24),
+        BeforeValidator(lambda hours: None if hours == "off" else hours),
+    ]
+    mail: MailSettings | None = None
+    webhook: WebhookSettings | None = None
+
+
 class LogSettings(_Table):
     form: Literal["json", "text"]
     level: Literal["info", "warning", "error"]
@@ -506,6 +549,7 @@ class Settings(_Table):
     worklist: WorklistSettings | None = None
     sign_off: SignOffSettings
     storage: StorageSettings
+    alerts: AlertSettings
     log: LogSettings
 
     @property

@@ -16,10 +16,21 @@ from typer.main import get_command, get_group
 
 from node.domain.errors import CardioNodeError
 
-_COMMANDS: Final = ("serve", "check", "process", "send", "demo", "hosts", "audit", "conformance")
+_COMMANDS: Final = (
+    "serve",
+    "check",
+    "doctor",
+    "process",
+    "send",
+    "demo",
+    "hosts",
+    "audit",
+    "conformance",
+)
 """Each the function of that name, in the module of that name."""
 _GROUPS: Final = (
     "config",
+    "alerts",
     "bundle",
     "jobs",
     "peers",

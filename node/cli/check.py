@@ -27,7 +27,7 @@ def check(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"ok    configuration: {config or 'the annotated default'}", markup=False)
     failed = False
-    for result in _checks(settings, home):
+    for result in found_by_check(settings, home):
         mark, words = ("FAIL", result.problem) if result.problem else ("ok  ", result.detail)
         style = "red" if result.problem else None
         console.print(f"{mark}  {result.subject}: {words}", style=style, markup=False)
@@ -38,12 +38,13 @@ def check(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides
         raise typer.Exit(1)
 
 
-def _checks(settings: Settings, home: Path) -> Iterator[Check]:
+def found_by_check(settings: Settings, home: Path, *, is_running: bool = False) -> Iterator[Check]:
+    """Each thing tried. is_running: the node has its ports."""
     from node.configured import listening_ports
 
     yield check_disk(home, settings.storage.minimum_free_mb * 1_000_000)
     yield try_it("objects", lambda: _objects(settings, home))
-    for name, key, host, port in listening_ports(settings):
+    for name, key, host, port in () if is_running else listening_ports(settings):
         yield check_port(name, key, host, port)
     if settings.tls is not None:
         yield try_it("certificates", lambda: _certificates(settings))
@@ -56,6 +57,8 @@ def _checks(settings: Settings, home: Path) -> Iterator[Check]:
         yield try_it("worklist", partial(_worklist, settings))
     for name in settings.destinations:
         yield _reach(settings, name)
+    if settings.alerts.mail is not None or settings.alerts.webhook is not None:
+        yield try_it("alerts", partial(_alerts, settings))
 
 
 def _objects(settings: Settings, home: Path) -> str:
@@ -114,6 +117,20 @@ def _worklist(settings: Settings) -> str:
 
     worklist = build_worklist(settings, build_credentials(settings))
     return f"Modality Worklist offered by {worklist.probe()}" if worklist else "nobody is asked"
+
+
+def _alerts(settings: Settings) -> str:
+    from node.alerts.mail import Mail
+    from node.configured import build_notifiers
+
+    found = []
+    for name, notifier in build_notifiers(settings.alerts).items():
+        if isinstance(notifier, Mail):
+            notifier.probe()
+            found.append(f"mail is taken by {notifier.where}")
+        else:
+            found.append(f"{name} is tried by `cardionode alerts test`")
+    return "; ".join(found)
 
 
 def _reach(settings: Settings, name: str) -> Check:

@@ -15,9 +15,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from node.domain.delivery import Delivery, DeliveryState, JobState
-from node.domain.host import Host, HostRole
 from node.web.console.gate import Gate, Visit
 from node.web.console.pages import Pages
+from node.workflow.alerting import missing_roles
 from node.workflow.ports import Clock, Transaction, UnitOfWork
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Overview:
             times = transaction.jobs.times_since(at - timedelta(hours=_HOURS), limit=_COUNTED)
             return {
                 "at": at,
-                "problems": [*self._problems(), *_missing(hosts)],
+                "problems": [*self._problems(), *missing_roles(hosts)],
                 "jobs": transaction.jobs.count_by_state(),
                 "waiting": _waiting_for_a_person(transaction),
                 "stopped": transaction.outbox.stopped(limit=_SHOWN),
@@ -147,16 +147,6 @@ class Overview:
             )
             for name in names
         ]
-
-
-def _missing(hosts: Sequence[Host]) -> Sequence[str]:
-    """What nobody does. hosts: those that are alive."""
-    there = {role for host in hosts for role in host.roles}
-    return [
-        f"no host with the role {role.value} is alive: what it does waits"
-        for role in (HostRole.RECEIVE, HostRole.INFER, HostRole.SEND)
-        if hosts and role not in there
-    ]
 
 
 def _waiting_for_a_person(transaction: Transaction) -> Sequence[Job]:
