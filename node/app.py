@@ -111,6 +111,7 @@ class Node:
             home=home,
             store=self._spool.identity,
             roles=roles,
+            configuration=renewal.started_by if renewal is not None else "",
             telemetry=self.journal,
             clock=utc_now,
         )
@@ -269,6 +270,7 @@ class Node:
             configured=lambda: _described(self._configured()),
             file=self._file,
             renewal=self._renewal,
+            started_by=self._renewal.started_by if self._renewal is not None else "",
             callers=[describe_caller(each) for each in self._settings.dicom.peers],
             trial=lambda name: try_destination(self._configured(), name),
             routing=self._routing,

@@ -18,7 +18,7 @@ from tomlkit.items import AbstractTable
 
 from node.domain.errors import ConfigurationError, NotPossible, StorageError
 from node.domain.identifiers import sha256
-from node.settings import override_of, parse_settings
+from node.settings import Settings, override_of, parse_settings
 from node.store.database import sync
 
 
@@ -52,6 +52,17 @@ class ConfigurationFile:
             return Revision(text="", digest=sha256(b""))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"cannot read {self.path}: {error}") from error
+
+    def settings(self) -> tuple[Settings, str]:
+        """What holds by the file, which is there, and the digest of what was read.
+
+        Raises ConfigurationError.
+        """
+        if not self.path.exists():
+            raise ConfigurationError(f"cannot read {self.path}: there is no such file")
+        revision = self.read()
+        settings = parse_settings(revision.text, str(self.path), self.overrides)
+        return settings, revision.digest
 
     def changed(self, revision: Revision, changes: Sequence[str]) -> str:
         """The text with changes like "dicom.port=11912"; one without a value takes the key out.

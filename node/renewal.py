@@ -34,6 +34,8 @@ class Renewal:
 
     file: ConfigurationFile | None
     """None where it runs by the default."""
+    started_by: str
+    """SHA-256 of what the file held when it was started; empty without one."""
     running: Settings
     home: Path
     roles: frozenset[HostRole]

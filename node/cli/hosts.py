@@ -34,6 +34,7 @@ def hosts(
             "machine": host.machine,
             "home": host.home,
             "roles": " ".join(sorted(host.roles)),
+            "configuration": host.configuration[:8],
             "started_at": f"{host.started_at:%Y-%m-%dT%H:%M:%SZ}",
             "silent_s": round(max(0.0, (now - host.beat_at).total_seconds()), 1),
         }
@@ -43,12 +44,13 @@ def hosts(
     if as_json:
         console.out(json.dumps(rows, indent=2))
         return
-    table = Table("machine", "home", "roles", "started (UTC)", "silent for")
+    table = Table("machine", "home", "roles", "configuration", "started (UTC)", "silent for")
     for row in rows:
         told = (
             row["machine"],
             row["home"],
             row["roles"],
+            row["configuration"],
             row["started_at"],
             f"{row['silent_s']} s",
         )

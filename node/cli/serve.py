@@ -73,10 +73,13 @@ def serve(
         signal.signal(signal.SIGHUP, lambda *_: wishes.put(_Wish.RENEW))
     asked = role or [Role.ALL]
     roles = ALL_ROLES if Role.ALL in asked else frozenset(HostRole(each) for each in asked)
-    settings = read_settings(config, overrides or ())
     file = None if config is None else ConfigurationFile(path=config, overrides=overrides or ())
+    settings, started_by = (
+        (read_settings(None, overrides or ()), "") if file is None else (file.settings())
+    )
     renewal = Renewal(
         file=file,
+        started_by=started_by,
         running=settings,
         home=home,
         roles=roles,

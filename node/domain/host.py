@@ -35,6 +35,8 @@ class Host:
     store: str
     """Identity of the store of objects that it uses: one for all."""
     roles: frozenset[HostRole]
+    configuration: str
+    """SHA-256 of the file that it was started by; empty where by none, or it does not say."""
     beats: int
     """How often it said so: what changes is alive, whatever the clocks of the machines say."""
     started_at: datetime

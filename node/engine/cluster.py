@@ -40,18 +40,20 @@ class Cluster:
         home: Path,
         store: str,
         roles: frozenset[HostRole],
+        configuration: str = "",
         telemetry: Telemetry,
         clock: Clock,
     ) -> None:
         """home: of this process alone, for these roles (it is locked).
 
-        store: identity of its store of objects.
+        store: identity of its store of objects. configuration: as `Host` has it.
         """
         self._work = work
         self._home = str(home.absolute())
         self._store = store
         self._machine = socket.gethostname()
         self._roles = roles
+        self._configuration = configuration
         self._telemetry = telemetry
         self._clock = clock
         self._beats = 0
@@ -122,6 +124,7 @@ class Cluster:
             home=self._home,
             store=self._store,
             roles=self._roles,
+            configuration=self._configuration,
             beats=self._beats,
             started_at=now,
             beat_at=now,

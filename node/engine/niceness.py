@@ -21,7 +21,9 @@ def step_back() -> None:
     """
     if sys.platform == "linux":
         with suppress(OSError):  # a sandbox may forbid it, and it is no more than a courtesy
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+            thread = threading.get_native_id()
+            nice = max(_NICE, os.getpriority(os.PRIO_PROCESS, thread))
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 def shorten_turns() -> None:

@@ -298,6 +298,7 @@ host = sa.Table(
     sa.Column("home", sa.String(1024), nullable=False),
     sa.Column("store", sa.String(64), nullable=False),
     sa.Column("roles", sa.String(32), nullable=False),
+    sa.Column("configuration", sa.String(64), nullable=False, server_default=""),
     sa.Column("beats", sa.Integer, nullable=False),
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("beat_at", UtcDateTime, nullable=False),

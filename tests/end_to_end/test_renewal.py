@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,9 @@ def test_the_same_process_begins_anew_and_what_was_acknowledged_meanwhile_is_ans
         )
     )
     assert {each["destination"] for each in jobs[-1]["deliveries"]} == {"PACS", "RIS"}
+    (host,) = json.loads(node.run("hosts", "--json").stdout)
+    digest = sha256(node.configuration.read_bytes()).hexdigest()
+    assert host["configuration"] == digest[:8], "it says what it runs by"
     assert node.pid == pid
     assert len(node.events("node ready")) == started + 2
     assert len(node.events("node stopped")) == 2

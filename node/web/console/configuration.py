@@ -15,6 +15,7 @@ from node.domain.user import Role
 from node.settings import default_text, parse_settings
 from node.web.console.gate import Gate, Visit
 from node.web.console.pages import HEADERS, Pages
+from node.workflow.ports import UnitOfWork
 
 _FORM_BYTES: Final = 1_000_000
 
@@ -36,8 +37,9 @@ class ConfigurationPage:
     file: ConfigurationFile | None
     """None where the node runs by the default alone."""
     renewal: Renewal | None
-    started_with: str
-    """Digest of the file when this process read it."""
+    started_by: str
+    """Digest of the file when this process read it; empty without one."""
+    work: UnitOfWork
 
     @property
     def routes(self) -> list[Route]:
@@ -102,6 +104,9 @@ class ConfigurationPage:
     ) -> Response:
         """before: of the file, where it differs from the text."""
         file = self.file
+        file_digest = "" if file is None else file.read().digest
+        with self.work.look() as transaction:
+            hosts = transaction.hosts.all()
         return self.pages.render(
             "configuration.html",
             user=visit.user,
@@ -114,5 +119,7 @@ class ConfigurationPage:
             wrong=wrong,
             read_only=file.read_only if file is not None else "the node was started without a file",
             locked=() if file is None else file.overrides,
-            is_running=digest in ("", self.started_with),
+            is_running=digest in ("", self.started_by),
+            hosts=hosts,
+            file_digest=file_digest,
         )

@@ -53,6 +53,7 @@ class Console:
         configured: Callable[[], Mapping[str, str]],
         file: ConfigurationFile | None,
         renewal: Renewal | None,
+        started_by: str,
         callers: Sequence[str],
         trial: Callable[[str], Iterable[Check]],
         routing: Routing,
@@ -115,7 +116,8 @@ class Console:
             gate=gate,
             file=file,
             renewal=renewal,
-            started_with=file.read().digest if file is not None else "",
+            started_by=started_by,
+            work=work,
         )
         self.routes: Sequence[BaseRoute] = [
             *SignIn(sessions=sessions, pages=pages, gate=gate).routes,

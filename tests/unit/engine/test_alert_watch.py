@@ -53,7 +53,8 @@ class World:
             transaction.hosts.join(
                 Host(
                     executor_id=name, machine="m", home=f"/{name}", store="one",
-                    roles=frozenset(roles) or ALL_ROLES, beats=0, started_at=at, beat_at=at,
+                    roles=frozenset(roles) or ALL_ROLES, configuration="", beats=0,
+                    started_at=at, beat_at=at,
                 )
             )  # fmt: skip
 

@@ -30,6 +30,7 @@ def host(name: str, beats: int = 0, *, store: str = "one", home: str = "/a") -> 
         home=home,
         store=store,
         roles=frozenset({HostRole.SEND}),
+        configuration="",
         beats=beats,
         started_at=AT,
         beat_at=AT,

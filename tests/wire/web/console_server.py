@@ -117,6 +117,7 @@ class ConsoleServer:
             configured=self.configured,
             file=self.file,
             renewal=self.renewal,
+            started_by=self.file.read().digest,
             callers=["ECG carts from 192.0.2.0/24 may store"],
             trial=self.try_destination,
             routing=ROUTING,

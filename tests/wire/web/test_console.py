@@ -13,6 +13,7 @@ from node.dicom.part10 import read_part10
 from node.domain.audit import Action
 from node.domain.caller import Refusal
 from node.domain.delivery import DeliveryState, JobState, ResultKind
+from node.domain.host import Host, HostRole
 from node.settings import read_settings
 from node.web.console.gate import UNATTENDED
 from node.workflow.refused import RefusalBook
@@ -466,6 +467,27 @@ def test_the_configuration_is_checked_before_it_is_saved_and_by_one_at_a_time(
         assert late.status == 409
         assert "changed by somebody else" in late.text
     assert read_settings(console.file.path).log.level == "warning"
+
+
+def test_each_host_says_which_configuration_it_runs_by(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    console.file.path.write_text("dicom.port = 11912\n")
+    for name, by in (("a", console.file.read().digest), ("b", "0123456789abcdef"), ("c", "")):
+        with console.work.begin() as transaction:
+            transaction.hosts.join(
+                Host(
+                    executor_id=name, machine=f"machine-{name}", home="/", store="one",
+                    roles=frozenset({HostRole.SEND}), configuration=by, beats=0,
+                    started_at=console.clock(), beat_at=console.clock(),
+                )
+            )  # fmt: skip
+    browser.sign_in("admin")
+    page = browser.get("/configuration").text
+    shown = dict(re.findall(r"(machine-.): send <span class=\"badge[^>]*>([^<]+)<", page))
+    assert shown == {
+        "machine-a": "this file", "machine-b": "another: 01234567", "machine-c": "does not say"
+    }  # fmt: skip
 
 
 def test_an_administrator_has_it_taken_up_where_a_node_could_start_by_it(
