@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from node.admission import Admission
 from node.configured import (
     build_credentials,
     build_identity_policy,
@@ -272,6 +273,7 @@ class Node:
             renewal=self._renewal,
             started_by=self._renewal.started_by if self._renewal is not None else "",
             callers=[describe_caller(each) for each in self._settings.dicom.peers],
+            admission=lambda: Admission(settings=self._configured()),
             trial=lambda name: try_destination(self._configured(), name),
             routing=self._routing,
             called_ae=self._settings.dicom.ae_titles,

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.container import Container
-from tomlkit.items import AbstractTable
+from tomlkit.container import Container, OutOfOrderTableProxy
+from tomlkit.items import AbstractTable, AoT, Array
 
 from node.domain.errors import ConfigurationError, NotPossible, StorageError
 from node.domain.identifiers import sha256
-from node.settings import Settings, override_of, parse_settings
+from node.settings import Settings, default_text, override_of, parse_settings
 from node.store.database import sync
+
+_Table = Container | AbstractTable | OutOfOrderTableProxy
+"""The last: of keys like `dicom.port` in several places."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,8 @@ class ConfigurationFile:
         return settings, revision.digest
 
     def changed(self, revision: Revision, changes: Sequence[str]) -> str:
-        """The text with changes like "dicom.port=11912"; one without a value takes the key out.
+        """The text with changes like "dicom.port=11912" and "dicom.peers+={...}", one more of a
+        list; one without a value takes the key out.
 
         Raises ConfigurationError: the text would not do, every problem of it; a key that
         `overrides` have; a file that is written in a way that cannot be changed here.
@@ -76,14 +80,14 @@ class ConfigurationFile:
         except ValueError as error:
             raise ConfigurationError(f"{self.path} is not TOML: {error}") from error
         for change in changes:
-            path, value = _change_of(change)
-            if path in locked:
+            wished = _Change.of(change)
+            if wished.path in locked:
                 raise ConfigurationError(
-                    f"{'.'.join(path)} is set where the node is started (--set or environment): "
+                    f"{wished.key} is set where the node is started (--set or environment): "
                     "there alone it can be changed"
                 )
-            _apply(document, path, value)
-            _expect(wanted, path, value)
+            wished.apply(document)
+            wished.expect(wanted)
         text = tomlkit.dumps(document)
         if _without_empty(tomllib.loads(text)) != _without_empty(wanted):
             raise ConfigurationError(
@@ -160,42 +164,85 @@ def _take_over(descriptor: int, status: os.stat_result) -> None:
         os.fchown(descriptor, status.st_uid, status.st_gid)
 
 
-def _change_of(change: str) -> tuple[tuple[str, ...], Any]:
-    """Key and value; None where it is to be taken out. Raises ConfigurationError."""
-    if "=" not in change:
-        return tuple(change.strip().split(".")), None
-    return override_of(change)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """Of one key."""
 
+    path: tuple[str, ...]
+    value: Any
+    """None where the key is to be taken out."""
+    is_one_more: bool = False
+    """Of a list, that of the default where the file has none."""
 
-def _apply(document: Container | AbstractTable, path: Sequence[str], value: Any) -> None:
-    """To the text; what it says beside that stays as it is written."""
-    *tables, key = path
-    for table in tables:
-        if table not in document:
-            if value is None:
+    @classmethod
+    def of(cls, words: str) -> _Change:
+        """Raises ConfigurationError."""
+        if "=" not in words:
+            return cls(path=tuple(words.strip().split(".")), value=None)
+        path, value = override_of(words)
+        *tables, key = path
+        is_one_more = key.endswith("+")
+        return cls(
+            path=(*tables, key.removesuffix("+").rstrip()), value=value, is_one_more=is_one_more
+        )
+
+    @property
+    def key(self) -> str:
+        return ".".join(self.path)
+
+    def apply(self, document: _Table) -> None:
+        """To the text; what it says beside that stays as it is written."""
+        *tables, key = self.path
+        for table in tables:
+            if table not in document:
+                if self.value is None:
+                    return
+                document[table] = tomlkit.table()
+            found = document[table]
+            if not isinstance(found, _Table):
+                raise ConfigurationError(f"{table} of {self.key} is no table")
+            document = found
+        if self.is_one_more:
+            document[key] = self._with_one_more(document.get(key))
+        elif self.value is not None:
+            document[key] = self.value
+        elif key in document:
+            del document[key]
+
+    def expect(self, tree: dict[str, Any]) -> None:
+        """The same to what the text says."""
+        *tables, key = self.path
+        for table in tables:
+            if self.value is None and table not in tree:
                 return
-            document[table] = tomlkit.table()
-        found = document[table]
-        if not isinstance(found, Container | AbstractTable):
-            raise ConfigurationError(f"{table} of {'.'.join(path)} is no table")
-        document = found
-    if value is not None:
-        document[key] = value
-    elif key in document:
-        del document[key]
+            tree = tree.setdefault(table, {})
+        if self.is_one_more:
+            tree[key] = [*tree.get(key, self._default()), self.value]
+        elif self.value is not None:
+            tree[key] = self.value
+        else:
+            tree.pop(key, None)
 
+    def _with_one_more(self, found: Any) -> Any:
+        if isinstance(found, AoT) and isinstance(self.value, dict):
+            table = tomlkit.table()
+            table.update(self.value)
+            found.append(table)
+            return found
+        if found is None:
+            found = tomlkit.array().multiline(True)
+            for each in self._default():
+                found.append(each)
+        if not isinstance(found, Array):
+            raise ConfigurationError(f"{self.key} is no list")
+        found.append(self.value)
+        return found
 
-def _expect(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    """The same to what the text says."""
-    *tables, key = path
-    for table in tables:
-        if value is None and table not in tree:
-            return
-        tree = tree.setdefault(table, {})
-    if value is not None:
-        tree[key] = value
-    else:
-        tree.pop(key, None)
+    def _default(self) -> list[Any]:
+        found: Any = tomllib.loads(default_text())
+        for part in self.path:
+            found = found.get(part, []) if isinstance(found, dict) else []
+        return found if isinstance(found, list) else []
 
 
 def _without_empty(tree: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,7 +41,10 @@ def show(
 @app.command("set")
 def set_keys(
     changes: Annotated[
-        list[str], typer.Argument(help="E.g. dicom.port=11912; the value is TOML, or plain text.")
+        list[str],
+        typer.Argument(
+            help="E.g. dicom.port=11912; the value is TOML, or plain text. += adds to a list."
+        ),
     ],
     config: Config = None,
     overrides: Overrides = None,
@@ -54,7 +58,7 @@ def set_keys(
     for each in changes:
         if "=" not in each:
             raise ConfigurationError(f"{each}: write it as table.key=value")
-    _change(config, overrides, changes, dry_run=dry_run)
+    change_file(config, overrides, changes, dry_run=dry_run)
 
 
 @app.command("unset")
@@ -68,12 +72,13 @@ def unset_keys(
     for each in keys:
         if "=" in each:
             raise ConfigurationError(f"{each}: name the key alone")
-    _change(config, overrides, keys, dry_run=dry_run)
+    change_file(config, overrides, keys, dry_run=dry_run)
 
 
-def _change(
-    config: Path | None, overrides: list[str] | None, changes: list[str], *, dry_run: bool
+def change_file(
+    config: Path | None, overrides: list[str] | None, changes: Sequence[str], *, dry_run: bool
 ) -> None:
+    """Change the file, and show the difference. Raises as `ConfigurationFile` does."""
     if config is None:
         raise ConfigurationError("which file? name it with --config; the default is never changed")
     file = ConfigurationFile(path=config, overrides=overrides or ())

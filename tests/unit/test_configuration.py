@@ -51,6 +51,17 @@ def test_a_key_is_changed_and_every_comment_stays(file: ConfigurationFile) -> No
     assert read_settings(file.path).dicom.port == 11913
 
 
+def test_keys_with_dots_in_several_places_are_changed_too(file: ConfigurationFile) -> None:
+    file.path.write_text(
+        "dicom.port = 104 # ours\nlog.level = 'error'\ndicom.tls_port = 2762\n[tls]\n"
+        "certificate = 'a'\nkey = 'b'\nauthorities = 'c'\n"
+    )
+    text = change(file, "dicom.port=105", "dicom.maximum_associations=7", "dicom.tls_port=off")
+    assert "dicom.port = 105 # ours" in text
+    found = read_settings(file.path).dicom
+    assert (found.port, found.tls_port, found.maximum_associations) == (105, None, 7)
+
+
 def test_what_the_default_has_is_added_and_taken_out(file: ConfigurationFile) -> None:
     text = change(file, "storage.finished_days=30", "log.level=warning")
     assert read_settings(file.path).storage.finished_days == 30
@@ -68,9 +79,26 @@ def test_a_destination_comes_and_goes_whole(file: ConfigurationFile) -> None:
     assert change(file, "destinations.RIS").rstrip() == TEXT.rstrip()
 
 
+def test_one_more_of_a_list_is_added_as_the_list_is_written(file: ConfigurationFile) -> None:
+    text = change(file, 'rules+={name = "late", destinations = ["PACS"]}')
+    assert text.startswith(TEXT.rstrip())
+    assert [rule.name for rule in read_settings(file.path).rules] == ["all", "late"]
+    text = change(file, "dicom.ae_titles+=RESEARCH")
+    assert read_settings(file.path).dicom.ae_titles == ("CARDIONODE", "RESEARCH")
+    assert all(line in text.splitlines() for line in TEXT.splitlines())
+
+
 @pytest.mark.parametrize(
     "wrong",
-    ["dicom.port=99999", "dicom.prot=1", "destinations.PACS.port", "rules=[{name = 1}]", "dicom=3"],
+    [
+        "dicom.port+=1",
+        "destinations.PACS+={}",
+        "dicom.port=99999",
+        "dicom.prot=1",
+        "destinations.PACS.port",
+        "rules=[{name = 1}]",
+        "dicom=3",
+    ],
 )
 def test_what_a_node_would_refuse_is_not_written(file: ConfigurationFile, wrong: str) -> None:
     with pytest.raises(ConfigurationError):

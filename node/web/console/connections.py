@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from node.configuration import ConfigurationFile
 from node.domain.audit import Action
+from node.domain.caller import Permission, Refusal
 from node.domain.errors import NotPossible
 from node.domain.user import Role
 from node.web.console.gate import Gate, Visit, number_of
@@ -24,6 +25,16 @@ from node.workflow.ports import UnitOfWork
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
+
+
+class Admission(Protocol):
+    """What the configuration file says of callers now."""
+
+    def now(self, refusal: Refusal) -> Collection[Permission]: ...
+
+    def changes(self, refusal: Refusal) -> Sequence[str]:
+        """That let it in, and nobody else. Raises NotPossible."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +49,7 @@ class Connections:
     file: ConfigurationFile | None
     callers: Sequence[str]
     """Who may associate, a line each."""
+    admission: Callable[[], Admission]
     trial: Callable[[str], Iterable[Check]]
     """Tries the destination of that name. Raises ConfigurationError."""
 
@@ -48,6 +60,7 @@ class Connections:
             self.gate.post("/connections", self.add, needs=Role.ADMIN),
             self.gate.post("/connections/{number}/test", self.test, needs=Role.OPERATOR),
             self.gate.post("/connections/{number}/remove", self.remove, needs=Role.ADMIN),
+            self.gate.post("/connections/refused/{number}/allow", self.allow, needs=Role.ADMIN),
         ]
 
     def show(self, visit: Visit) -> Response:
@@ -71,20 +84,36 @@ class Connections:
             raise NotPossible("a destination's name has 1 to 64 letters, digits, _ and -")
         if name in self._all():
             raise NotPossible(f"there is a destination {name} already")
-        self._change(visit, f"destinations.{name}={_written(visit.form)}", f"{name} added")
+        self._change(visit, [f"destinations.{name}={_written(visit.form)}"], f"{name} added")
         return RedirectResponse("/connections", 303, HEADERS)
 
     def remove(self, visit: Visit) -> Response:
         """Take a destination out of the configuration file. Raises as `add`."""
         name = self._named(visit)
-        self._change(visit, f"destinations.{name}", f"{name} removed")
+        self._change(visit, [f"destinations.{name}"], f"{name} removed")
         return RedirectResponse("/connections", 303, HEADERS)
 
-    def _change(self, visit: Visit, change: str, said: str) -> None:
+    def allow(self, visit: Visit) -> Response:
+        """Put an entry for a refused caller into the configuration file. Raises as `add`."""
+        with self.work.look() as transaction:
+            caller = transaction.refused.get(number_of(visit.path["number"]))
+        if caller is None:
+            raise HTTPException(404, "no such caller")
+        refusal = caller.refusal
+        changes = self.admission().changes(refusal)
+        if not changes:
+            raise NotPossible(
+                f"the configuration admits it already; it was refused because: {refusal.reason}"
+            )
+        said = f"{refusal.calling_ae} at {refusal.peer} may call {refusal.called_ae}"
+        self._change(visit, changes, said)
+        return RedirectResponse("/connections", 303, HEADERS)
+
+    def _change(self, visit: Visit, changes: Sequence[str], said: str) -> None:
         if self.file is None:
             raise NotPossible("the node runs by the default: start it with --config FILE")
         revision = self.file.read()
-        self.file.replace(revision, self.file.changed(revision, [change]))
+        self.file.replace(revision, self.file.changed(revision, changes))
         self.gate.note(visit, Action.CONFIGURED, said=said)
 
     def _all(self) -> dict[str, str]:
@@ -100,6 +129,7 @@ class Connections:
     def _page(self, visit: Visit, tried: Mapping[str, Sequence[Check]]) -> Response:
         with self.work.look() as transaction:
             refused = transaction.refused.latest()
+        admission = self.admission()
         return self.pages.render(
             "connections.html",
             user=visit.user,
@@ -112,7 +142,7 @@ class Connections:
             ),
             tried=tried,
             callers=self.callers,
-            refused=refused,
+            refused=[(each, admission.now(each.refusal)) for each in refused],
         )
 
 

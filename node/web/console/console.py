@@ -15,7 +15,7 @@ from node.dicom.template import Templates
 from node.domain.instance import Origin
 from node.web.console.audit import Audit
 from node.web.console.configuration import ConfigurationPage, Renewal
-from node.web.console.connections import Connections
+from node.web.console.connections import Admission, Connections
 from node.web.console.gate import Gate
 from node.web.console.messages import Messages
 from node.web.console.model import ModelPage, ShownModel
@@ -55,6 +55,7 @@ class Console:
         renewal: Renewal | None,
         started_by: str,
         callers: Sequence[str],
+        admission: Callable[[], Admission],
         trial: Callable[[str], Iterable[Check]],
         routing: Routing,
         called_ae: Sequence[str],
@@ -101,6 +102,7 @@ class Console:
             configured=configured,
             file=file,
             callers=callers,
+            admission=admission,
             trial=trial,
         )
         rules = Rules(

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from argon2 import PasswordHasher
 from pydicom.dataset import Dataset
 
+from node.admission import Admission
 from node.configuration import ConfigurationFile
 from node.configured_rehearsal import Plan, PlannedDelivery
 from node.dicom.template import load_templates
@@ -24,7 +25,7 @@ from node.domain.instance import Origin
 from node.domain.user import Role
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.profile import Profile
-from node.settings import read_settings
+from node.settings import Settings, read_settings
 from node.store.database import Database, sqlite_url
 from node.store.spool import Spool
 from node.web.console.console import Console
@@ -119,6 +120,7 @@ class ConsoleServer:
             renewal=self.renewal,
             started_by=self.file.read().digest,
             callers=["ECG carts from 192.0.2.0/24 may store"],
+            admission=lambda: Admission(settings=self.settings()),
             trial=self.try_destination,
             routing=ROUTING,
             called_ae=["CARDIONODE"],
@@ -135,6 +137,9 @@ class ConsoleServer:
             pages=self.routes, proxies=["127.0.0.1"],
         )  # fmt: skip
         self.port = 0
+
+    def settings(self) -> Settings:
+        return read_settings(self.file.path if self.file.path.exists() else None)
 
     def configured(self) -> dict[str, str]:
         """What the file says; without a file there are those that run."""

@@ -633,3 +633,33 @@ def test_everybody_changes_their_own_password_and_nobody_guesses_it(
     for _ in range(6):
         last = browser.submit("/account", {"present": "guess", **new})
     assert "too many wrong passwords" in last.text
+
+
+def test_a_caller_that_was_turned_away_is_let_in_by_one_click(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    console.file.path.write_text("# ours\n[dicom]\nport = 11912\n")
+    book = RefusalBook(work=console.work, telemetry=console.notes, clock=console.clock)
+    book.start()
+    for title, address in (("CART", "192.0.2.9"), ("", "192.0.2.10")):
+        called = "CARDIONODE" if title else ""
+        book.note(Refusal(calling_ae=title, called_ae=called, peer=address, reason="unknown"))
+    book.stop()
+    browser.sign_in("operator")
+    assert "/allow" not in browser.get("/connections").text
+    assert browser.submit("/connections/refused/1/allow").status == 403
+    browser.sign_in("admin")
+    assert 'aria-label="Allow caller 1"' in browser.get("/connections").text
+    assert browser.submit("/connections/refused/1/allow").status == 303
+    text = console.file.path.read_text()
+    assert text.startswith("# ours\n[dicom]\nport = 11912\n")
+    assert [peer.ae_title for peer in read_settings(console.file.path).dicom.peers] == ["*", "CART"]
+    page = browser.get("/connections").text
+    assert "may echo, report, store" in page
+    assert 'aria-label="Allow caller 1"' not in page
+    assert console.audited()[-1].said == "CART at 192.0.2.9 may call CARDIONODE"
+    again = browser.submit("/connections/refused/1/allow")
+    assert (again.status, "admits it already" in again.text) == (409, True)
+    never = browser.submit("/connections/refused/2/allow")
+    assert (never.status, "see to the caller" in never.text) == (409, True)
+    assert browser.submit("/connections/refused/9/allow").status == 404
