@@ -50,7 +50,7 @@ def test_hosts_whose_cables_lose_packets_lose_no_ecg(
         cart = Cart(hosts.of("receive"), ecgs, chance, hosts.receivers)
         cart.start()
         cart.join()
-        jobs = hosts.of("send")[0].wait_for_jobs(settled(ecgs), within_s=180 + 4 * ecgs)
+        jobs = hosts.of("send")[0].wait_for_jobs(settled(ecgs), within_s=180 + 8 * ecgs)
         check(peers, jobs, cart.acknowledged)
         for host in hosts.by_name.values():
             assert host.stop() == 0
