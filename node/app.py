@@ -10,9 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from node.admission import Admission
+from node.atna.audit_message import Reporter
 from node.configured import (
+    build_audit_receiver,
     build_credentials,
     build_identity_policy,
     build_notifiers,
@@ -33,6 +36,7 @@ from node.domain.alert import Condition
 from node.domain.errors import CardioNodeError, ConfigurationError
 from node.domain.host import ALL_ROLES, HostRole
 from node.engine.alert_watch import AlertWatch
+from node.engine.audit_relay import AuditRelay
 from node.engine.certificate_watch import CertificateWatch
 from node.engine.clock_watch import ClockWatch
 from node.engine.cluster import Cluster
@@ -48,6 +52,7 @@ from node.renewal import Renewal
 from node.settings import (
     MESSAGE_DESTINATIONS,
     DicomDestinationSettings,
+    DicomWebDestinationSettings,
     Settings,
     read_settings,
 )
@@ -144,6 +149,7 @@ class Node:
             telemetry=self.journal,
             clock=utc_now,
         )
+        self._audit_relay = self._build_audit_relay()
         self._alert_watch = self._build_alert_watch()
         self._committing, commitment = self._build_committing()
         self._receiving = self._build_receiving(commitment) if HostRole.RECEIVE in roles else None
@@ -180,6 +186,8 @@ class Node:
                 self._start(self._side.start, self._side.stop)
             self._start(self._cluster.start, self._cluster.stop)
             self._start(self._clock_watch.start, self._clock_watch.stop)
+            if self._audit_relay is not None:
+                self._start(self._audit_relay.start, self._audit_relay.stop)
             if self._alert_watch is not None:
                 self._start(self._alert_watch.start, self._alert_watch.stop)
             if self._runner is not None:
@@ -350,6 +358,38 @@ class Node:
             message_days=self._settings.storage.message_days,
         )
 
+    def _build_audit_relay(self) -> AuditRelay | None:
+        """None where no repository is to be told."""
+        repository = self._settings.audit_repository
+        if repository is None:
+            return None
+        destinations = self._settings.destinations
+        return AuditRelay(
+            repository=build_audit_receiver(repository, self._credentials),
+            reporter=Reporter(
+                source_id=repository.source_id,
+                site_id=repository.site_id,
+                machine=socket.gethostname(),
+            ),
+            executor_id=self._cluster.executor_id,
+            addresses={
+                name: each.host
+                if isinstance(each, DicomDestinationSettings)
+                else urlsplit(each.url).hostname or ""
+                for name, each in destinations.items()
+                if isinstance(each, DicomDestinationSettings | DicomWebDestinationSettings)
+            },
+            ae_titles={
+                name: each.ae_title
+                for name, each in destinations.items()
+                if isinstance(each, DicomDestinationSettings)
+            },
+            work=self._work,
+            spool=self._spool,
+            telemetry=self.journal,
+            clock=utc_now,
+        )
+
     def _build_alert_watch(self) -> AlertWatch | None:
         """None where nobody is to be told."""
         alerts = self._settings.alerts
@@ -379,6 +419,8 @@ class Node:
         if not self._clock_watch.is_trusted:
             said = "its clock was set by an hour or more; start the node again when it is right"
             found.append(Condition(key=f"clock {here}", said=f"{here}: {said}"))
+        if self._audit_relay is not None and (problem := self._audit_relay.problem):
+            found.append(Condition(key=f"audit repository {here}", said=f"{here}: {problem}"))
         expiries = self._credentials.expiries if self._credentials is not None else ()
         found += [
             Condition(key=f"certificate {each.file}", said=f"{here}: {each.sentence(now)}")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from node.alerts.mail import Mail
 from node.alerts.webhook import Webhook
+from node.atna.syslog import SyslogReceiver
 from node.dicom.attribute_path import parse_attribute_path
 from node.dicom.credentials import Credentials
 from node.dicom.dicomweb import Authorization, StowClient, TlsFiles
@@ -35,6 +36,7 @@ from node.hl7.tls import Tls
 from node.settings import (
     MESSAGE_DESTINATIONS,
     AlertSettings,
+    AuditRepositorySettings,
     DicomDestinationSettings,
     DicomWebDestinationSettings,
     FhirDestinationSettings,
@@ -190,6 +192,21 @@ def _tls_files(destination: DicomWebDestinationSettings | FhirDestinationSetting
     if destination.url.startswith("https:"):
         tls.context()
     return tls
+
+
+def build_audit_receiver(
+    repository: AuditRepositorySettings, credentials: Credentials | None
+) -> SyslogReceiver:
+    """What audit messages are handed to."""
+    assert credentials is not None  # the settings see to that
+    return SyslogReceiver(
+        host=repository.host,
+        port=repository.port,
+        server_name=repository.server_name or repository.host,
+        tls=credentials.client,
+        application=repository.source_id,
+        timeout_s=repository.timeout_s,
+    )
 
 
 def build_notifiers(alerts: AlertSettings) -> dict[str, Mail | Webhook]:

@@ -517,6 +517,15 @@ class WebhookSettings(_Table):
     timeout_s: Seconds = 10.0
 
 
+class AuditRepositorySettings(_Table):
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 6514
+    server_name: Annotated[str, Field(min_length=1)] | None = None
+    source_id: Annotated[str, Field(min_length=1, max_length=48)] = "cardionode"
+    site_id: str = ""
+    timeout_s: Seconds = 10.0
+
+
 class AlertSettings(_Table):
     after_minutes: Annotated[float, Field(ge=0, le=7 * 24 * 60)]
     again_hours: Annotated[float, Field(gt=0, le=365 * 24)]
@@ -549,6 +558,7 @@ class Settings(_Table):
     worklist: WorklistSettings | None = None
     sign_off: SignOffSettings
     storage: StorageSettings
+    audit_repository: AuditRepositorySettings | None = None
     alerts: AlertSettings
     log: LogSettings
 
@@ -580,6 +590,7 @@ class Settings(_Table):
             for name, each in self.destinations.items()
             if isinstance(each, DicomDestinationSettings | Hl7DestinationSettings) and each.tls
         ]
+        users += ["audit_repository"] if self.audit_repository is not None else []
         users += ["worklist.tls"] if self.worklist is not None and self.worklist.tls else []
         if users and self.tls is None:
             raise ValueError(

@@ -23,6 +23,7 @@ from node.store.outbox import Outbox
 from node.store.patients import PatientIndex
 from node.store.received import Jobs
 from node.store.refused import RefusedCallers
+from node.store.relay import Relay
 from node.store.sessions import SessionBook
 from node.store.users import Users
 from node.workflow.ports import Level
@@ -77,6 +78,7 @@ class MemoryTransaction:
         self.users = Users(connection)
         self.sessions = SessionBook(connection)
         self.audit = AuditTrail(connection)
+        self.relay = Relay(connection)
         self.hosts = Hosts(connection)
         self._queue = queue
 

@@ -57,6 +57,8 @@ def found_by_check(settings: Settings, home: Path, *, is_running: bool = False) 
         yield try_it("worklist", partial(_worklist, settings))
     for name in settings.destinations:
         yield _reach(settings, name)
+    if settings.audit_repository is not None:
+        yield try_it("audit repository", partial(_audit_repository, settings))
     if settings.alerts.mail is not None or settings.alerts.webhook is not None:
         yield try_it("alerts", partial(_alerts, settings))
 
@@ -117,6 +119,16 @@ def _worklist(settings: Settings) -> str:
 
     worklist = build_worklist(settings, build_credentials(settings))
     return f"Modality Worklist offered by {worklist.probe()}" if worklist else "nobody is asked"
+
+
+def _audit_repository(settings: Settings) -> str:
+    from node.configured import build_audit_receiver, build_credentials
+
+    repository = settings.audit_repository
+    assert repository is not None
+    receiver = build_audit_receiver(repository, build_credentials(settings))
+    receiver.send([])
+    return f"syslog over TLS taken by {receiver.where}"
 
 
 def _alerts(settings: Settings) -> str:

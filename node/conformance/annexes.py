@@ -80,6 +80,7 @@ def _write_security(manuscript: Manuscript, subject: Subject) -> None:
     minimum = "1.2" if tls is None else tls.minimum_version
     manuscript.paragraph(claim["security_profiles"].format(minimum_version=minimum))
     manuscript.table(("Cipher suite of TLS 1.2",), ((each,) for each in CIPHER_SUITES))
+    manuscript.paragraph(claim["audit_profiles"])
     manuscript.heading(2, "Association Level Security")
     manuscript.paragraph(claim["association_security"])
     manuscript.heading(2, "Application Level Security")

@@ -82,10 +82,7 @@ class AlertWatch:
         try:
             with self.work.look() as transaction:
                 hosts = transaction.hosts.all()
-                first = min(
-                    hosts, key=lambda host: (host.started_at, host.executor_id), default=None
-                )
-                if first is None or first.executor_id != self.executor_id:
+                if not hosts or hosts[0].executor_id != self.executor_id:
                     return ()
                 return conditions(transaction, at=self.clock(), silent_after=self.silent_after)
         except CardioNodeError:  # which is told of as one of this host

@@ -24,6 +24,7 @@ from node.store.outbox import Outbox
 from node.store.patients import PatientIndex
 from node.store.received import Jobs
 from node.store.refused import RefusedCallers
+from node.store.relay import Relay
 from node.store.sessions import SessionBook
 from node.store.turns import Turns, Work
 from node.store.users import Users
@@ -67,6 +68,7 @@ class EngineTransaction:
         self.sessions = SessionBook(connection)
         self.audit = AuditTrail(connection)
         self.turns = Turns(connection)
+        self.relay = Relay(connection)
         self.hosts = Hosts(connection)
 
     def enqueue_job(

@@ -49,6 +49,12 @@ class AuditTrail:
             query = query.where(audit.c.entry_id < before)
         return [_read(row) for row in self._connection.execute(query)]
 
+    def get(self, entry_id: int) -> AuditEntry | None:
+        row = self._connection.execute(
+            audit.select().where(audit.c.entry_id == entry_id)
+        ).one_or_none()
+        return None if row is None else _read(row)
+
     def names(self) -> list[str]:
         """Who is in it, whether a user today or not."""
         query = sa.select(audit.c.user_name).distinct().order_by(audit.c.user_name)

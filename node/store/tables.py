@@ -303,3 +303,10 @@ host = sa.Table(
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("beat_at", UtcDateTime, nullable=False),
 )
+
+relay = sa.Table(
+    "node_relay",
+    metadata,
+    sa.Column("stream", sa.String(32), primary_key=True),
+    sa.Column("told_to", sa.Integer, nullable=False),
+)

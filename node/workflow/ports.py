@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from node.store.patients import PatientIndex
     from node.store.received import Jobs
     from node.store.refused import RefusedCallers
+    from node.store.relay import Relay
     from node.store.sessions import SessionBook
     from node.store.users import Users
 
@@ -116,6 +117,9 @@ class Transaction(Protocol):
 
     @property
     def audit(self) -> AuditTrail: ...
+
+    @property
+    def relay(self) -> Relay: ...
 
     @property
     def hosts(self) -> Hosts: ...

@@ -245,6 +245,22 @@ SHOWN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         NEGOTIATION: ("test_identity_windows_and_unknown_items_are_passed_over",),
         "wire/dicom/test_scp.py": ("test_the_bytes_handed_over_are_the_bytes_sent",),
     },
+    "audit_profiles": {
+        "unit/atna/test_audit_message.py": (
+            "test_what_a_person_does_is_a_message",
+            "test_events_have_the_codes_of_the_standard",
+            "test_who_looks_at_a_study_is_told_with_study_and_patient_and_without_a_name",
+            "test_a_transfer_has_its_two_ends",
+            "test_whatever_a_field_holds_the_message_is_one",
+        ),
+        "unit/engine/test_audit_relay.py": (
+            "test_instances_that_come_and_go_are_told_with_their_patient",
+            "test_a_repository_that_is_away_gets_all_when_it_is_back",
+        ),
+        "end_to_end/test_audit_repository.py": (
+            "test_a_repository_is_told_what_comes_and_goes_and_who_looks",
+        ),
+    },
     "association_security": {
         NEGOTIATION: (
             "test_a_rejection_says_why",

@@ -19,7 +19,7 @@ from node.store.tables import metadata, revision
 
 ADDED = (
     "node_user", "node_session", "node_audit", "node_signature", "node_host", "node_turn",
-    "node_revision",
+    "node_revision", "node_relay",
 )  # fmt: skip
 """Tables since there are scripts."""
 ADDED_COLUMN = re.compile(
