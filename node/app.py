@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from node.admission import Admission
@@ -72,6 +73,9 @@ from node.workflow.retry import RetryPolicy
 from pipelines.bundle import MODEL_CARD
 from pipelines.catalog import Served
 
+if TYPE_CHECKING:
+    from node.traces import Traces
+
 
 def utc_now() -> datetime:
     """The node's clock."""
@@ -107,6 +111,7 @@ class Node:
         self._routing = build_routing(settings)
         self._models = self._load_models() if HostRole.INFER in roles else None
         self._spool = open_objects(settings, home)
+        self._traces = self._build_traces()
         self._database = open_database(settings, home)
         if (found := self._database.prepare()) is not None:
             self.journal.event("database upgraded", schema=found)
@@ -236,6 +241,8 @@ class Node:
         self._work.close()
         self._database.close()
         self.journal.event("node stopped")
+        if self._traces is not None:
+            self._traces.stop()
         for lock in self._locks:
             os.close(lock)
 
@@ -357,6 +364,21 @@ class Node:
             failed_days=self._settings.storage.failed_days,
             message_days=self._settings.storage.message_days,
         )
+
+    def _build_traces(self) -> Traces | None:
+        """None where nobody wants any. Raises ConfigurationError (the library is not there)."""
+        if self._settings.traces is None:
+            return None
+        try:
+            from node.traces import Collector, Traces
+        except ImportError:
+            raise ConfigurationError(
+                'traces need libraries that are not installed: pip install "cardionode[otel]"'
+            ) from None
+        collector = Collector(self._settings.traces.url, telemetry=self.journal)
+        traces = Traces(collector, store=self._spool.identity, machine=socket.gethostname())
+        self.journal.traces = traces
+        return traces
 
     def _build_audit_relay(self) -> AuditRelay | None:
         """None where no repository is to be told."""

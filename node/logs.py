@@ -10,7 +10,9 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Protocol
 
 from node.metrics import Metrics
 from node.workflow.ports import Field, Level
@@ -52,6 +54,9 @@ KEYS = frozenset(
     }
 )
 
+LEADS_TO_A_PERSON = frozenset({"message_control_id", "sop_instance_uid", "transaction_uid", "user"})
+"""Of those: by which others might find a study, or which name a colleague. They stay in the log."""
+
 _FRAME = re.compile(r'^ +File "(.+)", line (\d+), in (\S+)$', re.MULTILINE)
 """Of a traceback as text: the lines between quote the source, the last the error's words."""
 
@@ -60,12 +65,20 @@ _LINE_END = "\n"
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
+class Spans(Protocol):
+    """Takes events of now."""
+
+    def note(self, message: str, fields: Mapping[str, Field], *, has_failed: bool) -> None: ...
+
+
 class Journal:
     """`ports.Telemetry`: one log line and one count for each event."""
 
     def __init__(self, logger: logging.Logger, metrics: Metrics) -> None:
         self._logger = logger
         self._metrics = metrics
+        self.traces: Spans | None = None
+        """Where events go as spans, too."""
 
     def event(
         self,
@@ -81,6 +94,8 @@ class Journal:
             shown["dropped"] = ",".join(dropped)
         self._logger.log(_LEVELS[level], message, extra={"fields": shown}, exc_info=error)
         self._metrics.count(message, level.value)
+        if self.traces is not None:
+            self.traces.note(message, shown, has_failed=level is not Level.INFO)
         duration = fields.get("duration_ms")
         if isinstance(duration, int | float):
             self._metrics.observe(message, duration / 1000)

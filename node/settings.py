@@ -538,6 +538,10 @@ class AlertSettings(_Table):
     webhook: WebhookSettings | None = None
 
 
+class TraceSettings(_Table):
+    url: Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
+
+
 class LogSettings(_Table):
     form: Literal["json", "text"]
     level: Literal["info", "warning", "error"]
@@ -561,6 +565,7 @@ class Settings(_Table):
     audit_repository: AuditRepositorySettings | None = None
     alerts: AlertSettings
     log: LogSettings
+    traces: TraceSettings | None = None
 
     @property
     def after_committed(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from importlib.metadata import distributions
 from typing import Any, Final
 
 from node.domain.delivery import Delivery, JobState
-from node.logs import KEYS
+from node.logs import KEYS, LEADS_TO_A_PERSON
 from node.settings import Settings
 from node.store.received import Job
 from node.workflow.connection_test import Check
@@ -25,12 +25,12 @@ LOG_LINES: Final = 5000
 """The last ones."""
 _ROWS: Final = 50
 """Of each list."""
-_NOT_TOLD: Final = frozenset({"message_control_id", "sop_instance_uid", "transaction_uid", "user"})
-"""Keys of log lines by which others might find a study, or which name a colleague."""
-_TOLD: Final = (KEYS - _NOT_TOLD) | {"at", "dropped", "level", "message", "traceback"}
+_TOLD: Final = (KEYS - LEADS_TO_A_PERSON) | {"at", "dropped", "level", "message", "traceback"}
 _TEXT_LINE: Final = re.compile(r"\d\d:\d\d:\d\d\.\d{3} (INFO|WARNING|ERROR) .*")
 _TRACE_LINE: Final = re.compile(r"  \S+:\d+ \S+|[A-Za-z_][A-Za-z_0-9]*:")
-_FIELD_NOT_TOLD: Final = re.compile(rf" ({'|'.join(sorted(_NOT_TOLD))})=.*?(?= [a-z_0-9]+=|$)")
+_FIELD_NOT_TOLD: Final = re.compile(
+    rf" ({'|'.join(sorted(LEADS_TO_A_PERSON))})=.*?(?= [a-z_0-9]+=|$)"
+)
 _CREDENTIALS: Final = re.compile(r"://[^/@\s\"]*@")
 _STOPPED: Final = (JobState.HELD, JobState.FAILED, JobState.CONFLICT)
 
