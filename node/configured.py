@@ -27,6 +27,7 @@ from node.domain.delivery import DestinationKind, ResultKind
 from node.domain.errors import ConfigurationError
 from node.domain.form import DEFAULT_FORM
 from node.domain.host import ALL_ROLES, HostRole
+from node.domain.user import Role
 from node.fhir.client import LONGEST_ANSWER_BYTES, FhirClient
 from node.fhir.library import need_library
 from node.fhir.site import Site
@@ -42,12 +43,14 @@ from node.settings import (
     FhirDestinationSettings,
     Hl7DestinationSettings,
     MailSettings,
+    ProviderSettings,
     Settings,
     WebhookSettings,
 )
 from node.workflow.identity import IdentityPolicy
 from node.workflow.reconcile import OrderPolicy
 from node.workflow.route import Destination, Routing, RoutingRule
+from node.workflow.sessions import Provider
 
 
 def listening_ports(
@@ -206,6 +209,37 @@ def build_audit_receiver(
         tls=credentials.client,
         application=repository.source_id,
         timeout_s=repository.timeout_s,
+    )
+
+
+def build_provider(provider: ProviderSettings | None) -> Provider | None:
+    """Who vouches for people. Raises ConfigurationError where what it needs is not there."""
+    if provider is None:
+        return None
+    try:
+        from node.web.openid import OpenIdProvider
+    except ImportError:
+        raise ConfigurationError(
+            "web.console.provider needs libraries that are not installed: "
+            'pip install "cardionode[oidc]"'
+        ) from None
+    provider.client_secret.read()
+    if provider.authorities is not None:
+        TlsFiles(authorities=provider.authorities).context()
+    return OpenIdProvider(
+        issuer=provider.issuer,
+        client_id=provider.client_id,
+        client_secret=provider.client_secret.read,
+        redirect_uri=provider.redirect_uri,
+        name_claim=provider.name_claim,
+        roles_claim=provider.roles_claim,
+        groups={
+            Role.VIEWER: provider.viewers,
+            Role.OPERATOR: provider.operators,
+            Role.ADMIN: provider.admins,
+        },
+        authorities=provider.authorities,
+        timeout_s=provider.timeout_s,
     )
 
 

@@ -55,6 +55,21 @@ Seconds = Annotated[float, Field(gt=0, le=365 * 24 * 3600)]
 _MAILBOX = r"^[^@\s<>,]+@[^@\s<>,]+$"
 
 
+def _refer(reference: object) -> Secret:
+    try:
+        return Secret.parse(reference)
+    except ConfigurationError as error:
+        raise PydanticCustomError(_UNSHOWN, "{words}", {"words": error.message}) from None
+
+
+_UNSHOWN = "unshown"
+"""Kind of a problem whose input may be a secret."""
+
+SecretReference = Annotated[
+    Secret, PlainValidator(_refer), PlainSerializer(lambda secret: secret.reference)
+]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -141,10 +156,32 @@ class StowSettings(_Table):
         return self
 
 
+class ProviderSettings(_Table):
+    label: Annotated[str, Field(min_length=1, max_length=64)] = "the hospital's account"
+    issuer: Annotated[str, Field(pattern=r"^https://[^\s@?#]+$")]
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret: SecretReference
+    redirect_uri: Annotated[str, Field(pattern=r"^https?://[^\s@?#]+/sign-in/provider/back$")]
+    name_claim: Annotated[str, Field(min_length=1)] = "preferred_username"
+    roles_claim: Annotated[str, Field(min_length=1)] = "groups"
+    viewers: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
+    admins: tuple[str, ...] = ()
+    authorities: Path | None = None
+    timeout_s: Seconds = 10.0
+
+    @model_validator(mode="after")
+    def _somebody_may(self) -> Self:
+        if not (self.viewers or self.operators or self.admins):
+            raise ValueError("nobody may sign in: name groups in viewers, operators or admins")
+        return self
+
+
 class ConsoleSettings(_Table):
     enabled: bool
     idle_minutes: Annotated[int, Field(ge=1, le=720)]
     proxies: tuple[IPv4Address | IPv6Address, ...]
+    provider: ProviderSettings | None = None
 
 
 class WebSettings(_Table):
@@ -249,21 +286,6 @@ class Hl7DestinationSettings(_SocketDestinationSettings, _TlsChoice):
     maximum_refusals: Annotated[int, Field(ge=1, le=10_000)] = 20
     connect_timeout_s: Seconds = 10.0
     answer_timeout_s: Seconds = 30.0
-
-
-def _refer(reference: object) -> Secret:
-    try:
-        return Secret.parse(reference)
-    except ConfigurationError as error:
-        raise PydanticCustomError(_UNSHOWN, "{words}", {"words": error.message}) from None
-
-
-_UNSHOWN = "unshown"
-"""Kind of a problem whose input may be a secret."""
-
-SecretReference = Annotated[
-    Secret, PlainValidator(_refer), PlainSerializer(lambda secret: secret.reference)
-]
 
 
 def _services_root(services: str, *below: str) -> Callable[[object], str]:

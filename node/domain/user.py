@@ -37,10 +37,16 @@ class User:
     person_name: str
     """As DICOM writes names; empty where they do not sign results."""
     password_hash: str = field(repr=False)
+    """Empty for one whom an identity provider vouches for: no password is theirs."""
     added_at: datetime
     failures: int
     """Wrong passwords since the last right one."""
     failed_at: datetime | None
+
+    @property
+    def is_vouched(self) -> bool:
+        """Whether they sign in at an identity provider alone."""
+        return not self.password_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,9 @@ class Users:
         """False where there is none of that name."""
         return self._change(name, password_hash=password_hash, failures=0, failed_at=None)
 
+    def set_role(self, name: str, role: Role) -> None:
+        self._change(name, role=role.value)
+
     def note_failure(self, name: str, *, at: datetime) -> None:
         self._change(name, failures=user.c.failures + 1, failed_at=at)
 

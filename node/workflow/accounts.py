@@ -71,11 +71,41 @@ class Accounts:
             transaction.audit.note(by, Action.ADDED_USER, at=self.clock(), said=said)
         self.telemetry.event("user added", user=name, role=role.value)
 
+    def admit(self, name: str, role: Role) -> User:
+        """Whom an identity provider vouches for, with the role that they have by it now.
+
+        Raises NotAllowed (the name is none, or that of a user with a password here).
+        """
+        if not USER_NAME.fullmatch(name):
+            raise NotAllowed(
+                "the identity provider calls you by a name that none can have here: a user's name "
+                "has 1 to 64 of a-z, 0-9 and . _ @ -"
+            )
+        at = self.clock()
+        user = User(
+            name=name, role=role, person_name="", password_hash="", added_at=at, failures=0,
+            failed_at=None,
+        )  # fmt: skip
+        with self.work.begin() as transaction:
+            known = transaction.users.lock(name)
+            if known is None and not transaction.users.add(user):
+                raise NotAllowed("somebody of that name signed in at the same moment; try again")
+            if known is not None and not known.is_vouched:
+                raise NotAllowed(
+                    "there is a user of your name with a password here: sign in by that, or have "
+                    "an administrator remove the user"
+                )
+            if known is not None and known.role is not role:
+                transaction.users.set_role(name, role)
+        return user
+
     def set_password(self, name: str, password: str, *, by: Actor) -> None:
         """Whoever is signed in by that name has to do so again. Raises NotPossible."""
         password_hash = self._hash(password)
         with self.work.begin() as transaction:
-            transaction.users.lock(name)
+            known = transaction.users.lock(name)
+            if known is not None and known.is_vouched:
+                raise NotPossible(f"{name} signs in at the identity provider, by no password here")
             transaction.sessions.remove_of(name)
             if not transaction.users.set_password(name, password_hash):
                 raise _unknown(name)
@@ -111,9 +141,9 @@ class Accounts:
         if wait_s > 0:
             self._refused(name, "too many wrong passwords")
             raise NotAllowed(f"too many wrong passwords; try again in {wait_s:.0f} seconds")
-        if user is None:
+        if user is None or user.is_vouched:
             self.hasher.hash(_normalized(password))  # takes as long
-        if user is None or not self._is_right(user, password):
+        if user is None or user.is_vouched or not self._is_right(user, password):
             self._refused(name if user is not None else None, "wrong name or password")
             raise NotAllowed(WRONG)
         with self.work.begin() as transaction:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from node.domain.audit import Action, Actor
 from node.domain.errors import NotAllowed, StorageError
 from node.domain.identifiers import digest_of
-from node.domain.user import User
+from node.domain.user import Role, User
 from node.workflow.accounts import USER_NAME, WRONG, Accounts
 from node.workflow.ports import Clock, UnitOfWork
 
@@ -19,6 +20,34 @@ _AT_MOST: Final = timedelta(hours=12)
 """However busy the person is: a shift."""
 _NOTED_EVERY: Final = timedelta(minutes=1)
 _TOKEN_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A sign-in at an identity provider, on its way."""
+
+    url: str
+    """Of the provider's page."""
+    kept: str = field(repr=False)
+    """What the browser keeps until it is back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vouched:
+    """Whom an identity provider says a person is, and what they may here."""
+
+    name: str
+    role: Role
+
+
+class Provider(Protocol):
+    """An identity provider. Raises NotAllowed, Unreachable."""
+
+    def begin(self) -> Begun: ...
+
+    def finish(self, kept: str, answer: Mapping[str, str]) -> Vouched:
+        """answer: the query that the browser came back with."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +62,19 @@ class Sessions:
 
     def sign_in(self, name: str, password: str, *, peer: str) -> str:
         """The token of a new session. Raises NotAllowed."""
-        at = self.clock()
         try:
             user = self.accounts.authenticate(name, password)
         except NotAllowed as refusal:
             self._note_refusal(name, peer, refusal)
             raise
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        return self._begin(user, peer)
+
+    def sign_in_vouched(self, person: Vouched, *, peer: str) -> str:
+        """The same of whom a provider vouches for. Raises NotAllowed."""
+        return self._begin(self.accounts.admit(person.name, person.role), peer)
+
+    def _begin(self, user: User, peer: str) -> str:
+        at, token = self.clock(), secrets.token_urlsafe(_TOKEN_BYTES)
         with self.work.begin() as transaction:
             known = transaction.users.lock(user.name)
             if known is None or known.password_hash != user.password_hash:  # changed meanwhile

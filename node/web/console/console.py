@@ -32,7 +32,7 @@ from node.workflow.connection_test import Check
 from node.workflow.intervene import Intervention
 from node.workflow.ports import Clock, ObjectStore, Telemetry, UnitOfWork
 from node.workflow.route import Routing
-from node.workflow.sessions import Sessions
+from node.workflow.sessions import Provider, Sessions
 
 _STATIC: Final = Path(__file__).with_name("static")
 
@@ -48,6 +48,8 @@ class Console:
         templates: Templates,
         after: Mapping[str, str],
         idle: timedelta,
+        provider: Provider | None = None,
+        provider_label: str = "",
         problems: Callable[[], Sequence[str]],
         destinations: Mapping[str, str],
         configured: Callable[[], Mapping[str, str]],
@@ -122,7 +124,9 @@ class Console:
             work=work,
         )
         self.routes: Sequence[BaseRoute] = [
-            *SignIn(sessions=sessions, pages=pages, gate=gate).routes,
+            *SignIn(
+                sessions=sessions, pages=pages, gate=gate, provider=provider, label=provider_label
+            ).routes,
             *overview.routes,
             *studies.routes,
             *study.routes,

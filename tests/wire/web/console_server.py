@@ -38,6 +38,7 @@ from node.workflow.intake import Intake
 from node.workflow.process import Processing
 from node.workflow.rehearse import rehearse
 from node.workflow.route import Destination, Routing, RoutingRule
+from node.workflow.sessions import Provider
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline
 from pipelines.contract import Pipeline
@@ -94,7 +95,7 @@ class FakeRenewal:
 class ConsoleServer:
     """A user of each role; `clock` moves when told to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, provider: Provider | None = None) -> None:
         self.clock, self.notes, self.problems = Clock(), Notes(), list[str]()
         self.database = Database(sqlite_url(folder / "node.db"))
         self.database.prepare()
@@ -113,6 +114,8 @@ class ConsoleServer:
             templates=load_templates(),
             after={},
             idle=IDLE,
+            provider=provider,
+            provider_label="Hospital account",
             problems=lambda: self.problems,
             destinations={"PACS": "127.0.0.1:104", "RIS": "127.0.0.1:2575"},
             configured=self.configured,
