@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test wheelhouse lint check bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-chaos soak-fuzz-dicom soak-fuzz-hl7 soak-fuzz-web soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test wheelhouse lint check docs bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-chaos soak-fuzz-dicom soak-fuzz-hl7 soak-fuzz-web soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -22,7 +22,7 @@ test: $(VENV)/.dev peers wheelhouse
 EXTRAS =
 wheelhouse: build/wheelhouse/cardionode.cdx.json
 
-build/wheelhouse/cardionode.cdx.json: $(VENV)/.dev .ci/sbom.py $(shell find node pipelines dicom_templates config -type f ! -name "*.pyc")
+build/wheelhouse/cardionode.cdx.json: $(VENV)/.dev .ci/sbom.py $(shell find node pipelines dicom_templates config docs/handbook -type f ! -name "*.pyc")
 	rm -rf build/wheelhouse build/lib
 	$(BIN)/pip wheel --quiet --disable-pip-version-check $(PINNED) --wheel-dir build/wheelhouse ".$(EXTRAS)"
 	$(BIN)/python .ci/sbom.py build/wheelhouse
@@ -36,6 +36,10 @@ lint: $(VENV)/.dev
 
 check: lint
 	$(BIN)/python -m pytest -q tests/unit
+
+# The documents as HTML, in build/docs; a warning is an error.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/docs
 
 # Simulate, train, measure and export the bundle of config/training/simulated-4ch.toml on two cores;
 # goes on where it was broken off.
@@ -144,6 +148,10 @@ $(VENV)/.runtime: pyproject.toml .ci/constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON): apt-get install python3.11 python3.11-venv"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(PINNED) -e .
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check $(PINNED) -e ".[docs]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime

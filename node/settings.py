@@ -21,6 +21,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -47,7 +48,18 @@ AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5
 AETitlePattern = Annotated[str, Field(min_length=1, max_length=64)]
 """An AE title with the wildcards "*", "?" and "[...]"; "[*]" is the character itself."""
 Port = Annotated[int, Field(ge=0, le=65535)]
-PortOrOff = Annotated[Port | None, BeforeValidator(lambda port: None if port == "off" else port)]
+
+
+def _described(words: str) -> WithJsonSchema:
+    """What a type takes, for the reference, where the type itself does not say it."""
+    return WithJsonSchema({"description": words})
+
+
+PortOrOff = Annotated[
+    Port | None,
+    BeforeValidator(lambda port: None if port == "off" else port),
+    _described('a whole number, 0 to 65535, or `"off"`'),
+]
 """TOML knows no None: it is written "off"."""
 BundleChoice = Annotated[str, Field(pattern=r"^[^/]+(/[^/]+)?$")]
 """A bundle's name, and after a slash one of its presets."""
@@ -66,7 +78,10 @@ _UNSHOWN = "unshown"
 """Kind of a problem whose input may be a secret."""
 
 SecretReference = Annotated[
-    Secret, PlainValidator(_refer), PlainSerializer(lambda secret: secret.reference)
+    Secret,
+    PlainValidator(_refer),
+    PlainSerializer(lambda secret: secret.reference),
+    _described("env:NAME or file:PATH"),
 ]
 
 
@@ -314,6 +329,9 @@ def _services_root(services: str, *below: str) -> Callable[[object], str]:
     return judged
 
 
+_URL = _described("an http or https address")
+
+
 class _WebServerSettings(_DestinationSettings):
     """A server that is called by HTTP; its address is `url`."""
 
@@ -346,7 +364,7 @@ class _WebServerSettings(_DestinationSettings):
 
 class DicomWebDestinationSettings(_ArchiveSettings, _WebServerSettings):
     kind: Literal["dicomweb"]
-    url: Annotated[str, PlainValidator(_services_root("DICOMweb", "/studies"))]
+    url: Annotated[str, PlainValidator(_services_root("DICOMweb", "/studies")), _URL]
 
 
 def _zone(name: object) -> ZoneInfo:
@@ -368,8 +386,11 @@ class FhirDestinationSettings(_WebServerSettings):
     url: Annotated[
         str,
         PlainValidator(_services_root("FHIR", "/metadata", "/DiagnosticReport")),
+        _URL,
     ]
-    time_zone: Annotated[ZoneInfo, PlainValidator(_zone), PlainSerializer(str)]
+    time_zone: Annotated[
+        ZoneInfo, PlainValidator(_zone), PlainSerializer(str), _described("a time zone's name")
+    ]
     patient_system: SystemUri = ""
     patient: Literal["named", "found"] = "named"
     order_system: SystemUri = ""
@@ -555,6 +576,7 @@ class AlertSettings(_Table):
         float | None,
         Field(gt=0, le=365 * 24),
         BeforeValidator(lambda hours: None if hours == "off" else hours),
+        _described('a number above 0, 8760 at most, or `"off"`'),
     ]
     mail: MailSettings | None = None
     webhook: WebhookSettings | None = None

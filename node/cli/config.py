@@ -1,4 +1,4 @@
-"""`cardionode config`: look at the configuration, and change its file without losing a comment."""
+"""`cardionode config`: look at the configuration, and change its file; comments stay."""
 
 from __future__ import annotations
 
@@ -73,6 +73,22 @@ def unset_keys(
         if "=" in each:
             raise ConfigurationError(f"{each}: name the key alone")
     change_file(config, overrides, keys, dry_run=dry_run)
+
+
+@app.command("reference")
+def reference(
+    out: Annotated[
+        Path | None, typer.Option("--out", dir_okay=False, help="File; without one it is printed.")
+    ] = None,
+) -> None:
+    """Print every key there is, with what it takes, its default and what it is, as Markdown."""
+    from node.configuration_reference import configuration_reference
+
+    text = configuration_reference()
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
 
 
 def change_file(

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from node.hypertext import slug
+
 DEEPEST: Final = 6
 """Levels of headings that Markdown has; PS3.2 needs as many."""
 LISTED: Final = 3
 """Levels in the table of contents."""
-_NO_SLUG: Final = re.compile(r"[^\w\- ]")
 _SPECIAL: Final = re.compile(r"([\\|*<>`])")
 
 
@@ -62,11 +63,6 @@ class Manuscript:
             for level, text in self._headings
             if level <= LISTED
         )
-
-
-def slug(heading: str) -> str:
-    """What a heading is linked by, as GitHub makes it."""
-    return _NO_SLUG.sub("", heading.lower()).replace(" ", "-")
 
 
 def escape(text: str) -> str:

@@ -33,6 +33,7 @@ PAGES = (
     "rules",
     "messages",
     "model",
+    "handbook",
     "configuration",
     "users",
     "account",

@@ -17,6 +17,7 @@ from node.web.console.audit import Audit
 from node.web.console.configuration import ConfigurationPage, Renewal
 from node.web.console.connections import Admission, Connections
 from node.web.console.gate import Gate
+from node.web.console.handbook import Handbook
 from node.web.console.messages import Messages
 from node.web.console.model import ModelPage, ShownModel
 from node.web.console.overview import Overview
@@ -134,6 +135,7 @@ class Console:
             *rules.routes,
             *Messages(work=work, spool=spool, pages=pages, gate=gate).routes,
             *ModelPage(pages=pages, gate=gate, models=models).routes,
+            *Handbook(pages=pages, gate=gate).routes,
             *configuration.routes,
             *UsersPage(accounts=accounts, pages=pages, gate=gate).routes,
             *Audit(work=work, pages=pages, gate=gate).routes,

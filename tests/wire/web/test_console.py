@@ -30,6 +30,8 @@ PAGES = (
     "/messages",
     "/messages/1",
     "/model",
+    "/handbook",
+    "/handbook/operations",
     "/configuration",
     "/users",
     "/account",

@@ -1,0 +1,1 @@
+"""The handbook, as Markdown: the console shows what lies beside this file."""
