@@ -43,7 +43,8 @@ class Cuda:
             runtime = importlib.import_module("cuda.bindings.runtime")
         except ImportError as error:
             raise DeviceError(
-                'the package cuda-bindings is not installed: pip install "cardionode[tensorrt]"'
+                "the package cuda-bindings is not installed: pip install "
+                '"cardionode[tensorrt]" or "cardionode[tensorrt-rtx]"'
             ) from error
         code, count = runtime.cudaGetDeviceCount()
         if code != runtime.cudaError_t.cudaSuccess or not count:
