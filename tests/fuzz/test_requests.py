@@ -60,8 +60,8 @@ def ask(port: int, stream: bytes, *, is_whole: bool) -> Page | None:
         try:
             answer.begin()
             return Page(answer)
-        except (http.client.RemoteDisconnected, ConnectionResetError):
-            return None
+        except (http.client.RemoteDisconnected, http.client.IncompleteRead, ConnectionResetError):
+            return None  # it hung up while there was more to come
 
 
 class Crowd:
@@ -137,8 +137,8 @@ def fault_of(request: Request, role: str, page: Page, secrets: list[str]) -> str
             return "names a patient to nobody"
         if request.is_plain and page.status == 200 and not OPEN.fullmatch(request.target.path):
             return "lets nobody in"
-    is_shown_out = page.headers.get("Location", "").startswith("/sign-in")
-    if request.is_plain and page.status < 400 and role in ROLES and not is_shown_out:
+    is_led_away = page.status == 307 or page.headers.get("Location", "").startswith("/sign-in")
+    if request.is_plain and page.status < 400 and role in ROLES and not is_led_away:
         way = f"{request.target.method} {request.target.path}"
         needs = next((needed for pattern, needed in NEEDS if pattern.fullmatch(way)), "viewer")
         if not Role(role).may(Role(needs)):
