@@ -1,4 +1,4 @@
-# CardioNode in a container; the README says how to run it. BuildKit builds it (Docker 23 and later):
+# CardioNode in a container; docs/handbook/operations.md says how to run it. BuildKit builds it (Docker 23 and later):
 #   docker build -t cardionode .
 #   docker build -t cardionode-gpu --target gpu .     for an NVIDIA GPU; see there
 # With the libraries of an extra, or of several:  --build-arg EXTRAS=[fhir,s3]

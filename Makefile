@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test wheelhouse lint check docs bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-chaos soak-fuzz-dicom soak-fuzz-hl7 soak-fuzz-web soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test wheelhouse lint check docs bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-chaos soak-container soak-fuzz-dicom soak-fuzz-hl7 soak-fuzz-web soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -128,6 +128,11 @@ soak-fuzz-web: $(VENV)/.dev
 # Checkpoints of the published size, with random weights, to a bundle and a cine: 16 GiB of memory.
 soak-import: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak -s tests/soak/test_full_size_import.py
+
+# The Dockerfile's steps in a root of Debian, and a node in it that may write to its volume alone: 3 minutes,
+# as root.
+soak-container: $(VENV)/.dev peers
+	$(BIN)/python -m pytest -m soak -s tests/soak/test_container.py
 
 # Results of every ECG of the sample data in every form and compression, before judges and decoders.
 soak-forms: $(VENV)/.dev peers

@@ -90,10 +90,27 @@ def network(*, loss: float = 0.0) -> Iterator[Network]:
 def enter(name: str) -> None:
     """Have this process, and those it starts, be in that namespace."""
     descriptor = os.open(f"/run/netns/{_namespace(name)}", os.O_RDONLY)
+    _set_namespace(descriptor)
+    os.close(descriptor)
+
+
+@contextmanager
+def network_of(pid: int) -> Iterator[None]:
+    """Have this thread, and those that it starts, be in the network that a process is in."""
+    own, its = (os.open(f"/proc/{each}/ns/net", os.O_RDONLY) for each in ("thread-self", pid))
+    _set_namespace(its)
+    try:
+        yield
+    finally:
+        _set_namespace(own)
+        os.close(own)
+        os.close(its)
+
+
+def _set_namespace(descriptor: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(descriptor, _CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns")
-    os.close(descriptor)
 
 
 def _namespace(name: str) -> str:

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
 IGNORED = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8")
 TARGETS = ("cpu", "gpu")
-PACKAGES = ("config", "dicom_templates", "node", "pipelines")
+PACKAGES = ("config", "dicom_templates", "docs/handbook", "node", "pipelines")
 
 
 def complaints(text: str) -> str:
