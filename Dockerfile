@@ -45,7 +45,7 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=30m --retries=3 \
 ENTRYPOINT ["cardionode"]
 CMD ["serve"]
 
-# Not built, and not run on hardware, by us. The driver comes from the host (--gpus all, with NVIDIA's
+# Not built by Docker, and not run on hardware, by us. The driver comes from the host (--gpus all, with NVIDIA's
 # container toolkit), TensorRT for RTX from its wheels. TensorRT, which a GPU of a data centre takes,
 # is for you to add, from NVIDIA and by its licence; without it the CPU serves there.
 FROM runtime AS gpu

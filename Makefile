@@ -129,7 +129,7 @@ soak-fuzz-web: $(VENV)/.dev
 soak-import: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak -s tests/soak/test_full_size_import.py
 
-# The Dockerfile's steps in a root of Debian, and a node in it that may write to its volume alone: 3 minutes,
+# The Dockerfile's steps in a root of Debian, and a node in it that may write to its volume alone: 4 to 7 minutes,
 # as root.
 soak-container: $(VENV)/.dev peers
 	$(BIN)/python -m pytest -m soak -s tests/soak/test_container.py

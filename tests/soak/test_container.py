@@ -27,7 +27,7 @@ from tests.conftest import absent
 from tests.ecg_instances import instances
 from tests.end_to_end.network import network_of
 from tests.end_to_end.node_process import destinations
-from tests.soak.debian_image import REPOSITORY, Builder, Image
+from tests.soak.debian_image import REPOSITORY, Builder, Image, run_step
 
 pytestmark = pytest.mark.soak
 HEALTHY_WITHIN_S = 60.0
@@ -157,20 +157,22 @@ class Container:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """Of the target that is built without --target; its root takes a gigabyte until the end."""
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
+    """Of the images, whose roots take some gigabytes until the end."""
     for program in ("debootstrap", "nsenter", "setpriv", "unshare"):
         if shutil.which(program) is None:
             absent(f"{program} is not installed")
     if os.geteuid() != 0 or own_network_prefix() is None:
         absent("a root of Debian is made by root alone, with the right to make namespaces")
-    folder = tmp_path_factory.mktemp("image")
-    began_s = time.monotonic()
-    made = Builder(REPOSITORY / "Dockerfile", folder).build("cpu")
-    print(f"built in {time.monotonic() - began_s:.0f} s, {_size_mb(made.root)} MB, ", end="")
-    print(f"of which {_size_mb(folder / 'debian')} MB are the Debian and Python below it")
-    yield made
+    folder = tmp_path_factory.mktemp("images")
+    yield Builder(REPOSITORY / "Dockerfile", folder)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def image(builder: Builder) -> Image:
+    """Of the target that is built without --target."""
+    return _built(builder, "cpu")
 
 
 @pytest.fixture
@@ -240,11 +242,27 @@ def test_an_ecg_is_answered_and_nothing_is_written_but_to_the_volume(
     assert owners == {int(user)}
 
 
+def test_target_gpu_has_what_a_gpu_takes_but_for_the_driver(builder: Builder) -> None:
+    image = _built(builder, "gpu")
+    takes = "import cuda.bindings.runtime, onnx, tensorrt_rtx"
+    run_step(image.root, ["python", "-c", takes], image.start, [])
+    run_step(image.root, ["cardionode", "bundle", "verify"], image.start, [])
+
+
 def test_a_node_that_does_not_answer_is_not_healthy(container: Container) -> None:
     container.configure("web.port = 8081\n")
     container.run()
     container.wait_for("node ready", 1)
     assert container.execute(*container.image.start.health).returncode == 1
+
+
+def _built(builder: Builder, target: str) -> Image:
+    began_s = time.monotonic()
+    image = builder.build(target)
+    took_s, below = time.monotonic() - began_s, image.root.with_name("debian")
+    print(f"{target}: built in {took_s:.0f} s, {_size_mb(image.root)} MB, ", end="")
+    print(f"of which {_size_mb(below)} MB are the Debian and Python below it")
+    return image
 
 
 def _store(content: bytes) -> None:
