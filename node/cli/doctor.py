@@ -91,7 +91,9 @@ def _ask(web: WebSettings, name: str) -> str | None:
     host = "[::1]" if host == "::" else host
     url = f"http://{host}:{web.port}/{name}"
     try:
-        with urllib.request.urlopen(url, timeout=_ANSWERS_WITHIN_S) as answer:
+        # It is on this machine: a proxy of the environment would answer for itself.
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(url, timeout=_ANSWERS_WITHIN_S) as answer:
             return str(answer.read().decode("utf-8"))
     except urllib.error.HTTPError as error:  # it is there, and says what is wrong
         return error.read().decode("utf-8", errors="replace")
