@@ -277,8 +277,8 @@ def _is_address(text: str) -> bool:
 
 
 def _text(value: str) -> str:
-    """What XML can hold of it."""
-    return _NO_XML.sub("\ufffd", value)
+    """What XML can hold of it, as a token has it: single spaces, none at the ends."""
+    return " ".join(_NO_XML.sub("\ufffd", value).split())
 
 
 def _encoded(message: ET.Element) -> bytes:

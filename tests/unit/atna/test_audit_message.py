@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from node.atna.audit_message import (
@@ -122,6 +122,7 @@ def test_the_node_tells_that_it_starts_and_stops() -> None:
 
 
 @given(text=st.text(max_size=40))
+@example(text="\r")
 def test_whatever_a_field_holds_the_message_is_one(text: str) -> None:
     subject = Subject(study_instance_uid=text, patient_id=text, sop_class_uid=text)
     told = AuditEntry(

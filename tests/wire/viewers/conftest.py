@@ -18,9 +18,9 @@ def viewers() -> Path:
     return package("dwv").parent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page() -> Iterator[object]:
-    """An empty page of 1280 x 800."""
+    """An empty page of 1280 x 800. No longer than that: a process has one browser at a time."""
     with chromium() as browser:
         yield browser.new_page(viewport=WINDOW)
 
