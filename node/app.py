@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from node.admission import Admission
@@ -76,6 +76,10 @@ from pipelines.catalog import Served
 
 if TYPE_CHECKING:
     from node.traces import Traces
+
+
+_KEY_LETTERS: Final = 24
+"""Of a problem, by which it is told from others however it goes on."""
 
 
 def utc_now() -> datetime:
@@ -438,9 +442,11 @@ class Node:
     def _wrong_here(self) -> Sequence[Condition]:
         """What is not as it should be with this host."""
         here, now = socket.gethostname(), utc_now()
-        found = []
-        if problems := self._readiness():
-            found.append(Condition(key=f"node {here}", said=f"{here}: {'; '.join(problems)}"))
+        found: list[Condition] = []
+        found += [
+            Condition(key=f"node {here} {problem[:_KEY_LETTERS]}", said=f"{here}: {problem}")
+            for problem in self._readiness()
+        ]
         if not self._clock_watch.is_trusted:
             said = "its clock was set by an hour or more; start the node again when it is right"
             found.append(Condition(key=f"clock {here}", said=f"{here}: {said}"))

@@ -14,6 +14,9 @@ from datetime import datetime
 from importlib.metadata import distributions
 from typing import Any, Final
 
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
 from node.domain.delivery import Delivery, JobState
 from node.logs import KEYS, LEADS_TO_A_PERSON
 from node.settings import Settings
@@ -25,13 +28,14 @@ LOG_LINES: Final = 5000
 """The last ones."""
 _ROWS: Final = 50
 """Of each list."""
-_TOLD: Final = (KEYS - LEADS_TO_A_PERSON) | {"at", "dropped", "level", "message", "traceback"}
+_TOLD_KEYS: Final = (KEYS - LEADS_TO_A_PERSON) | {"at", "dropped", "level", "message", "traceback"}
 _TEXT_LINE: Final = re.compile(r"\d\d:\d\d:\d\d\.\d{3} (INFO|WARNING|ERROR) .*")
 _TRACE_LINE: Final = re.compile(r"  \S+:\d+ \S+|[A-Za-z_][A-Za-z_0-9]*:")
 _FIELD_NOT_TOLD: Final = re.compile(
     rf" ({'|'.join(sorted(LEADS_TO_A_PERSON))})=.*?(?= [a-z_0-9]+=|$)"
 )
-_CREDENTIALS: Final = re.compile(r"://[^/@\s\"]*@")
+_CREDENTIALS: Final = re.compile(r"://[^\s\"']*@|[?&](?:password|user|token)=[^\s\"'&]*")
+"""In words; whatever is between is left out."""
 _STOPPED: Final = (JobState.HELD, JobState.FAILED, JobState.CONFLICT)
 
 README: Final = """\
@@ -88,18 +92,38 @@ def configuration(settings: Settings) -> str:
     tree = settings.model_dump(mode="json")
     for rule in tree["rules"]:
         rule["attributes"] = dict.fromkeys(rule["attributes"], "...")
-    return _CREDENTIALS.sub("://...@", _json(tree))
+    return _json(_told(tree))
+
+
+def _told(tree: Any) -> Any:
+    """With its URLs as far as they say where something is."""
+    if isinstance(tree, dict):
+        return {key: _told(each) for key, each in tree.items()}
+    if isinstance(tree, list):
+        return [_told(each) for each in tree]
+    return _told_url(tree) if isinstance(tree, str) and "://" in tree else tree
+
+
+def _told_url(text: str) -> str:
+    """Without user, password and query, however its password is written."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        return "..."
+    host = (url.host or "").rpartition("@")[2] or None  # before it may be the rest of a password
+    told = URL.create(url.drivername, host=host, port=url.port, database=url.database)
+    return told.render_as_string()
 
 
 def told_checks(checks: Iterable[Check]) -> str:
     """As JSON."""
-    return _CREDENTIALS.sub("://...@", _json([asdict(each) for each in checks]))
+    return _CREDENTIALS.sub("...", _json([asdict(each) for each in checks]))
 
 
 def state(transaction: Transaction) -> str:
     """As JSON: what there is to do, and what does not go on by itself."""
     counts = transaction.outbox.count_by_destination()
-    return _json({
+    told = _json({
         "hosts": [
             {
                 "roles": sorted(each.roles),
@@ -134,6 +158,7 @@ def state(transaction: Transaction) -> str:
             for each in transaction.refused.latest()[:_ROWS]
         ],
     })  # fmt: skip
+    return _CREDENTIALS.sub("...", told)
 
 
 def told_log(lines: Iterable[str]) -> str:
@@ -149,7 +174,7 @@ def told_log(lines: Iterable[str]) -> str:
         else:
             told.append(found)
     left_out = [f"({others} lines that are not of the node are left out)"] if others else []
-    return "\n".join([*left_out, *told[-LOG_LINES:], ""])
+    return _CREDENTIALS.sub("...", "\n".join([*left_out, *told[-LOG_LINES:], ""]))
 
 
 def _told_line(line: str) -> str | None:
@@ -158,7 +183,7 @@ def _told_line(line: str) -> str | None:
             fields = json.loads(line)
         except ValueError:
             return None
-        return json.dumps({key: each for key, each in fields.items() if key in _TOLD})
+        return json.dumps({key: each for key, each in fields.items() if key in _TOLD_KEYS})
     if _TEXT_LINE.fullmatch(line):
         return _FIELD_NOT_TOLD.sub("", line)
     return line if _TRACE_LINE.fullmatch(line) else None

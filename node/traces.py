@@ -93,8 +93,10 @@ class Traces:
         span.end(end_ns)
 
     def stop(self) -> None:
-        """Hand over what there is, within seconds."""
-        self._provider.shutdown()
+        """Hand over what there is, as far as that goes within seconds."""
+        ending = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        ending.start()
+        ending.join(_TAKEN_WITHIN_S)
 
 
 class Collector(SpanExporter):

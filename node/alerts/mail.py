@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
+from typing import Final
 
 from node.domain.alert import Alert, MailSecurity
 from node.domain.errors import Refused, Unreachable
+
+_AFTER_DATA_S: Final = 600.0
+"""A server may look at a mail for long, and has it then. Source: RFC 5321 §4.5.3.2.6."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +39,11 @@ class Mail:
     def where(self) -> str:
         return f"{self.host}:{self.port}"
 
-    def tell(self, node: str, alerts: Sequence[Alert]) -> None:
-        """Write one mail of all. node: what the node is called. Raises DeliveryError."""
+    def tell(self, node: str, alerts: Sequence[Alert]) -> str:
+        """Write one mail of all; which recipients were refused, where others were not.
+
+        node: what the node is called. Raises DeliveryError.
+        """
         message = EmailMessage()
         message["Subject"] = f"CardioNode {node}: {_headline(alerts)}"
         message["From"] = self.sender
@@ -44,7 +51,10 @@ class Mail:
         message["Auto-Submitted"] = "auto-generated"
         message.set_content("\n\n".join(each.sentence for each in alerts))
         with self._connected() as server:
-            server.send_message(message)
+            if server.sock is not None:
+                server.sock.settimeout(_AFTER_DATA_S)
+            refused = server.send_message(message)
+        return f"not taken for {', '.join(sorted(refused))}" if refused else ""
 
     def probe(self) -> None:
         """Sign in there and leave. Raises DeliveryError."""

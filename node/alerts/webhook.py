@@ -37,8 +37,11 @@ class Webhook:
     server: Callable[[str], Server]
     """Of such a URL."""
 
-    def tell(self, node: str, alerts: Sequence[Alert]) -> None:
-        """Post one message of all. node: what the node is called. Raises DeliveryError."""
+    def tell(self, node: str, alerts: Sequence[Alert]) -> str:
+        """Post one message of all; nothing is to be known of it then.
+
+        node: what the node is called. Raises DeliveryError.
+        """
         body = {
             "text": "\n".join([f"CardioNode {node}", *(each.sentence for each in alerts)]),
             "node": node,
@@ -62,3 +65,4 @@ class Webhook:
             raise Refused(
                 f"{server.where} answers {answer.status} to alerts; is the address right?"
             )
+        return ""

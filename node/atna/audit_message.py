@@ -124,6 +124,7 @@ _EVENTS: Final[Mapping[Action, _Event | None]] = {
     Action.ADDED_USER: _Event(event=_ALERT, action="E", kinds=(_USER_CHANGED,)),
     Action.CHANGED_PASSWORD: _Event(event=_ALERT, action="E", kinds=(_USER_CHANGED,)),
     Action.REMOVED_USER: _Event(event=_ALERT, action="E", kinds=(_USER_CHANGED,)),
+    Action.UNKNOWN: None,
     Action.TRIED: None,
     Action.REHEARSED: None,
 }

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -39,28 +40,33 @@ class SyslogReceiver:
     def where(self) -> str:
         return f"{self.host}:{self.port}"
 
-    def send(self, messages: Sequence[tuple[datetime, bytes]]) -> None:
+    def send(
+        self, messages: Iterable[tuple[datetime, bytes]], *, within_s: float | None = None
+    ) -> None:
         """Hand these over, each with its time, in a connection of their own.
 
-        Syslog acknowledges nothing. That the receiver ends the connection in order after we have is
-        the one sign that it has read all: what it then does with it nobody says.
+        Syslog acknowledges nothing. That the receiver ends the connection in order, and not before
+        we have, is the one sign that it has read all: what it then does with it nobody says.
+        within_s: for each step, where that is less patient than usual.
         Raises Unreachable (nothing was handed over), Unanswered (perhaps some was).
         """
-        connection = self._connect()
+        connection = self._connect(within_s or self.timeout_s)
         try:
             with connection:
                 for at, content in messages:
                     connection.sendall(self._frame(at, content))
                 self._end(connection)
         except OSError as error:
+            is_late = isinstance(error, TimeoutError)
+            words = "it did not end the connection in time" if is_late else "it hung up early"
             raise Unanswered(
-                f"the audit repository {self.where} did not take all messages: "
-                f"{error.strerror or 'it ended the connection'}; they are sent again"
+                f"the audit repository {self.where} did not take all messages: {words}; they are "
+                "sent again"
             ) from None
 
-    def _connect(self) -> ssl.SSLSocket:
+    def _connect(self, within_s: float) -> ssl.SSLSocket:
         try:
-            connection = socket.create_connection((self.host, self.port), self.timeout_s)
+            connection = socket.create_connection((self.host, self.port), within_s)
         except OSError as error:
             raise Unreachable(
                 f"no connection to the audit repository {self.where} "
@@ -76,6 +82,12 @@ class SyslogReceiver:
 
     def _end(self, connection: ssl.SSLSocket) -> None:
         """Say that no more comes, and wait until the receiver is at its end too. Raises OSError."""
+        timeout_s = connection.gettimeout()
+        connection.settimeout(0)
+        with suppress(ssl.SSLWantReadError):  # as it should be: it has nothing to say
+            if not connection.recv(1):
+                raise ConnectionResetError
+        connection.settimeout(timeout_s)
         try:
             connection.unwrap().close()
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):

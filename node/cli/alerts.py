@@ -39,8 +39,8 @@ def test(config: Config = None, overrides: Overrides = None) -> None:
     failed = False
     for name, notifier in notifiers.items():
         try:
-            notifier.tell(socket.gethostname(), [trial])
-            console.print(f"ok    {name}: taken; has it arrived?", markup=False)
+            said = notifier.tell(socket.gethostname(), [trial])
+            console.print(f"ok    {name}: {said or 'taken'}; has it arrived?", markup=False)
         except CardioNodeError as error:
             failed = True
             console.print(f"FAIL  {name}: {error.message}", style="red", markup=False)

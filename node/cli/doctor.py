@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -97,7 +98,7 @@ def _ask(web: WebSettings, name: str) -> str | None:
             return str(answer.read().decode("utf-8"))
     except urllib.error.HTTPError as error:  # it is there, and says what is wrong
         return error.read().decode("utf-8", errors="replace")
-    except OSError:
+    except (OSError, HTTPException, UnicodeDecodeError):  # who is there is another
         return None
 
 

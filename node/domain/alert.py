@@ -15,6 +15,8 @@ class Condition:
     """The same as long as it is the same thing, whatever is said of it."""
     said: str
     """One sentence: what, why, what to do. It names no patient."""
+    count: int = 1
+    """Of what there are so many; twice as many are news."""
 
 
 class AlertState(Enum):

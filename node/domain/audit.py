@@ -31,6 +31,8 @@ class Action(Enum):
     ADDED_USER = "added a user"
     CHANGED_PASSWORD = "changed a password"
     REMOVED_USER = "removed a user"
+    UNKNOWN = "did what a newer version knows"
+    """Never written: what is read of another version."""
     WITHDREW = "withdrew"
     SIGNED = "signed"
 

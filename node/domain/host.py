@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -42,3 +43,16 @@ class Host:
     started_at: datetime
     beat_at: datetime
     """By its own clock."""
+
+
+def speaks_for_all(hosts: Sequence[Host], executor_id: str) -> bool:
+    """Whether that host does what one is to do for all: the first of those like it.
+
+    hosts: those that are alive, the first started first. One that runs by another configuration, or
+    is of an earlier version, may not do it at all; so one of each kind does.
+    """
+    own = next((host for host in hosts if host.executor_id == executor_id), None)
+    if own is None:
+        return False
+    alike = next(host for host in hosts if host.configuration == own.configuration)
+    return alike.executor_id == executor_id

@@ -24,8 +24,10 @@ from node.atna.audit_message import (
 )
 from node.dicom.part10 import read_part10
 from node.dicom.study import read_study
+from node.domain.audit import AuditEntry
 from node.domain.delivery import ARRIVED, DeliveryState, DestinationKind
-from node.domain.errors import CardioNodeError, DeliveryError
+from node.domain.errors import CardioNodeError, DeliveryError, StorageError
+from node.domain.host import speaks_for_all
 from node.store.received import Job
 from node.store.relay import Stream
 from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, Transaction, UnitOfWork
@@ -38,6 +40,9 @@ _AT_ONCE: Final = 100
 _SENT: Final = ARRIVED | {DeliveryState.STORED}
 _NOT_SENT: Final = frozenset({DeliveryState.REFUSED, DeliveryState.EXHAUSTED})
 _INSTANCES: Final = frozenset({DestinationKind.DICOM, DestinationKind.DICOMWEB})
+_STOPS_WITHIN_S: Final = 2.0
+_PATIENT: Final = 12
+"""Times that objects may not be had, before what they would say is left out."""
 _BACK_OFF: Final = RetryPolicy(initial_s=LOOK_EVERY_S, maximum_s=300.0)
 
 Told = tuple[datetime, bytes]
@@ -49,7 +54,7 @@ class Repository(Protocol):
     @property
     def where(self) -> str: ...
 
-    def send(self, messages: Sequence[Told]) -> None: ...
+    def send(self, messages: Sequence[Told], *, within_s: float | None = None) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -69,64 +74,83 @@ class AuditRelay:
     clock: Clock
     steady_s: Callable[[], float] = time.monotonic
     problem: str = field(default="", init=False)
-    """Why the repository does not take messages; empty where it does."""
+    """Why the repository is not told; empty where it is, or another host does."""
     _failures: int = field(default=0, init=False)
+    _unread: int = field(default=0, init=False)
+    """How often objects could not be had, in a row."""
     _has_begun: bool = field(default=False, init=False)
     _seen: deque[tuple[float, dict[Stream, int]]] = field(default_factory=deque, init=False)
     """When which numbers were the last, the oldest first."""
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    _thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._keep_looking, name="audit", daemon=True)
 
     def start(self) -> None:
-        threading.Thread(target=self._keep_looking, name="audit", daemon=True).start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """Tell that the node stops, where the repository took messages lately."""
+        """Tell that the node stops, where the repository took messages lately; in a few seconds."""
         self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(_STOPS_WITHIN_S)
         if self._has_begun and not self.problem:
-            self._tell_activity(has_started=False)
+            self._tell_activity(has_started=False, within_s=_STOPS_WITHIN_S)
 
     def look(self) -> None:
         """Tell what there is. Raises StorageError."""
+        for stream in Stream:
+            self._begin(stream)
         if not self._has_begun:
             self._has_begun = self._tell_activity(has_started=True)
         for stream in Stream:
-            while self._has_begun and self._tell_some(stream):
+            while self._has_begun and not self._stopping.is_set() and self._tell_some(stream):
                 pass
 
-    def _tell_activity(self, *, has_started: bool) -> bool:
+    def _tell_activity(self, *, has_started: bool, within_s: float | None = None) -> bool:
         at = self.clock()
-        return self._send([(at, activity(self.reporter, has_started=has_started, at=at))])
+        message = activity(self.reporter, has_started=has_started, at=at)
+        return self._send([(at, message)], within_s=within_s)
+
+    def _begin(self, stream: Stream) -> None:
+        """What is done from now on is told, however long the repository is away."""
+        with self.work.look() as transaction:
+            settled = self._settled(transaction)
+            if settled is None or transaction.relay.position(stream) is not None:
+                return
+            if not self._speaks(transaction):
+                return
+        with self.work.begin() as transaction:
+            transaction.relay.begin(stream, settled[stream])
 
     def _tell_some(self, stream: Stream) -> bool:
         """Whether there may be more."""
         with self.work.look() as transaction:
             settled = self._settled(transaction)
-            if settled is None or not self._is_first(transaction):
+            if not self._speaks(transaction):
+                self.problem, self._failures = "", 0  # another's
                 return False
             before, newest = transaction.relay.position(stream), transaction.relay.newest()[stream]
-            if before is not None and newest >= before:
+            if settled is None or before is None:
+                return False
+            if newest < before:  # numbers of what is gone come again
+                numbers, found = [0], []
+            else:
                 numbers = transaction.relay.numbers(
                     stream, after=before, to=settled[stream], limit=_AT_ONCE
                 )
-                found = [self._message(transaction, stream, number) for number in numbers]
-        if before is None:
-            with self.work.begin() as transaction:
-                transaction.relay.begin(stream, settled[stream])
+                found = [self._of(transaction, stream, number) for number in numbers]
+        messages = [self._message(*each) for each in found if each is not None]
+        self._unread = 0
+        told = [each for each in messages if each is not None]
+        if not numbers or (told and not self._send(told)):
             return False
-        if newest < before:  # numbers of what is gone come again
-            return self._move(stream, before, 0)
-        messages = [each for each in found if each is not None]
-        if not numbers or (messages and not self._send(messages)):
-            return False
-        return self._move(stream, before, numbers[-1])
-
-    def _move(self, stream: Stream, before: int, to: int) -> bool:
         with self.work.begin() as transaction:
-            return transaction.relay.move(stream, before=before, to=to)
+            return transaction.relay.move(stream, before=before, to=numbers[-1])
 
-    def _is_first(self, transaction: Transaction) -> bool:
-        hosts = transaction.hosts.all()
-        return bool(hosts) and hosts[0].executor_id == self.executor_id
+    def _speaks(self, transaction: Transaction) -> bool:
+        return speaks_for_all(transaction.hosts.all(), self.executor_id)
 
     def _settled(self, transaction: Transaction) -> dict[Stream, int] | None:
         """The last number of each that no smaller one can follow; None while none is known."""
@@ -138,39 +162,21 @@ class AuditRelay:
         at_s, numbers = self._seen[0]
         return numbers if now_s - at_s >= SETTLED_AFTER_S else None
 
-    def _message(self, transaction: Transaction, stream: Stream, number: int) -> Told | None:
-        """None where no message is for it."""
+    def _of(
+        self, transaction: Transaction, stream: Stream, number: int
+    ) -> tuple[AuditEntry | Transfer, Job | None] | None:
+        """What was done, and for which job; None where no message is for it."""
         if stream is Stream.ENTRIES:
-            return self._of_entry(transaction, number)
+            entry = transaction.audit.get(number)
+            if entry is None:
+                return None
+            return entry, None if entry.job_id is None else transaction.jobs.get(entry.job_id)
         if stream is Stream.JOBS:
-            return self._of_job(transaction, number)
-        return self._of_attempt(transaction, number)
+            job = transaction.jobs.get(number)
+            return None if job is None else (_received(job), job)
+        return self._sent(transaction, number)
 
-    def _of_entry(self, transaction: Transaction, number: int) -> Told | None:
-        entry = transaction.audit.get(number)
-        if entry is None:
-            return None
-        job = None if entry.job_id is None else transaction.jobs.get(entry.job_id)
-        message = of_entry(self.reporter, entry, self._subject(job))
-        return None if message is None else (entry.at, message)
-
-    def _of_job(self, transaction: Transaction, number: int) -> Told | None:
-        job = transaction.jobs.get(number)
-        if job is None:
-            return None
-        transfer = Transfer(
-            at=job.received_at,
-            sop_class_uid=job.sop_class_uid,
-            source=job.origin.calling_ae,
-            source_address=job.origin.peer,
-            destination=job.origin.called_ae,
-            destination_address="",
-            outcome=Outcome.SUCCESS,
-            is_new_there=True,
-        )
-        return job.received_at, of_transfer(self.reporter, transfer, self._subject(job))
-
-    def _of_attempt(self, transaction: Transaction, number: int) -> Told | None:
+    def _sent(self, transaction: Transaction, number: int) -> tuple[Transfer, Job | None] | None:
         attempt = transaction.relay.attempt(number)
         if attempt is None or attempt.state not in _SENT | _NOT_SENT:
             return None
@@ -189,14 +195,32 @@ class AuditRelay:
             outcome=Outcome.SUCCESS if attempt.state in _SENT else Outcome.SERIOUS_FAILURE,
             is_new_there=True,
         )
-        return attempt.ended_at, of_transfer(self.reporter, transfer, self._subject(job))
+        return transfer, job
+
+    def _message(self, done: AuditEntry | Transfer, job: Job | None) -> Told | None:
+        """Raises StorageError while its ECG cannot be had."""
+        subject = self._subject(job)
+        if isinstance(done, Transfer):
+            return done.at, of_transfer(self.reporter, done, subject)
+        message = of_entry(self.reporter, done, subject)
+        return None if message is None else (done.at, message)
 
     def _subject(self, job: Job | None) -> Subject | None:
-        """As the ECG states it; None where it is gone, or cannot be read."""
+        """As the ECG states it; None where it cannot be read, or is gone for minutes.
+
+        Raises StorageError: what keeps objects may be away.
+        """
         if job is None:
             return None
         try:
-            study = read_study(read_part10(self.spool.get(job.content_digest)))
+            content = self.spool.get(job.content_digest)
+        except StorageError:
+            self._unread += 1
+            if self._unread <= _PATIENT:
+                raise
+            return None
+        try:
+            study = read_study(read_part10(content))
         except CardioNodeError:
             return None
         return Subject(
@@ -205,9 +229,9 @@ class AuditRelay:
             sop_class_uid=job.sop_class_uid,
         )
 
-    def _send(self, messages: Sequence[Told]) -> bool:
+    def _send(self, messages: Sequence[Told], *, within_s: float | None = None) -> bool:
         try:
-            self.repository.send(messages)
+            self.repository.send(messages, within_s=within_s)
         except DeliveryError as error:
             self._failures += 1
             self.problem = error.message
@@ -230,4 +254,19 @@ class AuditRelay:
             try:
                 self.look()
             except Exception as error:  # the thread's boundary: it looks again
+                self._failures += 1
+                self.problem = "what was done cannot be read for the audit repository: see the log"
                 self.telemetry.event("audit not looked at", level=Level.ERROR, error=error)
+
+
+def _received(job: Job) -> Transfer:
+    return Transfer(
+        at=job.received_at,
+        sop_class_uid=job.sop_class_uid,
+        source=job.origin.calling_ae,
+        source_address=job.origin.peer,
+        destination=job.origin.called_ae,
+        destination_address="",
+        outcome=Outcome.SUCCESS,
+        is_new_there=True,
+    )

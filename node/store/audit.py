@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 
 from node.domain.audit import Action, Actor, AuditEntry
 from node.store.tables import LONGEST_SAID, audit
+
+_ACTIONS: Final = {action.value: action for action in Action}
 
 
 class AuditTrail:
@@ -67,7 +70,7 @@ def _read(row: sa.Row[tuple[object, ...]]) -> AuditEntry:
         at=row.at,
         user_name=row.user_name,
         peer=row.peer,
-        action=Action(row.action),
+        action=_ACTIONS.get(row.action, Action.UNKNOWN),
         job_id=row.job_id,
         said=row.said,
     )

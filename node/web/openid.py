@@ -161,10 +161,10 @@ class OpenIdProvider:
                 metadata = self._get(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration")
                 if metadata["issuer"] != self.issuer:
                     raise ValueError(f"it calls itself {metadata['issuer']}")
+                for name in ("jwks_uri", "authorization_endpoint", "token_endpoint"):
+                    if not str(metadata[name]).startswith("https:"):
+                        raise ValueError(f"its {name} is not https")
                 keys = KeySet.import_key_set(self._get(metadata["jwks_uri"]))  # type: ignore[arg-type]
-                for endpoint in ("authorization_endpoint", "token_endpoint"):
-                    if not str(metadata[endpoint]).startswith("https:"):
-                        raise ValueError(f"its {endpoint} is not https")
             except (requests.RequestException, JoseError, ValueError, KeyError, TypeError) as error:
                 raise self._away(error) from None
             self._known = time.monotonic(), metadata, keys

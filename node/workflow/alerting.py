@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -46,6 +46,7 @@ def conditions(
         Condition(
             key=f"jobs {state.value}",
             said=f"ECGs {words}: {jobs[state]}; see `cardionode jobs list --state {state.value}`",
+            count=jobs[state],
         )
         for state, words in _WAITING.items()
         if jobs.get(state)
@@ -63,7 +64,8 @@ def _destinations(
         stopped = sum(counts.get((name, state), 0) for state in _STOPPED)
         if stopped:
             said = f"results that {name} does not get unless a person sees to it: {stopped}; see "
-            found.append(Condition(key=f"stopped {name}", said=f"{said}`cardionode jobs list`"))
+            said = f"{said}`cardionode jobs list`"
+            found.append(Condition(key=f"stopped {name}", said=said, count=stopped))
         waits = oldest.get(name)
         if waits is not None and waits.error_message:
             owed = counts.get((name, DeliveryState.PENDING), 0)
@@ -90,11 +92,12 @@ class _Lasting:
     condition: Condition
     since: datetime
     told_at: datetime | None = None
+    told_count: int = 0
 
 
 @dataclass(kw_only=True)
 class Alarm:
-    """What one who is told has heard: nothing of what passes by itself, nothing twice an hour."""
+    """What one who is told has heard: nothing of what passes by itself, nothing twice a day."""
 
     after: timedelta
     """What lasts less long is not told."""
@@ -125,11 +128,19 @@ class Alarm:
             if alert.state is AlertState.ENDED:
                 self._lasting.pop(key, None)
             elif key in self._lasting:
-                self._lasting[key] = replace(self._lasting[key], told_at=at)
+                self._lasting[key] = replace(
+                    self._lasting[key], told_at=at, told_count=alert.condition.count
+                )
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Another tells of these: nothing more is said here, not that they are over either."""
+        for key in keys:
+            self._lasting.pop(key, None)
 
     def _state(self, each: _Lasting, at: datetime, *, is_here: bool) -> AlertState | None:
         if not is_here:
             return AlertState.ENDED
         if each.told_at is None:
             return AlertState.BEGAN if at - each.since >= self.after else None
-        return AlertState.LASTS if at - each.told_at >= self.again_after else None
+        has_grown = each.condition.count >= 2 * each.told_count
+        return AlertState.LASTS if has_grown or at - each.told_at >= self.again_after else None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from node.settings import parse_settings
-from node.support_bundle import configuration, told_log
+from node.support_bundle import configuration, told_checks, told_log
+from node.workflow.connection_test import Check
 
 SECRETS = """
 [storage]
@@ -23,8 +26,26 @@ password = "file:/etc/cardionode/pacs-password"
 def test_a_configuration_is_packed_without_passwords() -> None:
     text = configuration(parse_settings(SECRETS, "node.toml"))
     assert "hunter2" not in text
-    assert "@db.example.org/cardionode" in text
-    json.loads(text)
+    told = json.loads(text)
+    assert told["storage"]["database_url"] == "postgresql://db.example.org/cardionode"
+    assert told["storage"]["s3"]["endpoint_url"] == "https://minio.example.org:9000"
+    assert told["destinations"]["PACS"]["url"] == "https://pacs.example.org/dicom-web"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://cn:hunt/er2@db/x", "postgresql://cn:p@hunter2@db/x",
+        "postgresql://db/x?user=cn&password=hunter2", "postgresql://cn:hunter2@/x?host=/run",
+    ],
+)  # fmt: skip
+def test_a_password_is_left_out_however_it_is_written(url: str) -> None:
+    settings = parse_settings(f'storage.database_url = "{url}"', "node.toml")
+    text = configuration(settings)
+    text += told_checks([Check(subject="database", problem=f"no connection to {url}")])
+    text += told_log([f"12:00:00.000 ERROR   failed reason=no connection to {url}"])
+    for secret in ("hunter2", "hunt/er2", "er2"):
+        assert secret not in text
 
 
 def test_of_a_log_only_our_lines_are_told_without_what_leads_to_a_person() -> None:

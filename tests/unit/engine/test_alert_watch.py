@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -30,12 +31,13 @@ class Person:
 
     def __init__(self) -> None:
         self.heard: list[str] = []
-        self.is_away = False
+        self.fault: Exception | None = None
 
-    def tell(self, node: str, alerts: Sequence[Alert]) -> None:
-        if self.is_away:
-            raise Unreachable("nobody is there")
+    def tell(self, node: str, alerts: Sequence[Alert]) -> str:
+        if self.fault is not None:
+            raise self.fault
         self.heard += [f"{each.state.value} {each.condition.key}" for each in alerts]
+        return ""
 
 
 class World:
@@ -44,16 +46,17 @@ class World:
     def __init__(self) -> None:
         self.clock, self.notes, self.work = Clock(), Notes(), MemoryUnitOfWork()
         self.here: list[Condition] = []
+        self.now_s = 0.0
         self.persons = {"mail": Person(), "webhook": Person()}
         self.join("first")
 
-    def join(self, name: str, *roles: HostRole) -> None:
+    def join(self, name: str, *roles: HostRole, configuration: str = "") -> None:
         at = self.clock()
         with self.work.begin() as transaction:
             transaction.hosts.join(
                 Host(
                     executor_id=name, machine="m", home=f"/{name}", store="one",
-                    roles=frozenset(roles) or ALL_ROLES, configuration="", beats=0,
+                    roles=frozenset(roles) or ALL_ROLES, configuration=configuration, beats=0,
                     started_at=at, beat_at=at,
                 )
             )  # fmt: skip
@@ -62,7 +65,7 @@ class World:
         return AlertWatch(
             node="heart", executor_id=name, notifiers=self.persons, after=timedelta(0),
             again_after=timedelta(hours=24), silent_after=SILENT, of_this_host=lambda: self.here,
-            work=self.work, telemetry=self.notes, clock=self.clock,
+            work=self.work, telemetry=self.notes, clock=self.clock, steady_s=lambda: self.now_s,
         )  # fmt: skip
 
     def take(self, uid: str = "1.2.3") -> int:
@@ -180,18 +183,65 @@ def test_of_several_hosts_one_tells_what_all_have_in_common(world: World) -> Non
     assert world.persons["mail"].heard == ["began stopped PACS"] * 2, "it may not have been told"
 
 
-def test_a_way_that_fails_is_tried_again_and_holds_up_no_other(world: World) -> None:
+@pytest.mark.parametrize("fault", [Unreachable("nobody is there"), ValueError("ours")])
+def test_a_way_that_fails_is_tried_again_ever_later_and_holds_up_no_other(
+    world: World, fault: Exception
+) -> None:
     watch, mail, webhook = world.watch(), world.persons["mail"], world.persons["webhook"]
-    mail.is_away = True
+    mail.fault = fault
     world.here = [Condition(key="disk", said="the disk is nearly full")]
-    watch.look()
-    watch.look()
+    for _ in range(40):
+        watch.look()
+        world.now_s += 15
     assert (mail.heard, webhook.heard) == ([], ["began disk"])
-    assert len(world.notes.said("alert not told")) == 2
-    mail.is_away = False
+    assert 4 <= len(world.notes.said("alert not told")) <= 7
+    mail.fault = None
     world.here = []
     watch.look()
     assert (mail.heard, webhook.heard) == ([], ["began disk", "ended disk"]), "it is over"
+
+
+def test_a_host_that_is_not_the_first_any_more_says_nothing_is_over(world: World) -> None:
+    watch, mail = world.watch("first"), world.persons["mail"]
+    world.settle(world.take(), DeliveryState.REFUSED, "0xA900")
+    watch.look()
+    with world.work.begin() as transaction:
+        transaction.hosts.remove("first")
+    world.join("second")
+    world.clock.move(1)
+    world.join("first")
+    watch.look()
+    assert mail.heard == ["began stopped PACS"]
+    world.watch("second").look()
+    assert mail.heard == ["began stopped PACS"] * 2
+
+
+def test_hosts_of_another_configuration_do_not_silence_those_that_tell(world: World) -> None:
+    world.clock.move(1)
+    world.join("second", configuration="another")
+    world.settle(world.take(), DeliveryState.REFUSED, "0xA900")
+    world.watch("second").look()
+    assert world.persons["mail"].heard == ["began stopped PACS"]
+
+
+def test_many_more_are_news(world: World) -> None:
+    watch, mail = world.watch(), world.persons["mail"]
+    for number in range(5):
+        world.settle(world.take(f"1.2.{number}"), DeliveryState.REFUSED, "0xA900")
+        watch.look()
+    assert mail.heard == ["began stopped PACS", "lasts stopped PACS", "lasts stopped PACS"]
+
+
+def test_what_cannot_be_looked_at_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, mail = world.watch(), world.persons["mail"]
+
+    def fail() -> Any:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(world.work, "look", fail)
+    watch.of_this_host = fail
+    watch.look()
+    assert mail.heard == ["began unseen this host heart", "began unseen the database heart"]
 
 
 def test_a_database_that_is_away_ends_nothing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 
@@ -16,7 +17,7 @@ from node.domain.delivery import (
     DestinationKind,
     ResultKind,
 )
-from node.domain.errors import Unreachable
+from node.domain.errors import StorageError, Unreachable
 from node.domain.host import ALL_ROLES, Host
 from node.domain.instance import Origin, ReceivedInstance
 from node.engine.audit_relay import LOOK_EVERY_S, SETTLED_AFTER_S, AuditRelay, Told
@@ -36,7 +37,7 @@ class Repository:
         self.taken: list[bytes] = []
         self.is_away = False
 
-    def send(self, messages: Sequence[Told]) -> None:
+    def send(self, messages: Sequence[Told], *, within_s: float | None = None) -> None:
         if self.is_away:
             raise Unreachable("nobody is there")
         self.taken += [content for _, content in messages]
@@ -179,6 +180,47 @@ def test_an_ecg_that_is_gone_is_told_of_without_its_patient(world: World) -> Non
     ]
 
 
+def test_objects_that_are_away_are_waited_for_and_not_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = world.take()
+
+    def away(digest: str) -> bytes:
+        raise StorageError("the bucket does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.spool, "get", away)
+        world.relay.look()
+        world.now_s += SETTLED_AFTER_S
+        with pytest.raises(StorageError):
+            world.relay.look()
+        assert world.repository.said() == []
+    world.relay.look()
+    (message,) = world.repository.taken
+    assert len(read_audit_message(message).findall("ParticipantObjectIdentification")) == 2
+    world.repository.taken.clear()
+    world.do(Action.VIEWED, job_id=job_id)
+    monkeypatch.setattr(world.spool, "get", away)
+    for _ in range(30):
+        world.now_s += LOOK_EVERY_S
+        with suppress(StorageError):
+            world.relay.look()
+    assert world.repository.said() == ["DICOM Instances Accessed, 0: curie, cardionode"]
+
+
+def test_what_is_done_while_a_new_repository_cannot_be_reached_is_told_once_it_can() -> None:
+    world = World()
+    world.do(Action.SIGNED_IN)
+    world.repository.is_away = True
+    assert world.look() == []
+    world.do(Action.SEARCHED)
+    assert world.look() == []
+    world.relay = world.new_relay()
+    assert world.look() == []
+    world.repository.is_away = False
+    assert world.look() == [STARTED, "Query, 0: curie, cardionode"]
+
+
 def test_what_is_not_settled_waits(world: World) -> None:
     world.do(Action.SEARCHED)
     world.relay.look()
@@ -205,6 +247,20 @@ def test_a_new_process_goes_on_where_the_last_was(world: World) -> None:
     world.do(Action.SEARCHED)
     world.relay = world.new_relay()
     assert world.look() == [STARTED, "Query, 0: curie, cardionode"]
+
+
+def test_a_host_of_which_another_tells_has_no_problem(world: World) -> None:
+    world.repository.is_away = True
+    world.do(Action.SEARCHED)
+    world.look()
+    assert world.relay.problem
+    with world.work.begin() as transaction:
+        transaction.hosts.remove("first")
+    world.join("second")
+    world.clock.move(1)
+    world.join("first")
+    world.look()
+    assert world.relay.problem == ""
 
 
 def test_of_several_hosts_one_tells(world: World) -> None:

@@ -202,7 +202,8 @@ def test_a_refusal_of_the_provider_and_a_wrong_secret_are_said(
     [
         ({"issuer": "https://elsewhere.example"}, "it calls itself https://elsewhere.example"),
         ({"token_endpoint": "http://127.0.0.1/token"}, "its token_endpoint is not https"),
-        ({"jwks_uri": None}, "cannot be asked"),
+        ({"jwks_uri": "http://127.0.0.1/keys"}, "its jwks_uri is not https"),
+        ({"jwks_uri": None}, "its jwks_uri is not https"),
     ],
 )
 def test_a_provider_that_is_not_what_it_should_be_is_said(
