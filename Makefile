@@ -72,7 +72,7 @@ bench-engine: $(VENV)/.dev peers
 	$(BIN)/python -m benchmarks.engine $(BENCH)
 
 # Carts, a node, Orthanc and a RIS on this machine: how long an ECG waits for its answer at 25 to 100 %
-# of what the node bears, in 15 minutes: benchmarks/load.html and load.json. An hour at 80 %:
+# of what the node bears, in 17 minutes: benchmarks/load.html and load.json. An hour at 80 %:
 # BENCH="--share 0.8 --minutes 60".
 bench-load: $(VENV)/.dev peers
 	$(BIN)/python -m benchmarks.load $(BENCH)

@@ -41,10 +41,10 @@ def main(
     share: Annotated[
         list[float] | None, typer.Option("--share", help="Of the capacity, for several repeat it.")
     ] = None,
-    singly: Annotated[int, typer.Option("--singly", help="ECGs sent one after the other.")] = 20,
+    singly: Annotated[int, typer.Option("--singly", help="ECGs sent one after the other.")] = 60,
     unpaused: Annotated[
         int, typer.Option("--unpaused", min=20, help="ECGs sent to find the capacity.")
-    ] = 80,
+    ] = 160,
     morning: Annotated[
         bool, typer.Option("--morning", help="Twice the rate in the middle, few at the ends.")
     ] = False,
