@@ -133,7 +133,7 @@ def test_when_one_is_killed_those_that_compose_end_too() -> None:
     processes = SideProcesses(2)
     processes.start()
     with ThreadPoolExecutor(1) as thread:
-        composing = thread.submit(processes, make_much, 1.0)
+        composing = thread.submit(processes, make_much, PATIENCE_S)
         others = {processes(os.getpid) for _ in range(2)}  # both have begun
         with pytest.raises(DeviceError):
             processes(end_at_once)
