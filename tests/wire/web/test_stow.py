@@ -432,7 +432,7 @@ def test_a_node_without_stow_has_no_such_address(tmp_path: Path) -> None:
     server = WebServer(host="127.0.0.1", port=0, health=list, readiness=list, metrics=bytes)
     port = server.start()
     try:
-        assert answer_to(port, head(Content_Length="2", Connection="close"), b"no").startswith(
+        assert answer_to(port, head(Content_Length="2", Connection="close") + b"no").startswith(
             b"HTTP/1.1 404 "
         )
     finally:
