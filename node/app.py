@@ -26,6 +26,7 @@ from node.configured import (
     build_scu,
     build_sender,
     build_worklist,
+    need_traces,
 )
 from node.configured_rehearsal import plan_for
 from node.configured_store import open_database, open_objects
@@ -376,12 +377,9 @@ class Node:
         """None where nobody wants any. Raises ConfigurationError (the library is not there)."""
         if self._settings.traces is None:
             return None
-        try:
-            from node.traces import Collector, Traces
-        except ImportError:
-            raise ConfigurationError(
-                'traces need libraries that are not installed: pip install "cardionode[otel]"'
-            ) from None
+        need_traces(self._settings)
+        from node.traces import Collector, Traces
+
         collector = Collector(self._settings.traces.url, telemetry=self.journal)
         traces = Traces(collector, store=self._spool.identity, machine=socket.gethostname())
         self.journal.traces = traces

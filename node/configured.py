@@ -243,6 +243,18 @@ def build_provider(provider: ProviderSettings | None) -> Provider | None:
     )
 
 
+def need_traces(settings: Settings) -> None:
+    """Pass where traces can be made as wanted. Raises ConfigurationError."""
+    if settings.traces is None:
+        return
+    try:
+        import node.traces  # noqa: F401
+    except ImportError:
+        raise ConfigurationError(
+            'traces need libraries that are not installed: pip install "cardionode[otel]"'
+        ) from None
+
+
 def build_notifiers(alerts: AlertSettings) -> dict[str, Mail | Webhook]:
     """The ways to people, by name. Raises ConfigurationError where what they need is not there."""
     found: dict[str, Mail | Webhook] = {}

@@ -13,10 +13,13 @@ from pathlib import Path
 from node.configuration import ConfigurationFile
 from node.configured import (
     build_credentials,
+    build_notifiers,
+    build_provider,
     build_routing,
     build_sender,
     build_worklist,
     listening_ports,
+    need_traces,
 )
 from node.configured_store import open_objects
 from node.dicom.template import load_templates
@@ -74,6 +77,9 @@ class Renewal:
         credentials = build_credentials(settings)
         build_routing(settings)
         build_worklist(settings, credentials)
+        build_notifiers(settings.alerts)
+        build_provider(settings.web.console.provider)
+        need_traces(settings)
         for name in settings.destinations:
             build_sender(settings, name, credentials)
         if settings.web.stow.tokens is not None:

@@ -27,6 +27,14 @@ from tests.wire.web.console_server import Browser
 PASSWORD = "correct horse battery"
 KEPT = "# Of the hospital: keep this line.\n"
 EACH = 4
+PROVIDER = """
+[web.console.provider]
+issuer = "https://login.example.org"
+client_id = "node"
+client_secret = "file:/nowhere"
+redirect_uri = "https://node.example.org/sign-in/provider/back"
+admins = ["all"]
+"""
 
 
 class RenewedNode(ProgramNode):
@@ -138,6 +146,8 @@ def test_what_no_node_could_start_by_is_told_of_and_the_old_one_goes_on(node: Re
             ('log.level = "whisper"', "log.level"),
             ('[tls]\ncertificate = "no.pem"\nkey = "no.key"\nauthorities = "no.pem"', "no.pem"),
             (f"web.tls_port = {port}", "tls"),
+            ('[alerts.webhook]\nurl = "file:/nowhere"', "cannot read a secret"),
+            (f"{PROVIDER}\n", "cannot read a secret"),
             ('[storage]\ndatabase_url = "sqlite:///elsewhere.db"', "what was acknowledged"),
         ):
             node.configuration.write_text(f"{good}\n{wrong}\n", encoding="utf-8")

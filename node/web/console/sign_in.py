@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_address
 from typing import Final, TypeVar
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from node.domain.errors import NotAllowed, StorageError, Unreachable
+from node.domain.errors import ConfigurationError, NotAllowed, StorageError, Unreachable
 from node.engine.niceness import step_back
 from node.web.console.gate import (
     COOKIES,
@@ -93,7 +93,9 @@ class SignIn:
             _check(request)
             form = await read_form(request)
             name, to = form.get("name", "").strip(), our_page(form.get("to", "/"))
-            token = await self._begin(name, form.get("password", ""), peer_of(request))
+            password, peer = form.get("password", ""), peer_of(request)
+            begin = partial(self._sessions.sign_in, name, password, peer=peer)
+            token = await _answer(self._looks_at, begin, _MANY)
         except HTTPException as refusal:
             said, status_code = refusal.detail, refusal.status_code
             return self._form(to=to, name=name, said=said, status_code=status_code)
@@ -104,7 +106,7 @@ class SignIn:
         assert self._provider is not None
         try:
             _check(request)
-            begun = await self._ask(self._provider.begin)
+            begun = await _answer(self._asks, self._provider.begin, _PROVIDER_IS_LATE)
         except HTTPException as refusal:
             return self._form(said=refusal.detail, status_code=refusal.status_code)
         to = our_page(request.query_params.get("to", "/"))
@@ -119,9 +121,9 @@ class SignIn:
         try:
             _check(request)
             finish = partial(self._provider.finish, kept, dict(request.query_params))
-            person = await self._ask(finish)
+            person = await _answer(self._asks, finish, _PROVIDER_IS_LATE)
             begin = partial(self._sessions.sign_in_vouched, person, peer=peer_of(request))
-            token = await self._ask(begin)
+            token = await _answer(self._asks, begin, _PROVIDER_IS_LATE)
         except HTTPException as refusal:
             response = self._form(said=refusal.detail, status_code=refusal.status_code)
         else:
@@ -129,31 +131,6 @@ class SignIn:
         name = _begun_name(request)
         response.delete_cookie(name, path="/", secure=is_secure(request), httponly=True)
         return response
-
-    async def _ask(self, question: Callable[[], Made]) -> Made:
-        """Raises HTTPException 403, 503."""
-        try:
-            async with asyncio.timeout(_WITHIN_S):
-                return await asyncio.get_running_loop().run_in_executor(self._asks, question)
-        except TimeoutError:
-            raise HTTPException(503, "the identity provider does not answer in time") from None
-        except NotAllowed as refusal:
-            raise HTTPException(403, refusal.message) from None
-        except (StorageError, Unreachable) as error:
-            raise HTTPException(503, error.message) from None
-
-    async def _begin(self, name: str, password: str, peer: str) -> str:
-        """The token of a new session. Raises HTTPException 403, 503."""
-        begin = partial(self._sessions.sign_in, name, password, peer=peer)
-        try:
-            async with asyncio.timeout(_WITHIN_S):
-                return await asyncio.get_running_loop().run_in_executor(self._looks_at, begin)
-        except TimeoutError:
-            raise HTTPException(503, "many sign in at this moment; try again") from None
-        except NotAllowed as refusal:
-            raise HTTPException(403, refusal.message) from None
-        except StorageError as error:
-            raise HTTPException(503, error.message) from None
 
     def sign_out(self, visit: Visit) -> Response:
         """The session ends, whoever else holds its token."""
@@ -180,6 +157,23 @@ _OVERHEARD: Final = (
     "passwords are taken over https alone, or on the node's own machine: set web.tls_port, or put "
     "a proxy with https before it and its address into web.console.proxies"
 )
+
+
+_PROVIDER_IS_LATE: Final = "the identity provider does not answer in time"
+_MANY: Final = "many sign in at this moment; try again"
+
+
+async def _answer(pool: Executor, question: Callable[[], Made], late: str) -> Made:
+    """Raises HTTPException 403, 503."""
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            return await asyncio.get_running_loop().run_in_executor(pool, question)
+    except TimeoutError:
+        raise HTTPException(503, late) from None
+    except NotAllowed as refusal:
+        raise HTTPException(403, refusal.message) from None
+    except (ConfigurationError, StorageError, Unreachable) as error:
+        raise HTTPException(503, error.message) from None
 
 
 def _signed_in(request: Request, token: str, to: str) -> Response:

@@ -195,6 +195,9 @@ def test_a_refusal_of_the_provider_and_a_wrong_secret_are_said(
     (tmp_path / "secret").write_text("another")
     page = come_back(browser, provider)
     assert (page.status, "is the client secret right?" in page.text) == (403, True)
+    (tmp_path / "secret").unlink()
+    page = browser.get("/sign-in/provider")
+    assert (page.status, "cannot read a secret" in page.text) == (503, True)
 
 
 @pytest.mark.parametrize(
