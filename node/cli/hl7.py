@@ -10,6 +10,7 @@ import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from rich.console import Console
 from node.cli.jobs import open_work
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
 from node.cli.send import tls_credentials
+from node.cli.wishes import next_wish
 from node.dicom.template import Templates, load_templates
 from node.domain.ecg import ECGRecord
 from node.domain.errors import (
@@ -184,12 +186,12 @@ def listen(
         tls_port=port if tls else None,
         tls=tls_of(tls_credentials(config, overrides).server) if tls else None,
     )
-    stop = threading.Event()
+    wishes: SimpleQueue[None] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: wishes.put(None))
     listener.start()
     desk.print(f"listening on {host}:{listener.tls_port if tls else listener.port}")
-    stop.wait()
+    next_wish(wishes)
     listener.stop()
     desk.print(f"{desk.count} message{'' if desk.count == 1 else 's'}")
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import suppress
 from enum import Enum, StrEnum
-from queue import Empty, SimpleQueue
-from typing import Annotated, Final
+from queue import SimpleQueue
+from typing import Annotated
 
 import typer
 
 from node.allocation import share_freed_memory
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
+from node.cli.wishes import next_wish
 from node.domain.host import ALL_ROLES, HostRole
 from node.engine.niceness import shorten_turns
 from node.settings import read_settings
-
-_LOOK_EVERY_S: Final = 1.0
 
 
 class Role(StrEnum):
@@ -66,7 +64,7 @@ def serve(
 
     share_freed_memory()
     shorten_turns()
-    wishes: SimpleQueue[_Wish] = SimpleQueue()  # of all queues the one for handlers of signals
+    wishes: SimpleQueue[_Wish] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: wishes.put(_Wish.STOP))
     if not sys.stderr.isatty():  # of which the signal tells that it is gone
@@ -90,7 +88,7 @@ def serve(
     node = Node(settings, home, roles, renewal=renewal)
     node.start()
     manager.ready(" ".join(f"{name}:{port}" for name, port in sorted(node.ports.items())))
-    while (wish := _next(wishes)) is _Wish.RENEW:
+    while (wish := next_wish(wishes)) is _Wish.RENEW:
         node.renew()
     if wish is _Wish.STOP:
         manager.stopping()
@@ -102,10 +100,3 @@ def serve(
     if wish is _Wish.START_ANEW:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the new one says what it does with it
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def _next(wishes: SimpleQueue[_Wish]) -> _Wish:
-    while True:
-        # A signal between two looks at the queue would otherwise wake nobody.
-        with suppress(Empty):
-            return wishes.get(timeout=_LOOK_EVERY_S)
