@@ -67,11 +67,12 @@ class Carts:
 
         Raises what the first cart's association raises that fails, soon: nothing may be refused.
         """
-        began_s = time.time()
+        began_s: float | None = None
         sending: list[Future[Sent]] = []
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for each in due_s:
-                uid, content = next(self._ecgs)
+                uid, content = next(self._ecgs)  # recorded before it is due
+                began_s = began_s or time.time()
                 time.sleep(max(0.0, began_s + each - time.time()))
                 sending.append(pool.submit(self._send_one, uid, content, began_s + each))
                 for last in sending[-AT_ONCE:]:

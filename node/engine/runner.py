@@ -83,7 +83,7 @@ class Runner:
         logging.getLogger("dbos").setLevel(logging.WARNING)
         config: DBOSConfig = {
             "name": "cardionode",
-            "system_database_engine": self.database.engine,
+            "system_database_engine": self.database.others_engine,
             "application_version": APPLICATION_VERSION,
             "executor_id": self.cluster.executor_id,
             "serializer": SERIALIZER,

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -123,17 +124,18 @@ class EngineUnitOfWork:
         self.announced = threading.Event()
         """Set when something was given a turn here."""
         self.client = DBOSClient(
-            system_database_engine=database.engine, serializer=SERIALIZER, lazy=True
+            system_database_engine=database.others_engine, serializer=SERIALIZER, lazy=True
         )
-        self._together = GroupCommit(self.begin)
+        self._together = GroupCommit(partial(self.begin, is_urgent=True))
 
     def prepare(self) -> None:
         """Make the engine's tables, or upgrade them, whichever role comes first."""
         DBOS.migrate(self.database.engine.url.render_as_string(hide_password=False))
 
     @contextmanager
-    def begin(self) -> Iterator[EngineTransaction]:
-        with self.database.write() as connection:
+    def begin(self, *, is_urgent: bool = False) -> Iterator[EngineTransaction]:
+        """is_urgent: as `Database.write` has it."""
+        with self.database.write(is_urgent=is_urgent) as connection:
             transaction = EngineTransaction(connection)
             yield transaction
         if transaction.has_work:

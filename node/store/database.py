@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 
 from node.domain.errors import Overtaken, StorageError
 from node.store.schema import HEAD, bring_up_to_date, check_revision, revision_of
+from node.store.write_turn import WriteTurn
 
 _NO_ANSWER = (sa.exc.OperationalError, sa.exc.InterfaceError)
 """Of the driver: it has no connection, or the server ends it."""
@@ -42,10 +42,12 @@ class Database:
     def __init__(self, url: str) -> None:
         is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite_engine(url) if is_sqlite else _server_engine(url)
-        # SQLite has one write lock, and who waits for it there sleeps up to 0.1 s at a time.
-        self._turn: AbstractContextManager[object] = (
-            threading.Lock() if is_sqlite else nullcontext()
-        )
+        self._turn = WriteTurn() if is_sqlite else None
+        self.others_engine = self.engine
+        """For who opens transactions by itself: they wait for their turn too."""
+        if self._turn is not None:
+            self.others_engine = _sqlite_engine(url)
+            self._turn.govern(self.others_engine)
 
     def prepare(self) -> str | None:
         """Make the tables where there are none; upgrade those of an earlier version.
@@ -101,15 +103,17 @@ class Database:
         return copy
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, *, is_urgent: bool = False) -> Iterator[sa.Connection]:
         """One transaction that may write; durable when the block has ended without error.
 
+        is_urgent: somebody waits for it, and it goes before those that nobody does.
         On SQLite the write lock is taken at once, so that what was read stays true until commit.
         Raises StorageError when the database does not take it, Overtaken when another host has
         added the same meanwhile.
         """
         try:
-            with self._turn, self.engine.begin() as connection:
+            turn = nullcontext() if self._turn is None else self._turn.taken(is_urgent=is_urgent)
+            with turn, self.engine.begin() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
@@ -132,6 +136,7 @@ class Database:
             raise StorageError(f"the database did not answer: {_reason(error)}") from error
 
     def close(self) -> None:
+        self.others_engine.dispose()
         self.engine.dispose()
 
 
