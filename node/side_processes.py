@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from typing import Final, TypeVar
 
+from node.allocation import spare_what_stays
 from node.domain.errors import ConfigurationError, DeviceError, Interrupted
 from node.engine.niceness import step_back
 
@@ -119,6 +120,8 @@ def _begin_beside() -> None:
     for ending in (_obey_the_node, _end_with_the_node):
         threading.Thread(target=ending, daemon=True).start()
     import node.workflow.compose  # noqa: F401  what takes longest, before the first ECG
+
+    spare_what_stays()
 
 
 def _obey_the_node() -> None:

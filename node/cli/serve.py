@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from node.allocation import share_freed_memory
+from node.allocation import share_freed_memory, spare_what_stays
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.cli.wishes import next_wish
 from node.domain.host import ALL_ROLES, HostRole
@@ -87,6 +87,7 @@ def serve(
     manager.watch()
     node = Node(settings, home, roles, renewal=renewal)
     node.start()
+    spare_what_stays()
     manager.ready(" ".join(f"{name}:{port}" for name, port in sorted(node.ports.items())))
     while (wish := next_wish(wishes)) is _Wish.RENEW:
         node.renew()
