@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 
 from benchmarks.ecgs import SEED, simulated_ecgs
-from benchmarks.load.carts import Carts
+from benchmarks.load.carts import Carts, arrivals
 from benchmarks.load.forecast import foretold, measured_host, needs
 from benchmarks.load.node_log import NodeLog
 from benchmarks.load.report import render
-from benchmarks.load.runs import Loader, Run
+from benchmarks.load.runs import Loader, Percentiles, Run, percentiles
 from benchmarks.machine import this_machine
 from benchmarks.shipped import Served
 from node.cli.orthanc import PROGRAM
 from node.cli.own_network import enter_own_network
-from node.cli.surroundings import PacsKind, surroundings
+from node.cli.surroundings import PacsKind, serving, surroundings
+from node.domain.host import HostRole
 
 HERE = Path(__file__).parents[1]
 SHARES = (0.25, 0.5, 0.8, 1.0)
@@ -81,6 +84,12 @@ def main(
             loader.at(each, full.ecgs_a_second, 60 * minutes, seed=seed + at, is_morning=morning)
             for at, each in enumerate(shares)
         ]
+    at = int(np.argmax(shares))
+    due_s = arrivals(
+        shares[at] * full.ecgs_a_second, 60 * minutes, seed=seed + at, is_morning=morning
+    )
+    alone_ms = _receiving_alone(ecgs, due_s)
+    console.print(f"the same carts where nothing is inferred: C-STORE p95 {alone_ms[1]:.0f} ms")
     out.mkdir(parents=True, exist_ok=True)
     host = measured_host(quiet, full)
     needed = list(needs(host, seed=seed))
@@ -89,11 +98,28 @@ def main(
         "seed": seed,
         "runs": [_told(each) for each in runs],
         "foretold_s": [foretold(each, host) for each in runs[2:]],
+        "alone_ms": alone_ms,
         "needs": [asdict(each) for each in needed],
     }
     (out / "load.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    (out / "load.html").write_text(render(machine, runs, host, needed, morning), encoding="utf-8")
+    (out / "load.html").write_text(
+        render(machine, runs, alone_ms, host, needed, morning), encoding="utf-8"
+    )
     console.print(str(out / "load.html"))
+
+
+def _receiving_alone(ecgs: Sequence[bytes], due_s: Sequence[float]) -> Percentiles:
+    """What a C-STORE takes at those moments at a node that does nothing but receive, in ms."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        configuration = folder / "node.toml"
+        configuration.write_text('dicom.port = 0\nhl7.port = 0\nweb.port = 0\nlog.form = "json"\n')
+        log = folder / "node.log"
+        with serving(configuration, folder / "home", log, role=HostRole.RECEIVE) as node:
+            carts = Carts(node.ports["dicom"], ecgs)
+            carts.send([0.0, 0.0])  # the first of anything is slower
+            sent = carts.send(due_s)
+    return percentiles(1e3 * (each.acknowledged_s - each.due_s) for each in sent)
 
 
 def _told(run: Run) -> dict[str, object]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from node.cli.orthanc import Orthanc
 from node.domain.errors import ConfigurationError
+from node.domain.host import HostRole
 from node.hl7.stand_in import RisStandIn
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def surroundings(
         configuration.write_text(
             _configuration(archive.ae_title, archive.start(), ris.start()), encoding="utf-8"
         )
-        with _serving(configuration, folder / "home", folder / "node.log") as node:
+        with serving(configuration, folder / "home", folder / "node.log") as node:
             yield archive, ris, node
     finally:
         archive.stop()
@@ -88,9 +89,11 @@ port = {ris_port}
 
 
 @contextmanager
-def _serving(configuration: Path, home: Path, log: Path) -> Iterator[RunningNode]:
-    """`cardionode serve` as a process of its own, once it is ready."""
-    serve = [sys.executable, "-m", "node", "serve"]
+def serving(
+    configuration: Path, home: Path, log: Path, *, role: HostRole | None = None
+) -> Iterator[RunningNode]:
+    """`cardionode serve` as a process of its own, of all roles or of one, once it is ready."""
+    serve = [sys.executable, "-m", "node", "serve", *(["--role", role] if role else [])]
     command = [*serve, "--config", str(configuration), "--home", str(home)]
     with log.open("ab") as file:
         process = subprocess.Popen(command, stderr=file, stdin=subprocess.DEVNULL)
