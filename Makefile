@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test wheelhouse lint check docs bench bench-receiving bench-messages bench-engine bench-load peers train-simulated soak-attacks soak-chaos soak-container soak-fuzz-dicom soak-fuzz-hl7 soak-fuzz-web soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test wheelhouse lint check docs bench bench-receiving bench-messages bench-engine bench-load peers pictures train-simulated soak-attacks soak-chaos soak-container soak-fuzz-dicom soak-fuzz-hl7 soak-fuzz-web soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -40,6 +40,10 @@ check: lint
 # The documents as HTML, in build/docs; a warning is an error.
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/docs
+
+# The handbook's pictures of the console, anew: docs/handbook/pictures.
+pictures: $(VENV)/.dev peers
+	$(BIN)/python .ci/handbook_pictures.py
 
 # Simulate, train, measure and export the bundle of config/training/simulated-4ch.toml on two cores;
 # goes on where it was broken off.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
@@ -10,18 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from node.admission import Admission
-from node.atna.audit_message import Reporter
 from node.configured import (
-    build_audit_receiver,
     build_credentials,
     build_identity_policy,
-    build_notifiers,
+    build_inbox,
     build_order_policy,
     build_provider,
+    build_registry,
     build_routing,
     build_scu,
     build_sender,
@@ -33,13 +30,9 @@ from node.configured_store import open_database, open_objects
 from node.configured_trial import describe_caller, describe_destination, try_destination
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
-from node.dicom.credentials import WARN_FROM_DAYS
 from node.dicom.template import load_templates
-from node.domain.alert import Condition
-from node.domain.errors import CardioNodeError, ConfigurationError
+from node.domain.errors import CardioNodeError
 from node.domain.host import ALL_ROLES, HostRole
-from node.engine.alert_watch import AlertWatch
-from node.engine.audit_relay import AuditRelay
 from node.engine.certificate_watch import CertificateWatch
 from node.engine.clock_watch import ClockWatch
 from node.engine.cluster import Cluster
@@ -47,21 +40,22 @@ from node.engine.niceness import step_back
 from node.engine.runner import STORAGE_RETRY, Runner
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.sender import Hl7Sender
+from node.home import hold_home
 from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
-from node.models import Models, available_cores, find_bundle, load_models
+from node.models import Models, available_cores, find_bundle, load_models, prove_models
 from node.receiving import Receiving
 from node.renewal import Renewal
 from node.settings import (
     MESSAGE_DESTINATIONS,
     DicomDestinationSettings,
-    DicomWebDestinationSettings,
     Settings,
     read_settings,
 )
 from node.side_processes import SideProcesses
 from node.store.outbox import Outbox
 from node.store.received import Jobs
+from node.telling import Telling
 from node.web.console.console import Console
 from node.web.console.model import ShownModel
 from node.web.server import WebServer
@@ -70,17 +64,12 @@ from node.workflow.commitment_report import CommitmentPolicy, CommitmentReports
 from node.workflow.deliver import Postman
 from node.workflow.ports import Level, Sender, here
 from node.workflow.process import Processing
-from node.workflow.registry import Registry
 from node.workflow.retry import RetryPolicy
 from pipelines.bundle import MODEL_CARD
 from pipelines.catalog import Served
 
 if TYPE_CHECKING:
     from node.traces import Traces
-
-
-_KEY_LETTERS: Final = 24
-"""Of a problem, by which it is told from others however it goes on."""
 
 
 def utc_now() -> datetime:
@@ -111,7 +100,7 @@ class Node:
         self._metrics = Metrics()
         logger = set_up_logging(form=settings.log.form, level=settings.log.level)
         self.journal = Journal(logger, self._metrics)
-        self._locks = _lock_home(home, roles)
+        self._locks = hold_home(home, roles)
         self._credentials = build_credentials(settings)
         self._templates = load_templates()
         self._routing = build_routing(settings)
@@ -132,11 +121,8 @@ class Node:
             telemetry=self.journal,
             clock=utc_now,
         )
-        self._registry = Registry(
-            spool=self._spool,
-            work=self._work,
-            corrects_late=settings.orders.late == "correct",
-        )
+        self._registry = build_registry(settings, spool=self._spool, work=self._work)
+        self._inbox = build_inbox(settings, self._registry, self.journal, utc_now)
         at_once = settings.model.at_once if self._models is not None else 1
         self._side = SideProcesses(min(at_once, available_cores())) if at_once > 1 else None
         self._senders = {
@@ -160,8 +146,17 @@ class Node:
             telemetry=self.journal,
             clock=utc_now,
         )
-        self._audit_relay = self._build_audit_relay()
-        self._alert_watch = self._build_alert_watch()
+        self._telling = Telling(
+            settings,
+            executor_id=self._cluster.executor_id,
+            problems=self._readiness,
+            is_clock_trusted=lambda: self._clock_watch.is_trusted,
+            work=self._work,
+            spool=self._spool,
+            credentials=self._credentials,
+            journal=self.journal,
+            clock=utc_now,
+        )
         self._committing, commitment = self._build_committing()
         self._receiving = self._build_receiving(commitment) if HostRole.RECEIVE in roles else None
         works = roles & {HostRole.INFER, HostRole.SEND}
@@ -197,10 +192,8 @@ class Node:
                 self._start(self._side.start, self._side.stop)
             self._start(self._cluster.start, self._cluster.stop)
             self._start(self._clock_watch.start, self._clock_watch.stop)
-            if self._audit_relay is not None:
-                self._start(self._audit_relay.start, self._audit_relay.stop)
-            if self._alert_watch is not None:
-                self._start(self._alert_watch.start, self._alert_watch.stop)
+            for teller in self._telling.parts:
+                self._start(teller.start, teller.stop)
             if self._runner is not None:
                 self._start(self._runner.start, self._runner.stop)
             if self._receiving is not None:
@@ -272,7 +265,7 @@ class Node:
             spool=self._spool,
             work=self._work,
             routing=self._routing,
-            registry=self._registry,
+            inbox=self._inbox,
             commitment=commitment,
             credentials=self._credentials,
             journal=self.journal,
@@ -297,12 +290,14 @@ class Node:
             started_by=self._renewal.started_by if self._renewal is not None else "",
             callers=[describe_caller(each) for each in self._settings.dicom.peers],
             admission=lambda: Admission(settings=self._configured()),
-            trial=lambda name: try_destination(self._configured(), name),
+            trial=lambda name, *, sends: try_destination(self._configured(), name, sends=sends),
             routing=self._routing,
             called_ae=self._settings.dicom.ae_titles,
             plan=partial(plan_for, self._settings),
             maximum_bytes=self._settings.dicom.maximum_instance_mb * 1_000_000,
+            replay=self._inbox.replay,
             models=[self._shown(choice, each) for choice, each in served.items()],
+            prove=lambda: prove_models(self._configured().model, self._templates),
             free_bytes=self._spool.free_bytes,
             telemetry=self.journal,
             clock=utc_now,
@@ -324,6 +319,7 @@ class Node:
             offers=bundle.manifest.capabilities_text,
             licence=bundle.manifest.licence,
             card=(bundle.folder / MODEL_CARD).read_text(encoding="utf-8"),
+            proof=served.proof,
         )
 
     def _build_processing(self) -> Processing | None:
@@ -384,79 +380,6 @@ class Node:
         traces = Traces(collector, store=self._spool.identity, machine=socket.gethostname())
         self.journal.traces = traces
         return traces
-
-    def _build_audit_relay(self) -> AuditRelay | None:
-        """None where no repository is to be told."""
-        repository = self._settings.audit_repository
-        if repository is None:
-            return None
-        destinations = self._settings.destinations
-        return AuditRelay(
-            repository=build_audit_receiver(repository, self._credentials),
-            reporter=Reporter(
-                source_id=repository.source_id,
-                site_id=repository.site_id,
-                machine=socket.gethostname(),
-            ),
-            executor_id=self._cluster.executor_id,
-            addresses={
-                name: each.host
-                if isinstance(each, DicomDestinationSettings)
-                else urlsplit(each.url).hostname or ""
-                for name, each in destinations.items()
-                if isinstance(each, DicomDestinationSettings | DicomWebDestinationSettings)
-            },
-            ae_titles={
-                name: each.ae_title
-                for name, each in destinations.items()
-                if isinstance(each, DicomDestinationSettings)
-            },
-            work=self._work,
-            spool=self._spool,
-            telemetry=self.journal,
-            clock=utc_now,
-        )
-
-    def _build_alert_watch(self) -> AlertWatch | None:
-        """None where nobody is to be told."""
-        alerts = self._settings.alerts
-        notifiers = build_notifiers(alerts)
-        if not notifiers:
-            return None
-        silent = alerts.silent_hours
-        return AlertWatch(
-            node=socket.gethostname(),
-            executor_id=self._cluster.executor_id,
-            notifiers=notifiers,
-            after=timedelta(minutes=alerts.after_minutes),
-            again_after=timedelta(hours=alerts.again_hours),
-            silent_after=None if silent is None else timedelta(hours=silent),
-            of_this_host=self._wrong_here,
-            work=self._work,
-            telemetry=self.journal,
-            clock=utc_now,
-        )
-
-    def _wrong_here(self) -> Sequence[Condition]:
-        """What is not as it should be with this host."""
-        here, now = socket.gethostname(), utc_now()
-        found: list[Condition] = []
-        found += [
-            Condition(key=f"node {here} {problem[:_KEY_LETTERS]}", said=f"{here}: {problem}")
-            for problem in self._readiness()
-        ]
-        if not self._clock_watch.is_trusted:
-            said = "its clock was set by an hour or more; start the node again when it is right"
-            found.append(Condition(key=f"clock {here}", said=f"{here}: {said}"))
-        if self._audit_relay is not None and (problem := self._audit_relay.problem):
-            found.append(Condition(key=f"audit repository {here}", said=f"{here}: {problem}"))
-        expiries = self._credentials.expiries if self._credentials is not None else ()
-        found += [
-            Condition(key=f"certificate {each.file}", said=f"{here}: {each.sentence(now)}")
-            for each in expiries
-            if each.days_left(now) <= WARN_FROM_DAYS
-        ]
-        return found
 
     def _build_committing(self) -> tuple[Committing, CommitmentService]:
         """What asks for commitment, and what takes its reports on any association."""
@@ -548,31 +471,3 @@ class Node:
 def _described(settings: Settings) -> dict[str, str]:
     """Each destination's name and address."""
     return {name: describe_destination(each) for name, each in settings.destinations.items()}
-
-
-def _lock_home(home: Path, roles: frozenset[HostRole]) -> list[int]:
-    """Make the home folder and hold it: two of one role in one home would take it for their own.
-
-    Processes of other roles may share it, but none shares it with one of all roles.
-    """
-    is_whole = roles == ALL_ROLES
-    wanted = [(home / "lock", fcntl.LOCK_EX if is_whole else fcntl.LOCK_SH)]
-    if not is_whole:
-        wanted += [(home / f"lock-{role}", fcntl.LOCK_EX) for role in sorted(roles)]
-    held: list[int] = []
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for file, how in wanted:
-            held.append(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-            fcntl.flock(held[-1], how | fcntl.LOCK_NB)
-    except OSError as error:
-        for descriptor in held:
-            os.close(descriptor)
-        if isinstance(error, BlockingIOError):
-            raise ConfigurationError(
-                f"another node runs in {home}; stop it, or choose another folder with --home"
-            ) from error
-        raise ConfigurationError(
-            f"cannot use the home folder {home}: {error.strerror}; choose another with --home"
-        ) from error
-    return held

@@ -48,7 +48,10 @@ from node.settings import (
     WebhookSettings,
 )
 from node.workflow.identity import IdentityPolicy
+from node.workflow.inbox import Inbox
+from node.workflow.ports import Clock, ObjectStore, Telemetry, UnitOfWork
 from node.workflow.reconcile import OrderPolicy
+from node.workflow.registry import Registry
 from node.workflow.route import Destination, Routing, RoutingRule
 from node.workflow.sessions import Provider
 
@@ -381,6 +384,26 @@ def build_peers(settings: Settings) -> tuple[Peer, ...]:
             certificate=peer.certificate,
         )
         for peer in settings.dicom.peers
+    )
+
+
+def build_registry(settings: Settings, *, spool: ObjectStore, work: UnitOfWork) -> Registry:
+    """What messages have told, and what is to follow from it."""
+    return Registry(spool=spool, work=work, corrects_late=settings.orders.late == "correct")
+
+
+def build_inbox(
+    settings: Settings, registry: Registry, telemetry: Telemetry, clock: Clock
+) -> Inbox:
+    """What takes messages, into the same rows and objects."""
+    return Inbox(
+        registry=registry,
+        spool=registry.spool,
+        work=registry.work,
+        telemetry=telemetry,
+        clock=clock,
+        processing_ids=frozenset(settings.hl7.processing_ids),
+        unmarked_charset=settings.hl7.unmarked_charset,
     )
 
 

@@ -1,41 +1,57 @@
-"""Tries a destination of the configuration step by step, as far as nothing is left behind there."""
+"""Tries a destination of the configuration step by step.
+
+Nothing is left behind there, unless results of a made-up patient are to be sent too.
+"""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain, groupby
 from typing import Final
 from urllib.parse import urlsplit
 
-from node.configured import build_credentials, build_routing, build_sender
+from pydicom.uid import generate_uid
+
+from node.configured import build_credentials, build_routing, build_scu, build_sender
+from node.conformance.trial_results import PATIENT_ID, trial_results
 from node.dicom import dimse
 from node.dicom.cine import CINE_CLASSES
-from node.dicom.commitment import offers_commitment
+from node.dicom.commitment import CommitmentScu, offers_commitment
+from node.dicom.commitment_service import CommitmentService
 from node.dicom.dicomweb import StowClient
-from node.dicom.scu import StorageScu
+from node.dicom.scu import StorageScu, keep_quiet
 from node.dicom.structured_report import REPORT_CLASSES
-from node.domain.delivery import ResultKind
+from node.dicom.template import load_templates
+from node.domain.commitment import CommitmentReport
+from node.domain.delivery import ResultKind, ResultObject
 from node.domain.errors import ConfigurationError, DeliveryError, Unreachable
 from node.fhir.client import FhirClient
+from node.hl7.message import Acknowledgement
 from node.hl7.sender import Hl7Sender
 from node.settings import DestinationSettings, DicomDestinationSettings, PeerSettings, Settings
 from node.workflow.connection_test import Check, try_it
+from node.workflow.ports import Sender
 
 _CONNECTS_WITHIN_S: Final = 5.0
+_REPORTS_WITHIN_S: Final = 3.0
 _ANSWERS_TLS_WITHIN_S: Final = 2.0
 _WEB_PORTS: Final = {"http": 80, "https": 443}
 Step = tuple[str, Callable[[], str]]
 """What is tried, and what tries it: gives what it found. Raises CardioNodeError."""
 
 
-def try_destination(settings: Settings, name: str) -> Iterator[Check]:
+def try_destination(settings: Settings, name: str, *, sends: bool = False) -> Iterator[Check]:
     """Each step in its turn; the first that does not work is the last.
 
-    Nothing is stored, told or asked for there: what is offered is looked at.
+    Nothing is stored, told or asked for there: what is offered is looked at. If it `sends`, results
+    of a made-up patient follow, which stay there.
     """
-    for subject, attempt in _steps(settings, name):
+    steps = chain(_steps(settings, name), _sending_steps(settings, name) if sends else ())
+    for subject, attempt in steps:
         step = try_it(subject, attempt)
         yield step
         if step.problem is not None:
@@ -68,6 +84,50 @@ def _steps(settings: Settings, name: str) -> Iterator[Step]:
         clear = "" if destination.address.startswith("https:") else ", in the clear"
         found = f"{what} offered by {destination.address}{clear}"
     yield what, partial(_probe, sender, found)
+
+
+def _sending_steps(settings: Settings, name: str) -> Iterator[Step]:
+    """What an ECG would bring there: each result taken, and committed to where that is wanted."""
+    credentials = build_credentials(settings)
+    sender = build_sender(settings, name, credentials)
+    configured, routing = settings.destinations[name], build_routing(settings)
+    destination, decided = routing.destinations[name], routing.decide_for(name)
+    kinds = {kind for receiver, kind in decided.receivers(ResultKind) if receiver is destination}
+    made: list[ResultObject] = []
+
+    def make() -> str:
+        form = decided.form_for(destination)
+        made.extend(trial_results(destination, kinds, form, load_templates()))
+        return f"made, of the made-up patient {PATIENT_ID}"
+
+    yield "test results", make
+    for kind, results in groupby(made, key=lambda each: each.kind):
+        yield f"test {kind.value}", partial(_send_all, sender, list(results))
+    if isinstance(configured, DicomDestinationSettings) and configured.commitment:
+        scu = build_scu(settings, configured, credentials)
+        yield "commitment to the test results", partial(_commit, scu, made)
+
+
+def _send_all(sender: Sender, results: Sequence[ResultObject]) -> str:
+    begun_s = time.monotonic()
+    answers = [sender.send(each.content) for each in results]
+    took_ms = 1e3 * (time.monotonic() - begun_s)
+    last = answers[-1]
+    said = f"acknowledged with {last.code.value}" if isinstance(last, Acknowledgement) else "taken"
+    return f"{said} in {took_ms:.0f} ms"
+
+
+def _commit(scu: StorageScu, results: Sequence[ResultObject]) -> str:
+    told: list[CommitmentReport] = []
+    service = CommitmentService(take=lambda report, _: told.append(report), report=keep_quiet)
+    asking = CommitmentScu(scu, service, linger_s=_REPORTS_WITHIN_S)
+    with asking.asked(generate_uid(), [(each.sop_class_uid, each.identifier) for each in results]):
+        pass
+    if not told:
+        return "asked for; its report comes to the node's own port, which does not know this test"
+    if told[0].failed:
+        raise next(iter(told[0].failed.values()))
+    return f"{len(told[0].committed)} instances committed"
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

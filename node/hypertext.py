@@ -13,7 +13,7 @@ from markdown_it.token import Token
 _NO_SLUG: Final = re.compile(r"[^\w\- ]")
 
 Lead = Callable[[str], str | None]
-"""Where a link to that address leads; None: nowhere, its words stand alone."""
+"""Where a link or a picture of that address leads; None: nowhere, its words stand alone."""
 
 
 def slug(heading: str) -> str:
@@ -47,5 +47,10 @@ def _led(tokens: Iterable[Token], lead: Lead) -> Iterator[Token]:
             address = lead(str(token.attrGet("href")))
             if address is not None:
                 token.attrSet("href", address)
+        if token.type == "image" and (source := lead(str(token.attrGet("src")))) is not None:
+            token.attrSet("src", source)
+        elif token.type == "image":
+            yield Token("text", "", 0, content=token.content)
+            continue
         if address is not None or token.type not in ("link_open", "link_close"):
             yield token

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from node.dicom.template import Templates
-from node.domain.errors import ConfigurationError
+from node.domain.errors import CardioNodeError, ConfigurationError
 from node.settings import ModelSettings, default_engines
 from pipelines.bundle import Bundle
 from pipelines.catalog import Served, list_bundles, serve_bundle, shipped_bundles
@@ -47,6 +47,29 @@ def load_models(
         templates.codes(bundle.manifest.field_ids)
         served[choice] = serve_bundle(bundle, wish, preset=preset, keys=keys, said=said)
     return Models(served=served, default=settings.bundle, by_ae_title=settings.by_ae_title)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proved:
+    """What came of loading a bundle anew, beside the one that answers."""
+
+    choice: str
+    """The bundle's name, with its preset if one is named."""
+    served: Served | None
+    problem: str = ""
+    """Why it cannot be served; nothing where it can."""
+
+
+def prove_models(settings: ModelSettings, templates: Templates) -> Iterator[Proved]:
+    """As `load_models`, but each by itself: engines that are missing are built on the way."""
+    for choice in settings.choices:
+        alone = settings.model_copy(update={"bundle": choice, "by_ae_title": {}})
+        try:
+            loaded = load_models(alone, templates, lambda _: None)
+        except CardioNodeError as error:
+            yield Proved(choice=choice, served=None, problem=error.message)
+        else:
+            yield Proved(choice=choice, served=loaded.served[choice])
 
 
 def find_bundle(settings: ModelSettings, name: str) -> Bundle:

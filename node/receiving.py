@@ -23,7 +23,6 @@ from node.workflow.inbox import Inbox
 from node.workflow.intake import Intake
 from node.workflow.ports import Clock, Level
 from node.workflow.refused import RefusalBook
-from node.workflow.registry import Registry
 from node.workflow.route import Routing
 
 
@@ -37,7 +36,7 @@ class Receiving:
         spool: Objects,
         work: EngineUnitOfWork,
         routing: Routing,
-        registry: Registry,
+        inbox: Inbox,
         commitment: CommitmentService,
         credentials: Credentials | None,
         journal: Journal,
@@ -56,15 +55,7 @@ class Receiving:
             maximum_bytes=min(settings.dicom.maximum_instance_mb * 1_000_000, MAX_INFLATED_BYTES),
             routing=routing,
         )
-        self._inbox = Inbox(
-            registry=registry,
-            spool=spool,
-            work=work,
-            telemetry=journal,
-            clock=clock,
-            processing_ids=frozenset(settings.hl7.processing_ids),
-            unmarked_charset=settings.hl7.unmarked_charset,
-        )
+        self._inbox = inbox
         self.refused = RefusalBook(work=work, telemetry=journal, clock=clock)
         self.scp = self._build_scp(commitment)
         self.listener = self._build_listener()

@@ -19,6 +19,7 @@ from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.graph_contract import check_contract, check_graph
 from pipelines.layout_sampler import LayoutSampler
 from pipelines.manifest import Manifest
+from pipelines.parity import Deviation
 from pipelines.preprocessing import RECIPES
 from pipelines.runtime import Runtime, Session
 from pipelines.runtime.selection import AUTO, Candidate, Wish, candidates
@@ -69,6 +70,8 @@ class Served:
     """What was passed over, and why; nothing where the first choice serves."""
     fell_back: bool
     """A runtime that is here could not serve the bundle."""
+    proof: Sequence[Deviation]
+    """How near its answers to the golden ECG came to those of the bundle's maker."""
 
 
 def serve_bundle(
@@ -94,17 +97,19 @@ def serve_bundle(
             passed[candidate.name] = error.message
             continue
         try:
-            pipeline: Pipeline = load_pipeline(bundle, runtime, preset=preset, keys=keys)
+            loaded = load_pipeline(bundle, runtime, preset=preset, keys=keys)
         except (DeviceError, BundleError) as error:
             passed[str(candidate)] = error.message
             fell_back = True
             continue
+        pipeline: Pipeline = loaded
         if wish.runtime == AUTO:
-            pipeline = WithStandby(pipeline, partial(_load, bundle, last, preset, keys), said)
-        return Served(pipeline=pipeline, reason=_reason(passed), fell_back=fell_back)
-    return Served(
-        pipeline=_load(bundle, last, preset, keys), reason=_reason(passed), fell_back=fell_back
-    )
+            pipeline = WithStandby(loaded, partial(_load, bundle, last, preset, keys), said)
+        return Served(
+            pipeline=pipeline, reason=_reason(passed), fell_back=fell_back, proof=loaded.proof
+        )
+    loaded = _load(bundle, last, preset, keys)
+    return Served(pipeline=loaded, reason=_reason(passed), fell_back=fell_back, proof=loaded.proof)
 
 
 def _load(
@@ -147,7 +152,7 @@ def load_pipeline(
         sessions[role] = runtime.load(bundle.folder / spec.file, sizes)
         check_graph(bundle, spec, sessions[role])
     sampler = _sampler(manifest, sessions)
-    self_test(bundle, sessions, sampler, precision=runtime.precision)
+    proof = self_test(bundle, sessions, sampler, precision=runtime.precision)
     identity = ModelIdentity(
         bundle=manifest.name,
         version=manifest.version,
@@ -166,6 +171,7 @@ def load_pipeline(
         ecg=sessions["ecg"],
         cine=sessions.get("cine"),
         sampler=sampler.with_preset(preset) if sampler is not None and preset else sampler,
+        proof=proof,
     )
 
 

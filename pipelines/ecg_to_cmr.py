@@ -23,6 +23,7 @@ from pipelines.cine_sampler import CineSampler
 from pipelines.contract import InputSpec, Watch, unwatched
 from pipelines.derivation import derive
 from pipelines.manifest import Manifest, PhenotypeSpec
+from pipelines.parity import Deviation
 from pipelines.preprocessing import RECIPES, condition, subject_vector
 from pipelines.runtime import Session
 
@@ -39,6 +40,8 @@ class EcgToCmr:
     ecg: Session = field(repr=False)
     cine: Session | None = field(repr=False)
     sampler: CineSampler | None = field(repr=False)
+    proof: tuple[Deviation, ...] = field(default=(), repr=False)
+    """Of the self-test that it passed."""
 
     @property
     def input_spec(self) -> InputSpec:

@@ -27,6 +27,16 @@ _RATE_BPM: Final = 60.0  # of cardiac output alone, which has no limit here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """How far one output strayed from what the bundle's maker got for the golden ECG."""
+
+    output: str
+    largest: float
+    """Absolute difference, in the output's own unit."""
+    allowed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """Of one tensor, over the size of what is expected."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Final
 
@@ -15,7 +15,7 @@ from node.domain.errors import PredictionError
 from pipelines.bundle import Bundle
 from pipelines.cine_sampler import CineSampler
 from pipelines.graph_contract import REMEDY
-from pipelines.parity import GATES, picture_fault, reader_faults
+from pipelines.parity import GATES, Deviation, picture_fault, reader_faults
 from pipelines.runtime import Array, Session
 
 Golden = Mapping[str, NDArray[np.float32]]
@@ -34,29 +34,31 @@ def self_test(
     sampler: CineSampler | None,
     *,
     precision: str = "fp32",
-) -> None:
+) -> tuple[Deviation, ...]:
     """Run the golden inputs and compare every output with what the bundle's maker got.
 
     Of a sampler a short drawing too: that order and noise are the same here is part of it. Fewer
     bits than fp32 must pass the gates of `pipelines.parity`.
-    Raises BundleError.
+    How far each strayed. Raises BundleError.
     """
     name = bundle.manifest.golden.file
     golden = _read_golden(bundle)
+    found: list[Deviation] = []
     try:
         for role, session in sessions.items():
-            _test_graph(bundle, golden, role, session, precision)
+            found += _test_graph(bundle, golden, role, session, precision)
         if sampler is not None:
-            _test_drawing(bundle, golden, sampler, sessions, precision)
+            found += _test_drawing(bundle, golden, sampler, sessions, precision)
     except KeyError as error:
         raise bundle.fault(f"{name} lacks the array {error}", REMEDY) from error
     except PredictionError as error:
         raise bundle.fault(f"self-test: {error.message}", REMEDY) from error
+    return tuple(found)
 
 
 def _test_graph(
     bundle: Bundle, golden: Golden, role: str, session: Session, precision: str
-) -> None:
+) -> Iterator[Deviation]:
     expected = {tensor.name: golden[golden_name(role, tensor.name)] for tensor in session.outputs}
     given = session.run(
         {tensor.name: golden[golden_name(role, tensor.name)] for tensor in session.inputs}
@@ -73,6 +75,8 @@ def _test_graph(
         )
     if precision != EXACT:
         _test_readings(bundle, given, expected)
+    for name, tensor in given.items():
+        yield _deviation(golden_name(role, name), tensor, expected[name], tolerance, precision)
 
 
 def _test_readings(
@@ -99,17 +103,20 @@ def _test_drawing(
     sampler: CineSampler,
     sessions: Mapping[str, Session],
     precision: str,
-) -> None:
+) -> Iterator[Deviation]:
     latent = sampler.golden_latent(golden["condition"])
     expected = golden[golden_name("decoder", "latent")]
     if precision != EXACT:  # the first steps of a drawing magnify rounding: the picture decides
         frames = sessions["decoder"].run({"latent": latent})
         _test_readings(bundle, frames, {"frames": golden[golden_name("decoder", "frames")]})
-    elif not _near(latent, expected, bundle.manifest.golden.drawn_tolerance, precision):
+        return
+    tolerance = bundle.manifest.golden.drawn_tolerance
+    if not _near(latent, expected, tolerance, precision):
         raise bundle.fault(
             f"self-test: the sampler draws another latent than {bundle.manifest.golden.file} has",
             REMEDY,
         )
+    yield _deviation("drawn latent", latent, expected, tolerance, precision)
 
 
 def _read_golden(bundle: Bundle) -> Golden:
@@ -130,8 +137,17 @@ def _near(given: Array, expected: NDArray[np.float32], tolerance: float, precisi
         return False
     if precision != EXACT:
         return GATES[precision].passes(given, expected)
+    found = _deviation("", given, expected, tolerance, precision)
+    return found.largest <= found.allowed
+
+
+def _deviation(
+    output: str, given: Array, expected: NDArray[np.float32], tolerance: float, precision: str
+) -> Deviation:
     scale = max(1.0, float(np.abs(expected).max()))
-    return float(np.abs(given - expected).max()) <= tolerance * scale
+    of_scale = tolerance if precision == EXACT else GATES[precision].largest
+    largest = float(np.abs(given.astype(np.float64) - expected).max())
+    return Deviation(output=output, largest=largest, allowed=of_scale * scale)
 
 
 def _remedy(precision: str) -> str:

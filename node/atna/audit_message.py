@@ -112,7 +112,9 @@ _EVENTS: Final[Mapping[Action, _Event | None]] = {
     Action.VIEWED: _Event(event=_ACCESSED, action="R"),
     Action.DOWNLOADED: _Event(event=_ACCESSED, action="R"),
     Action.READ: _Event(event=_PATIENT_RECORD, action="R"),
+    Action.REPLAYED: _Event(event=_PATIENT_RECORD, action="U"),
     Action.RETRIED: _Event(event=_ACCESSED, action="U"),
+    Action.SENT_AGAIN: _Event(event=_ACCESSED, action="U"),
     Action.RELEASED: _Event(event=_ACCESSED, action="U"),
     Action.REJECTED: _Event(event=_ACCESSED, action="U"),
     Action.CORRECTED: _Event(event=_ACCESSED, action="U"),
@@ -126,6 +128,7 @@ _EVENTS: Final[Mapping[Action, _Event | None]] = {
     Action.REMOVED_USER: _Event(event=_ALERT, action="E", kinds=(_USER_CHANGED,)),
     Action.UNKNOWN: None,
     Action.TRIED: None,
+    Action.PROVED: None,
     Action.REHEARSED: None,
 }
 """None: of no patient and no security; it stands in the node's own audit."""

@@ -34,6 +34,7 @@ _GROUPS: Final = (
     "bundle",
     "jobs",
     "peers",
+    "destinations",
     "route",
     "worklist",
     "user",

@@ -89,6 +89,13 @@ def verify(name: Name = None, config: Config = None, overrides: Overrides = None
             )
             if served.reason:
                 console.print(f"    {served.reason}", style="dim", markup=False)
+            for each in served.proof:
+                console.print(
+                    f"    {each.output}: at most {each.largest:.2g} from its maker's, "
+                    f"{each.allowed:.2g} allowed",
+                    style="dim",
+                    markup=False,
+                )
     if failed:
         raise typer.Exit(1)
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
-from node.cli.options import Config, Overrides
+from node.cli.jobs import now, open_work, who
+from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.configuration import ConfigurationFile, difference
-from node.domain.errors import ConfigurationError
+from node.domain.audit import Action
+from node.domain.errors import ConfigurationError, NotPossible
+from node.domain.host import ALL_ROLES, Host
+from node.home import ask_to_renew, holders
 from node.settings import read_settings
 
+if TYPE_CHECKING:
+    from node.engine.unit_of_work import EngineUnitOfWork
+
 app = typer.Typer(no_args_is_help=True, help="The configuration: what holds, changing its file.")
+_LOOK_EVERY_S: Final = 0.5
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the difference; the file stays as it is.")
 ]
@@ -53,7 +63,7 @@ def set_keys(
     """Set keys in the configuration file; nothing is written that a node would refuse.
 
     Comments stay, other keys too. A node that runs goes on with what it has read until it is told
-    to take the file up: `systemctl reload cardionode`, or SIGHUP.
+    to take the file up: `cardionode config take-up`, or `systemctl reload cardionode`.
     """
     for each in changes:
         if "=" not in each:
@@ -73,6 +83,64 @@ def unset_keys(
         if "=" in each:
             raise ConfigurationError(f"{each}: name the key alone")
     change_file(config, overrides, keys, dry_run=dry_run)
+
+
+@app.command("take-up")
+def take_up(
+    config: Config = None,
+    home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
+    within_s: Annotated[
+        float, typer.Option("--within", min=1, help="Seconds to wait for the processes to be back.")
+    ] = 120.0,
+) -> None:
+    """Have the processes of this machine start anew by what the file says now, and wait for them.
+
+    Nothing in hand is lost. Where a node could not start by the file it goes on as it is. Exit
+    status 0 only if all run by it. Other machines: the same there; `cardionode hosts` lists them.
+    """
+    from node.renewal import Renewal
+
+    if config is None:
+        raise ConfigurationError("which file? name it with --config, as the node was started")
+    file = ConfigurationFile(path=config, overrides=overrides or ())
+    settings, digest = file.settings()
+    pids = holders(home)
+    if not pids:
+        raise NotPossible(f"no node runs in {home}; is --home right?")
+    Renewal(
+        file=file, started_by=digest, running=settings, home=home, roles=ALL_ROLES,
+        start_anew=lambda: None,
+    ).prove()  # fmt: skip
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    with open_work(settings, home) as work:
+        before = {host.executor_id for host in _hosts_in(home, work)}
+        with work.begin() as transaction:
+            transaction.audit.note(who(), Action.TOOK_UP, at=now())
+        for pid in pids:
+            ask_to_renew(pid)
+        until_s = time.monotonic() + within_s
+        with console.status("starting anew"):
+            while time.monotonic() < until_s:
+                back = [each for each in _hosts_in(home, work) if each.executor_id not in before]
+                if sum(each.configuration == digest for each in back) == len(pids):
+                    console.print(f"taken up: {config}, revision {digest[:8]}")
+                    return
+                if len(back) == len(pids):
+                    raise NotPossible(f"they run by another file or revision than {config}")
+                time.sleep(_LOOK_EVERY_S)
+    raise NotPossible(
+        f"not taken up within {within_s:g} s: the log says why ('configuration not taken up'), or "
+        "that they are still starting"
+    )
+
+
+def _hosts_in(home: Path, work: EngineUnitOfWork) -> list[Host]:
+    """Those of this machine and that folder."""
+    machine, folder = socket.gethostname(), str(home.absolute())
+    with work.begin() as transaction:
+        hosts = transaction.hosts.all()
+    return [each for each in hosts if (each.machine, each.home) == (machine, folder)]
 
 
 @app.command("reference")

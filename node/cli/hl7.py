@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from node.cli.jobs import open_work
+from node.cli.jobs import journal, now, open_work, who
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
 from node.cli.send import tls_credentials
 from node.cli.wishes import next_wish
@@ -26,6 +26,7 @@ from node.domain.errors import (
     CardioNodeError,
     ConfigurationError,
     MalformedMessage,
+    NotPossible,
     StorageError,
     UnsupportedInstance,
 )
@@ -143,11 +144,52 @@ def received(
         return
     for each in messages:  # no table: the reasons are sentences
         console.print(
-            f"{each.received_at:%Y-%m-%d %H:%M:%S} UTC  {each.message_type}  {each.control_id}  "
+            f"{each.message_id:>5}  {each.received_at:%Y-%m-%d %H:%M:%S} UTC  "
+            f"{each.message_type}  {each.control_id}  "
             f"from {each.peer}" + (f"\n      {each.error_message}" if each.error_message else ""),
             style="yellow" if each.error_message else None,
             markup=False,
         )
+
+
+@app.command("replay")
+def replay(
+    number: Annotated[
+        int | None, typer.Argument(help="The message's number, as `hl7 received` shows it.")
+    ] = None,
+    all_unused: Annotated[
+        bool, typer.Option("--all", help="Every message that was not used, as they came.")
+    ] = False,
+    config: Config = None,
+    home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
+) -> None:
+    """Use messages that could not be used when they came, as if they came now.
+
+    Once the settings, or a newer version, can read them. Exit status 1 if one still cannot be used.
+    """
+    from node.configured import build_inbox, build_registry
+    from node.configured_store import open_objects
+
+    if (number is None) != all_unused:
+        raise NotPossible("name one message, or --all that were not used")
+    settings = read_settings(config, overrides or ())
+    failed = False
+    with open_work(settings, home) as work:
+        registry = build_registry(settings, spool=open_objects(settings, home), work=work)
+        inbox = build_inbox(settings, registry, journal(), now)
+        numbers = [number] if number is not None else []
+        if all_unused:
+            with work.begin() as transaction:
+                numbers = transaction.messages.unused()
+        for each in numbers:
+            try:
+                typer.echo(inbox.replay(each, who()))
+            except CardioNodeError as error:
+                typer.echo(error.message, err=True)
+                failed = True
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command("listen")

@@ -1,4 +1,4 @@
-"""`cardionode jobs`: look at jobs and their deliveries, set them going again, stop them."""
+"""`cardionode jobs`: look at jobs and their deliveries, and do something about them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import json
 import os
 import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from node.store.received import Job
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: what each received ECG caused.")
+_MOMENTS: Final = ["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 JobId = Annotated[int, typer.Argument(help="The job's number, as `jobs list` shows it.")]
 
 
@@ -119,6 +121,38 @@ def show(
         )
 
 
+@app.command("sent")
+def sent(
+    config: Config = None,
+    home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
+    to: Annotated[str | None, typer.Option("--to", help="Only to this destination.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10000, help="How many, latest first.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List the latest attempts to send results, and how each went."""
+    settings = read_settings(config, overrides or ())
+    with open_work(settings, home) as work, work.begin() as transaction:
+        found = transaction.outbox.transmissions(limit=limit, destination=to)
+    console = Console(highlight=False, soft_wrap=True)
+    if as_json:
+        console.out(_json([asdict(each) for each in found]))
+        return
+    table = Table("at (UTC)", "job", "result", "to", "protocol", "outcome", "took", "why")
+    for each in found:
+        table.add_row(
+            f"{each.started_at:%Y-%m-%d %H:%M:%S}",
+            str(each.job_id),
+            each.kind.value,
+            each.destination,
+            each.destination_kind.value,
+            each.state.value,
+            f"{each.duration_ms} ms",
+            each.error_message or "",
+        )
+    console.print(table)
+
+
 @app.command("retry")
 def retry(
     job_id: JobId, config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None
@@ -129,6 +163,45 @@ def retry(
     """
     with _intervening(config, home, overrides) as person:
         _say(person.retry(job_id))
+
+
+@app.command("send-again")
+def send_again(
+    job_id: Annotated[
+        int | None, typer.Argument(help="The job's number; without one: all since --since.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="The destination; without one: all of the job's.")
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            "--since", formats=_MOMENTS, help="UTC: everything that arrived at --to from then on."
+        ),
+    ] = None,
+    config: Config = None,
+    home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
+) -> None:
+    """Send once more what has arrived, byte for byte: a PACS or a RIS has lost it.
+
+    After a PACS came back from a backup: --to NAME --since "2026-11-27 22:00".
+    """
+    if (job_id is None) == (since is None) or (job_id is None and to is None):
+        raise NotPossible("name a job, or a destination and since when: --to NAME --since TIME")
+    with _intervening(config, home, overrides) as person:
+        if job_id is not None:
+            _say(person.send_again(job_id, to))
+            return
+        assert since is not None and to is not None  # by the test above
+        with person.work.begin() as transaction:
+            found = transaction.outbox.jobs_arrived(to, since=since.replace(tzinfo=UTC))
+        done = 0
+        for each in track(found, "sending again", console=Console(stderr=True), transient=True):
+            with suppress(NotPossible):  # others have replaced it meanwhile
+                person.send_again(each, to)
+                done += 1
+        _say(f"results of {done} jobs are sent to {to} again")
 
 
 @app.command("release")

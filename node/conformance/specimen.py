@@ -83,9 +83,11 @@ def specimens(templates: Templates) -> Iterator[ResultObject]:
     requested.AccessionNumber = "A-1"
     ecgs = ((_full_ecg(), every), (requested, {ResultKind.REPORT}), (_bare_ecg(), every))
     for dataset, wanted in ecgs:
-        source = _source(dataset)
+        source = specimen_source(dataset)
         for form, prediction, kinds in _cases(templates):
-            made = compose_objects(prediction, _record(), source, templates, form, kinds & wanted)
+            made = compose_objects(
+                prediction, specimen_record(), source, templates, form, kinds & wanted
+            )
             yield from made
             if not prediction.model.simulated:
                 yield from (
@@ -98,12 +100,12 @@ def specimens(templates: Templates) -> Iterator[ResultObject]:
 def message_specimens(templates: Templates, profile: Profile) -> dict[str, bytes]:
     """A result as a site's profile has it written, signed, corrected, and withdrawn."""
     source = replace(
-        _source(_full_ecg()), revision=FIRST_REVISION, predecessor=None, replaces_sent=False
+        specimen_source(_full_ecg()), revision=FIRST_REVISION, predecessor=None, replaces_sent=False
     )
     compose = partial(
         compose_message,
         _message_prediction(templates),
-        _record(),
+        specimen_record(),
         form=DEFAULT_FORM,
         destination="specimen",
         profile=profile,
@@ -131,7 +133,7 @@ def message_specimens(templates: Templates, profile: Profile) -> dict[str, bytes
 
 def _message_prediction(templates: Templates) -> Prediction:
     """Enough to see how each is written, and no more to read than need be."""
-    whole = _prediction(templates)
+    whole = specimen_prediction(templates)
     return replace(whole, estimates=whole.estimates[:2], diseases=whole.diseases[:1])
 
 
@@ -162,7 +164,7 @@ def _cases(
     templates: Templates,
 ) -> Iterator[tuple[ResultForm, Prediction, frozenset[ResultKind]]]:
     """Each class of cine and of report, with all that a bundle may offer and with little."""
-    whole = _prediction(templates)
+    whole = specimen_prediction(templates)
     bare = replace(
         whole,
         model=replace(whole.model, simulated=False, preset="", intended_use="", training_data=""),
@@ -216,7 +218,7 @@ def _state(dataset: Dataset, keyword: str) -> None:
     setattr(dataset, keyword, [item])
 
 
-def _source(dataset: Dataset) -> Source:
+def specimen_source(dataset: Dataset) -> Source:
     """Of the ECG that says much the results are a correction."""
     study = read_study(dataset)
     order = stated_order(study)
@@ -228,7 +230,7 @@ def _source(dataset: Dataset) -> Source:
     return replace(source, revision=FIRST_REVISION + 1, predecessor=_REPLACED)
 
 
-def _record() -> ECGRecord:
+def specimen_record() -> ECGRecord:
     shape = (_SECONDS * _FREQUENCY_HZ, len(STANDARD_LEADS))
     return ECGRecord(
         samples=np.zeros(shape, np.float32),
@@ -237,7 +239,7 @@ def _record() -> ECGRecord:
     )
 
 
-def _prediction(templates: Templates) -> Prediction:
+def specimen_prediction(templates: Templates) -> Prediction:
     """Of all that a bundle can offer, enough to tell what varies."""
     return Prediction(
         model=ModelIdentity(

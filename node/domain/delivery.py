@@ -183,8 +183,9 @@ DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
         }
     ),
     DeliveryState.CANCELLED: frozenset({DeliveryState.PENDING, DeliveryState.WAITING}),
-    DeliveryState.DELIVERED: frozenset(),
-    DeliveryState.COMMITTED: frozenset(),
+    # A person has it sent again: the destination has lost it.
+    DeliveryState.DELIVERED: frozenset({DeliveryState.PENDING}),
+    DeliveryState.COMMITTED: frozenset({DeliveryState.PENDING}),
 }
 
 
@@ -213,6 +214,24 @@ class Delivery:
     due_at: datetime | None
     settled_at: datetime | None
     error_code: str | None
+    error_message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transmission:
+    """One attempt at a delivery, or at its commitment."""
+
+    attempt_id: int
+    job_id: int
+    delivery_id: int
+    kind: ResultKind
+    identifier: str
+    destination: str
+    destination_kind: DestinationKind
+    started_at: datetime
+    duration_ms: int
+    state: DeliveryState
+    """What it came to."""
     error_message: str | None
 
 

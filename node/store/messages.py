@@ -122,6 +122,11 @@ class Messages:
         row = self._connection.execute(query).one_or_none()
         return None if row is None else ReceivedMessage(**row._mapping)
 
+    def unused(self) -> list[int]:
+        """Numbers of those from which nothing followed, the first received first."""
+        query = sa.select(hl7_message.c.message_id).where(hl7_message.c.error_message.is_not(None))
+        return list(self._connection.scalars(query.order_by(hl7_message.c.message_id)))
+
     def latest(self, *, limit: int, before: int | None = None) -> list[ReceivedMessage]:
         """The last received first. before: only those with a smaller number."""
         query = hl7_message.select().order_by(hl7_message.c.message_id.desc()).limit(limit)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from node.domain.delivery import (
+    ARRIVED,
     DELIVERY_TRANSITIONS,
     Delivery,
     DeliveryOutcome,
@@ -15,6 +17,7 @@ from node.domain.delivery import (
     DestinationKind,
     Priority,
     ResultKind,
+    Transmission,
 )
 from node.domain.elapsed import elapsed_ms
 from node.domain.errors import Unreachable
@@ -114,6 +117,15 @@ class Outbox:
             delivery.c.error_code == Unreachable.code,
         )
         return list(self._connection.scalars(query.order_by(delivery.c.delivery_id)))
+
+    def jobs_arrived(self, destination: str, *, since: datetime) -> list[int]:
+        """Jobs of which something has arrived there since then, the first received first."""
+        query = sa.select(delivery.c.job_id).where(
+            delivery.c.destination == destination,
+            delivery.c.state.in_([state.value for state in ARRIVED]),
+            delivery.c.settled_at >= since,
+        )
+        return list(self._connection.scalars(query.distinct().order_by(delivery.c.job_id)))
 
     def jobs_with_waiting(self) -> list[int]:
         """Jobs of which a delivery waits for another destination's commitment."""
@@ -285,6 +297,34 @@ class Outbox:
             for row in rows
         ]
 
+    def transmissions(
+        self, *, limit: int, destination: str | None = None, before: int | None = None
+    ) -> list[Transmission]:
+        """The last attempts first. before: only those with a smaller number."""
+        query = (
+            sa.select(
+                attempt.c.attempt_id,
+                delivery.c.job_id,
+                delivery.c.delivery_id,
+                delivery.c.kind,
+                delivery.c.identifier,
+                delivery.c.destination,
+                delivery.c.destination_kind,
+                attempt.c.started_at,
+                attempt.c.duration_ms,
+                attempt.c.state,
+                attempt.c.error_message,
+            )
+            .join(delivery)
+            .order_by(attempt.c.attempt_id.desc())
+            .limit(limit)
+        )
+        if destination is not None:
+            query = query.where(delivery.c.destination == destination)
+        if before is not None:
+            query = query.where(attempt.c.attempt_id < before)
+        return [Transmission(**_typed(row._mapping)) for row in self._connection.execute(query)]
+
     def cancel(self, delivery_id: int, *, at: datetime) -> bool:
         """A person stops it; False when its state does not allow that."""
         changed = self._connection.execute(
@@ -313,15 +353,18 @@ class Outbox:
         )
         return run + 1 if changed.rowcount == 1 else None
 
-    def start_again(self, delivery_id: int, *, at: datetime) -> int | None:
-        """A person owes a stopped delivery again, due now; the number of its new run.
+    def start_again(self, seen: Delivery, *, at: datetime) -> int | None:
+        """A person owes a delivery again, due now; the number of its new run.
 
-        None when its state does not allow it (it has arrived).
+        seen: as the person knows it. None when it is in another state by now, or in one that does
+        not allow it (it is owed, or waits).
         """
+        delivery_id = seen.delivery_id
         changed = self._connection.execute(
             delivery.update()
             .where(
                 delivery.c.delivery_id == delivery_id,
+                delivery.c.state == seen.state.value,
                 delivery.c.state.in_(_states_before(DeliveryState.PENDING)),
             )
             .values(
@@ -340,15 +383,14 @@ def _states_before(state: DeliveryState) -> list[str]:
 
 
 def _read(row: sa.Row[tuple[object, ...]]) -> Delivery:
-    values = dict(row._mapping)
+    values = _typed(row._mapping)
     values.pop("run")
-    return Delivery(
-        **(
-            values
-            | {
-                "kind": ResultKind(values["kind"]),
-                "destination_kind": DestinationKind(values["destination_kind"]),
-                "state": DeliveryState(values["state"]),
-            }
-        )
-    )
+    return Delivery(**values)
+
+
+def _typed(columns: sa.RowMapping) -> dict[str, Any]:
+    return {str(name): value for name, value in columns.items()} | {
+        "kind": ResultKind(columns["kind"]),
+        "destination_kind": DestinationKind(columns["destination_kind"]),
+        "state": DeliveryState(columns["state"]),
+    }

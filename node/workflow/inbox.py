@@ -1,4 +1,7 @@
-"""Taking an HL7 message over from its sender: durable first, then the acknowledgement."""
+"""Taking an HL7 message over from its sender: durable first, then the acknowledgement.
+
+One that could not be used is kept, and can be replayed once it can.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from node.domain.audit import Action, Actor
+from node.domain.errors import NotPossible
 from node.hl7.acknowledgement import acknowledge
-from node.hl7.message import ErrorCondition, Header, UnacceptableContent
+from node.hl7.message import ErrorCondition, Header, UnacceptableContent, read_header
 from node.hl7.news import MESSAGES, News, read_news
 from node.workflow.ports import Clock, Level, ObjectStore, Telemetry, Transaction, UnitOfWork
 from node.workflow.registry import Followed, Registry
@@ -58,6 +63,46 @@ class Inbox:
             processing_ids=self.processing_ids,
             refused=partial(self._refuse, peer),
         )
+
+    def replay(self, message_id: int, by: Actor) -> str:
+        """Use a message now that could not be used when it came, as if it came now.
+
+        Says what it did. Raises NotPossible (there is none, it was used, or it cannot be used
+        yet), StorageError.
+        """
+        with self.work.begin() as transaction:
+            message = transaction.messages.get(message_id)
+        if message is None:
+            raise NotPossible(f"there is no message {message_id} here, or not any more")
+        if message.error_message is None:
+            raise NotPossible(f"message {message_id} was used")
+        content = self.spool.get(message.content_digest)
+        header = read_header(content)
+        news, unusable = self._read(content, header)
+        if unusable is not None:
+            raise NotPossible(f"message {message_id} cannot be used yet: {unusable.message}")
+        received = _Received(
+            header=header,
+            peer=message.peer,
+            content_digest=message.content_digest,
+            at=self.clock(),
+            news=news,
+            unusable=None,
+        )
+
+        def enter(transaction: Transaction) -> tuple[Followed, str]:
+            followed = self._enter(received, transaction)
+            if followed is None:  # its sender, or another person, was faster
+                raise NotPossible(f"message {message_id} was used")
+            said = f"message {message_id} is used"
+            if followed.again:
+                said += f"; jobs processed again: {', '.join(map(str, followed.again))}"
+            transaction.audit.note(by, Action.REPLAYED, at=received.at, said=said)
+            return followed, said
+
+        followed, said = self.work.together(enter)
+        self._tell(received, followed, size_bytes=len(content))
+        return said
 
     def _keep(self, peer: str, message: bytes, header: Header) -> ErrorCondition | None:
         """Raises StorageError."""

@@ -1,4 +1,4 @@
-"""What a person does to a job: set it going again, or stop it."""
+"""What a person does to a job: set it going again, stop it, or have its results sent once more."""
 
 from __future__ import annotations
 
@@ -67,6 +67,33 @@ class Intervention:
                 did.append(f"{len(stopped)} deliveries are tried now")
             said = self._note(transaction, Action.RETRIED, job_id, ", ".join(did))
         self.telemetry.event("job retried by a person", job_id=job_id)
+        return said
+
+    def send_again(self, job_id: int, to: str | None = None) -> str:
+        """Send what has arrived once more, byte for byte: its destination has lost it.
+
+        to: a destination; None is to all that have something. Results that others have replaced
+        are not sent. One that is committed is asked for its commitment again.
+        Says what it did. Raises NotPossible.
+        """
+        with self.work.begin() as transaction:
+            job = self._job(transaction, job_id)
+            there = [
+                delivery
+                for delivery in standing(transaction.outbox.of_job(job_id), job)
+                if delivery.state in ARRIVED and to in (None, delivery.destination)
+            ]
+            if not there:
+                raise NotPossible(
+                    f"nothing of job {job_id} has arrived{f' at {to}' if to else ''}; what stopped "
+                    "goes on with `cardionode jobs retry`"
+                )
+            for delivery in there:
+                self._deliver_now(transaction, delivery)
+            names = ", ".join(sorted({each.destination for each in there}))
+            sent = f"{len(there)} results are sent to {names} again"
+            said = self._note(transaction, Action.SENT_AGAIN, job_id, sent)
+        self.telemetry.event("results sent again by a person", job_id=job_id)
         return said
 
     def release(self, job_id: int) -> str:
@@ -153,7 +180,7 @@ class Intervention:
         if delivery.state is DeliveryState.CANCELLED and delivery.destination in self.after:
             transaction.outbox.wait_again(delivery.delivery_id)
             return
-        run = transaction.outbox.start_again(delivery.delivery_id, at=self.clock())
+        run = transaction.outbox.start_again(delivery, at=self.clock())
         if run is not None:
             transaction.enqueue_delivery(
                 delivery.delivery_id,

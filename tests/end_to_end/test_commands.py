@@ -169,6 +169,16 @@ def test_a_person_sees_retries_and_cancels_a_job(tmp_path: Path) -> None:
         ]
         assert node.run("jobs", "cancel", "1").returncode == 1
         assert node.run("jobs", "show", "99").returncode == 1
+
+        before = sorted(pacs.stores)
+        again = node.run("jobs", "send-again", "--to", "PACS", "--since", "2026-01-01 08:00")
+        assert again.stdout == "results of 1 jobs are sent to PACS again\n", again.stderr
+        until = time.monotonic() + 20
+        while len(pacs.stores) < 2 * len(before) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert sorted(pacs.stores[len(before) :]) == before
+        assert node.run("jobs", "send-again", "--to", "PACS").returncode == 1
+        assert node.run("jobs", "send-again", "2").returncode == 1
     finally:
         node.close()
         pacs.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 
 from node.cli.orthanc import DICOM_PORT, PROGRAM, Orthanc
 from node.cli.own_network import INSIDE
@@ -194,11 +196,17 @@ def add(page: Any, name: str, title: str, port: int, *, tls: bool = False) -> st
     return str(steps.all_inner_texts())
 
 
+def patient_of(content: bytes) -> str:
+    return str(dcmread(io.BytesIO(content), stop_before_pixels=True).PatientID)
+
+
 def test_an_administrator_connects_a_pacs_and_reads_what_is_wrong_with_others(
     tmp_path: Path, orthanc: Orthanc, browser: Any
 ) -> None:
     files = Authority(tmp_path).issue("node")
-    node = ProgramNode(tmp_path, extra="# Of the hospital.\n" + files.toml())
+    pictures = screenshot_folder(tmp_path / "screenshots")
+    extra = "# Of the hospital.\n" + files.toml()
+    node = ProgramNode(tmp_path, bundle="simulated-4ch", extra=extra)
     page = browser.new_page(viewport=WINDOWS["wide"])
     page.on("dialog", lambda dialog: dialog.accept())
     try:
@@ -211,6 +219,12 @@ def test_an_administrator_connects_a_pacs_and_reads_what_is_wrong_with_others(
         assert "nobody listens on" in add(page, "PORT", "ORTHANC", closed)
         assert "rejected the association" in add(page, "TITLE", "OTHER", DICOM_PORT)
         assert "speaks no TLS" in add(page, "SECRET", "ORTHANC", DICOM_PORT, tls=True)
+        tried = page.locator(".connection:has(.steps li)")
+        tried.screenshot(path=pictures / "handbook-connection-wrong.png")
+        page.get_by_role("button", name="Send RIGHT test results", exact=True).click()
+        page.locator(".steps .good", has_text="test report").wait_for()
+        tried.screenshot(path=pictures / "handbook-connection-right.png")
+        assert {patient_of(each) for each in orthanc.instances().values()} == {"CARDIONODE-TEST"}
         for name in ("PORT", "TITLE", "SECRET"):
             page.get_by_role("button", name=f"Remove {name}", exact=True).click()
             page.get_by_role("button", name=f"Remove {name}", exact=True).wait_for(state="detached")
@@ -227,12 +241,17 @@ def test_an_administrator_connects_a_pacs_and_reads_what_is_wrong_with_others(
         page.get_by_label("ECG file").set_input_files(file)
         page.locator("#plan .steps .good", has_text="decides").wait_for()
         assert page.locator("#plan tbody tr", has_text="RIGHT").count() == 3
+        page.locator("#plan").screenshot(path=pictures / "handbook-rules.png")
         scu = StorageScu(
             calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=node.dicom_port
         )
         scu.send(ecg)
         node.wait_for_jobs(settled(1))
-        assert len(orthanc.instances()) == 3
+        assert len(orthanc.instances()) == 6
+        page.get_by_role("link", name="Studies").click()
+        page.get_by_role("link", name="1", exact=True).click()
+        page.get_by_role("button", name="Pause").wait_for()
+        page.screenshot(path=pictures / "handbook-study.png")
         page.get_by_role("link", name="Audit").click()
         said = page.locator("tbody").inner_text()
         for words in ("RIGHT added", "RIGHT: all right", "PORT: nobody listens", "SECRET removed"):

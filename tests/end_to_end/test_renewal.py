@@ -135,6 +135,30 @@ def test_the_same_process_begins_anew_and_what_was_acknowledged_meanwhile_is_ans
     assert node.stop() == 0
 
 
+def test_a_command_has_it_taken_up_and_says_whether_it_was(node: RenewedNode) -> None:
+    pid = node.pid
+    assert node.change("set", "sign_off.organization=North")
+    taken = node.run("config", "take-up")
+    digest = sha256(node.configuration.read_bytes()).hexdigest()
+    assert taken.returncode == 0, taken.stderr
+    assert taken.stdout == f"taken up: {node.configuration}, revision {digest[:8]}\n"
+    (host,) = json.loads(node.run("hosts", "--json").stdout)
+    assert (host["configuration"], node.pid) == (digest[:8], pid)
+    (noted,) = json.loads(node.run("audit", "--json").stdout)
+    assert noted["action"] == "had the configuration taken up"
+    good = node.configuration.read_text(encoding="utf-8")
+    bad = good.replace("model.threads = 1", "model.threads = -1")
+    node.configuration.write_text(bad, encoding="utf-8")
+    refused = node.run("config", "take-up")
+    assert refused.returncode == 1
+    assert "model.threads" in refused.stderr
+    node.configuration.write_text(good, encoding="utf-8")
+    assert node.stop() == 0
+    nobody = node.run("config", "take-up")
+    assert nobody.returncode == 1
+    assert "no node runs in" in nobody.stderr
+
+
 def test_what_no_node_could_start_by_is_told_of_and_the_old_one_goes_on(node: RenewedNode) -> None:
     good = node.configuration.read_text(encoding="utf-8")
     with socket.socket() as taken:

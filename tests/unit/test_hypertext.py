@@ -25,5 +25,11 @@ def test_a_link_that_leads_nowhere_leaves_its_words() -> None:
     )
 
 
+def test_a_picture_that_is_nowhere_leaves_its_words() -> None:
+    led = {"a.png": "/a.png", "b.png": None}
+    html = html_of("![one](a.png) ![two](b.png)", led.__getitem__)
+    assert html == '<p><img src="/a.png" alt="one" /> two</p>\n'
+
+
 def test_tables_are_tables() -> None:
     assert "<td>1</td>" in html_of("| a |\n|---|\n| 1 |\n")

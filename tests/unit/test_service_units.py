@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,32 @@ def test_both_units_say_the_same_but_for_who_and_what() -> None:
     services = [_service(name) for name in UNITS]
     kept = [{key: each[key] for key in each.keys() - ITS_OWN} for each in services]
     assert kept[0] == kept[1]
+
+
+def test_user_and_folders_are_made_as_the_units_want_them(tmp_path: Path) -> None:
+    for program in ("systemd-sysusers", "systemd-tmpfiles"):
+        if shutil.which(program) is None:
+            absent(f"no {program}: apt-get install systemd")
+    key = tmp_path / "etc" / "cardionode" / "node.key"
+    key.parent.mkdir(parents=True)
+    (tmp_path / "srv").mkdir()
+    key.write_text("secret")
+    key.chmod(0o644)
+    for program, folder in (("systemd-sysusers", "sysusers.d"), ("systemd-tmpfiles", "tmpfiles.d")):
+        create = ["--create"] if program == "systemd-tmpfiles" else []
+        given = FOLDER / folder / "cardionode.conf"
+        subprocess.run([program, *create, f"--root={tmp_path}", given], check=True, timeout=60)
+    user = next(
+        line.split(":")
+        for line in (tmp_path / "etc" / "passwd").read_text(encoding="utf-8").splitlines()
+        if line.startswith("cardionode:")
+    )
+    uid, gid = int(user[2]), int(user[3])
+    found = {
+        each: (each.stat().st_uid, each.stat().st_gid, stat.S_IMODE(each.stat().st_mode))
+        for each in (key.parent, key, tmp_path / "srv" / "cardionode")
+    }
+    assert list(found.values()) == [(0, gid, 0o750), (0, gid, 0o640), (uid, gid, 0o700)]
 
 
 def _service(name: str) -> dict[str, list[str]]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
-from pynetdicom import AE
+from pydicom import dcmread
+from pynetdicom import AE, evt
 
 from node.configured_trial import try_destination
 from node.dicom import dimse
 from node.dicom.stand_in import PacsStandIn
 from node.dicom.tls import CredentialFiles, server_context
 from node.domain.errors import ConfigurationError
-from node.hl7.stand_in import RisStandIn
+from node.hl7.message import read_header
+from node.hl7.stand_in import Answer, RisStandIn, answer_as
 from node.settings import Settings, read_settings
 from tests.certificates import Authority
 from tests.end_to_end.node_process import free_port
@@ -70,9 +75,9 @@ def tls_port(context: ssl.SSLContext) -> Iterator[int]:
     listener.close()
 
 
-def tried(settings: Settings) -> tuple[list[str], str | None]:
+def tried(settings: Settings, *, sends: bool = False) -> tuple[list[str], str | None]:
     """The steps that worked, and what the last one complained of."""
-    steps = list(try_destination(settings, "THERE"))
+    steps = list(try_destination(settings, "THERE", sends=sends))
     assert all(each.problem is None for each in steps[:-1])
     return [each.subject for each in steps if each.problem is None], steps[-1].problem
 
@@ -179,3 +184,93 @@ def test_tls_towards_a_pacs_without_is_said_so(tmp_path: Path, pacs: PacsStandIn
 def test_what_is_not_configured_is_not_tried(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no destination 'NOWHERE'"):
         list(try_destination(settings_of(tmp_path, 1), "NOWHERE"))
+
+
+def test_test_results_stay_at_a_pacs_the_same_each_time(tmp_path: Path, pacs: PacsStandIn) -> None:
+    settings = settings_of(tmp_path, pacs.start())
+    passed, problem = tried(settings, sends=True)
+    assert problem is None
+    assert passed[-4:] == ["test results", "test cine", "test summary", "test report"]
+    first = pacs.instances()
+    for uid, content in first.items():
+        instance = dcmread(io.BytesIO(content), force=True)
+        assert instance.SOPInstanceUID == uid
+        assert instance.PatientID == "CARDIONODE-TEST"
+        assert "SYNTHETIC" in instance.SeriesDescription
+    tried(settings, sends=True)
+    assert pacs.instances() == first
+    assert len(pacs.stores) == 2 * len(first) == 6
+
+
+def test_a_pacs_that_offers_and_does_not_store_is_said_so(
+    tmp_path: Path, pacs: PacsStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacs, "_on_store", lambda event: 0xA700)
+    passed, problem = tried(settings_of(tmp_path, pacs.start()), sends=True)
+    assert passed[-1] == "test results"
+    assert problem is not None
+    assert "0xA700" in problem
+
+
+@pytest.mark.parametrize("status", [0x0000, 0x0124])
+def test_a_commitment_is_asked_for_where_it_is_wanted(tmp_path: Path, status: int) -> None:
+    asked: list[str] = []
+
+    def act(event: evt.Event) -> tuple[int, None]:
+        asked.extend(
+            item.ReferencedSOPInstanceUID for item in event.action_information.ReferencedSOPSequence
+        )
+        return status, None
+
+    ae = AE(ae_title="PACS")
+    for sop_class_uid in (dimse.VERIFICATION, dimse.STORAGE_COMMITMENT, *dimse.RESULT_STORAGE):
+        ae.add_supported_context(sop_class_uid, dimse.RECEIVED_TRANSFER_SYNTAXES)
+    server = ae.start_server(
+        ("127.0.0.1", 0),
+        block=False,
+        evt_handlers=[(evt.EVT_C_STORE, lambda event: 0x0000), (evt.EVT_N_ACTION, act)],
+    )
+    assert server is not None
+    try:
+        settings = settings_of(tmp_path, server.server_address[1])
+        there = settings.destinations["THERE"].model_copy(update={"commitment": True})
+        passed, problem = tried(
+            settings.model_copy(update={"destinations": {"THERE": there}}), sends=True
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert len(asked) == 3
+    assert (passed[-1] == "commitment to the test results") == (problem is None) == (status == 0)
+
+
+def test_a_ris_acknowledges_a_message_for_training(tmp_path: Path, ris: RisStandIn) -> None:
+    settings = settings_of(tmp_path, ris.start(), kind="hl7")
+    (*_, last) = try_destination(settings, "THERE", sends=True)
+    assert last.subject == "test oru"
+    assert last.problem is None
+    assert last.detail.startswith("acknowledged with AA in ")
+    (message,) = ris.received.values()
+    assert read_header(message).processing_id == "T"
+    assert b"CARDIONODE-TEST" in message
+
+
+def test_a_ris_that_refuses_the_message_is_said_so(
+    tmp_path: Path, ris: RisStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse = partial(answer_as, Answer.AR, at=datetime(2026, 1, 1, tzinfo=UTC))
+    monkeypatch.setattr(ris, "_answer", lambda message, peer: refuse(message))
+    passed, problem = tried(settings_of(tmp_path, ris.start(), kind="hl7"), sends=True)
+    assert passed[-1] == "test results"
+    assert problem is not None
+    assert "AR" in problem
+
+
+def test_a_pacs_that_no_rule_sends_anything_is_said_so(tmp_path: Path, pacs: PacsStandIn) -> None:
+    rule = (
+        '[[rules]]\nname = "other"\ndestinations = ["OTHER"]\n'
+        '[destinations.OTHER]\nkind = "hl7"\nhost = "127.0.0.1"\nport = 1\n'
+    )
+    passed, problem = tried(settings_of(tmp_path, pacs.start(), extra=rule), sends=True)
+    assert passed[-1] == "association and C-ECHO"
+    assert problem == "no rule has a result sent to THERE"

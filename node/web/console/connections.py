@@ -37,6 +37,14 @@ class Admission(Protocol):
         ...
 
 
+class Trial(Protocol):
+    """Tries the destination of that name. Raises ConfigurationError."""
+
+    def __call__(self, name: str, *, sends: bool) -> Iterable[Check]:
+        """sends: results of a made-up patient, which stay there."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
     work: UnitOfWork
@@ -50,8 +58,7 @@ class Connections:
     callers: Sequence[str]
     """Who may associate, a line each."""
     admission: Callable[[], Admission]
-    trial: Callable[[str], Iterable[Check]]
-    """Tries the destination of that name. Raises ConfigurationError."""
+    trial: Trial
 
     @property
     def routes(self) -> list[Route]:
@@ -59,6 +66,7 @@ class Connections:
             self.gate.get("/connections", self.show),
             self.gate.post("/connections", self.add, needs=Role.ADMIN),
             self.gate.post("/connections/{number}/test", self.test, needs=Role.OPERATOR),
+            self.gate.post("/connections/{number}/send", self.send, needs=Role.ADMIN),
             self.gate.post("/connections/{number}/remove", self.remove, needs=Role.ADMIN),
             self.gate.post("/connections/refused/{number}/allow", self.allow, needs=Role.ADMIN),
         ]
@@ -68,10 +76,18 @@ class Connections:
 
     def test(self, visit: Visit) -> Response:
         """Try the destination of that place in the list, and show each step."""
+        return self._try(visit, sends=False)
+
+    def send(self, visit: Visit) -> Response:
+        """The same, and then send it results of a made-up patient."""
+        return self._try(visit, sends=True)
+
+    def _try(self, visit: Visit, *, sends: bool) -> Response:
         name = self._named(visit)
-        steps = list(self.trial(name))
+        steps = list(self.trial(name, sends=sends))
         wrong = next((each.problem for each in steps if each.problem is not None), None)
-        self.gate.note(visit, Action.TRIED, said=f"{name}: {wrong or 'all right'}")
+        sent = ", with test results" if sends else ""
+        self.gate.note(visit, Action.TRIED, said=f"{name}{sent}: {wrong or 'all right'}")
         return self._page(visit, {name: steps})
 
     def add(self, visit: Visit) -> Response:

@@ -12,10 +12,12 @@ from starlette.staticfiles import StaticFiles
 
 from node.configuration import ConfigurationFile
 from node.dicom.template import Templates
+from node.domain.audit import Actor
 from node.domain.instance import Origin
+from node.models import Proved
 from node.web.console.audit import Audit
 from node.web.console.configuration import ConfigurationPage, Renewal
-from node.web.console.connections import Admission, Connections
+from node.web.console.connections import Admission, Connections, Trial
 from node.web.console.gate import Gate
 from node.web.console.handbook import Handbook
 from node.web.console.messages import Messages
@@ -29,7 +31,6 @@ from node.web.console.studies import Studies
 from node.web.console.study import StudyPage
 from node.web.console.users import UsersPage
 from node.workflow.accounts import Accounts
-from node.workflow.connection_test import Check
 from node.workflow.intervene import Intervention
 from node.workflow.ports import Clock, ObjectStore, Telemetry, UnitOfWork
 from node.workflow.route import Routing
@@ -59,12 +60,14 @@ class Console:
         started_by: str,
         callers: Sequence[str],
         admission: Callable[[], Admission],
-        trial: Callable[[str], Iterable[Check]],
+        trial: Trial,
         routing: Routing,
         called_ae: Sequence[str],
         plan: Callable[[bytes, Origin], Plan],
         maximum_bytes: int,
+        replay: Callable[[int, Actor], str],
         models: Sequence[ShownModel],
+        prove: Callable[[], Iterable[Proved]],
         free_bytes: Callable[[], int | None],
         telemetry: Telemetry,
         clock: Clock,
@@ -133,8 +136,8 @@ class Console:
             *study.routes,
             *connections.routes,
             *rules.routes,
-            *Messages(work=work, spool=spool, pages=pages, gate=gate).routes,
-            *ModelPage(pages=pages, gate=gate, models=models).routes,
+            *Messages(work=work, spool=spool, replay=replay, pages=pages, gate=gate).routes,
+            *ModelPage(pages=pages, gate=gate, models=models, prove=prove).routes,
             *Handbook(pages=pages, gate=gate).routes,
             *configuration.routes,
             *UsersPage(accounts=accounts, pages=pages, gate=gate).routes,

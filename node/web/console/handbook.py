@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from node.hypertext import html_of
 from node.web.console.gate import Gate, Visit
-from node.web.console.pages import Pages
+from node.web.console.pages import HEADERS, Pages
 
 FIRST: Final = "index"
 PAGES: Final = {
@@ -31,6 +31,7 @@ PAGES: Final = {
 }
 """Names of the files, and what they are called above a page. There are no others."""
 
+_PICTURE: Final = re.compile(r"pictures/(?P<name>[a-z-]+)\.png")
 _PAGE: Final = re.compile(r"(?P<name>[a-z-]+)\.md(?P<place>#[\w-]+)?")
 
 
@@ -44,6 +45,7 @@ class Handbook:
         return [
             self.gate.get("/handbook", self.show),
             self.gate.get("/handbook/{page}", self.show),
+            self.gate.get("/handbook/pictures/{name}", self.picture),
         ]
 
     def show(self, visit: Visit) -> Response:
@@ -60,6 +62,14 @@ class Handbook:
             text=_html(name),
         )
 
+    def picture(self, visit: Visit) -> Response:
+        """Raises HTTPException 404."""
+        path = f"pictures/{visit.path['name']}"
+        file = importlib.resources.files("docs.handbook") / path
+        if not _PICTURE.fullmatch(path) or not file.is_file():
+            raise HTTPException(404, "no such picture")
+        return Response(file.read_bytes(), headers=HEADERS, media_type="image/png")
+
 
 @cache
 def _html(name: str) -> Markup:
@@ -72,6 +82,8 @@ def _lead(address: str) -> str | None:
     """Pages lead to pages; what lies elsewhere in the repository is not here."""
     if address.startswith("#"):
         return address
+    if _PICTURE.fullmatch(address):
+        return f"/handbook/{address}"
     found = _PAGE.fullmatch(address)
     if found is None or found["name"] not in PAGES:
         return None

@@ -1,19 +1,21 @@
-"""HL7 messages that came: which, from where, and whether something followed; what one says."""
+"""What was received by HL7 and what was sent by any protocol: which, when, and how it went."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from node.domain.audit import Action
+from node.domain.audit import Action, Actor
 from node.domain.errors import CardioNodeError
+from node.domain.user import Role
 from node.hl7.message import Header, read_header
 from node.web.console.gate import Gate, Visit, number_of
-from node.web.console.pages import Pages
+from node.web.console.pages import HEADERS, Pages
 from node.workflow.ports import ObjectStore, UnitOfWork
 
 _SHOWN: Final = 50
@@ -23,6 +25,8 @@ _SHOWN: Final = 50
 class Messages:
     work: UnitOfWork
     spool: ObjectStore
+    replay: Callable[[int, Actor], str]
+    """Uses one that was not. Raises NotPossible."""
     pages: Pages
     gate: Gate
 
@@ -30,8 +34,31 @@ class Messages:
     def routes(self) -> list[Route]:
         return [
             self.gate.get("/messages", self.list),
+            self.gate.get("/messages/sent", self.sent),
             self.gate.get("/messages/{number}", self.show),
+            self.gate.post("/messages/{number}/replay", self.use, needs=Role.OPERATOR),
         ]
+
+    def sent(self, visit: Visit) -> Response:
+        """The last attempts first, at one destination where the query names it."""
+        to, before = visit.query.get("to"), visit.query.get("before", "")
+        with self.work.look() as transaction:
+            counts = transaction.outbox.count_by_destination()
+            names = sorted({name for name, _ in counts})
+            found = transaction.outbox.transmissions(
+                limit=_SHOWN + 1,
+                destination=to if to in names else None,
+                before=number_of(before) if before else None,
+            )
+        return self.pages.render(
+            "sent.html",
+            user=visit.user,
+            form_token=visit.form_token,
+            transmissions=found[:_SHOWN],
+            older=found[_SHOWN - 1].attempt_id if len(found) > _SHOWN else None,
+            names=names,
+            to=to if to in names else None,
+        )
 
     def list(self, visit: Visit) -> Response:
         """The last received first: nothing of what they say."""
@@ -64,6 +91,12 @@ class Messages:
             message=message,
             text=readable_message(content, unmarked=message.unmarked_charset),
         )
+
+    def use(self, visit: Visit) -> Response:
+        """Have a message used that was not. Raises NotPossible."""
+        number = number_of(visit.path["number"])
+        self.replay(number, visit.actor)
+        return RedirectResponse(f"/messages/{number}", 303, HEADERS)
 
 
 def readable_message(content: bytes, *, unmarked: str = "ASCII") -> str:

@@ -20,7 +20,14 @@ from node.dicom.report_reading import report_text
 from node.dicom.template import Templates
 from node.dicom.waveform import read_ecg
 from node.domain.audit import Action, Actor
-from node.domain.delivery import MESSAGES, Delivery, DeliveryState, JobState, ResultKind
+from node.domain.delivery import (
+    ARRIVED,
+    MESSAGES,
+    Delivery,
+    DeliveryState,
+    JobState,
+    ResultKind,
+)
 from node.domain.errors import StorageError
 from node.domain.user import Role
 from node.ecg.conditioning import trim_calibration_pulse
@@ -66,6 +73,12 @@ ACTS: Final[Mapping[str, Act]] = {
         does=Intervention.retry,
         action=Action.RETRIED,
         says="Set going again what stopped, now. What has arrived stays.",
+    ),
+    "send-again": Act(
+        does=Intervention.send_again,
+        action=Action.SENT_AGAIN,
+        says="Send what has arrived once more, as it is: its destination has lost it.",
+        asks=True,
     ),
     "release": Act(
         does=Intervention.release,
@@ -285,6 +298,8 @@ def possible(job: Job, made: Sequence[Delivery]) -> Sequence[str]:
         or any(each.state in (*_STOPPED, *_OPEN) for each in made)
     ):
         found.append("retry")
+    if any(each.state in ARRIVED for each in made):
+        found.append("send-again")
     if job.state in _ANSWERED:
         found.append("correct")
     if job.state in (JobState.RECEIVED, JobState.CONFLICT) or any(

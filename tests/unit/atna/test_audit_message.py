@@ -25,7 +25,7 @@ REPORTER = Reporter(source_id="cardionode", site_id="St. Francis", machine="hear
 SUBJECT = Subject(
     study_instance_uid="1.2.3", patient_id="P1", sop_class_uid="1.2.840.10008.5.1.4.1.1.9.1.1"
 )
-UNTOLD = (Action.TRIED, Action.REHEARSED, Action.UNKNOWN)
+UNTOLD = (Action.TRIED, Action.PROVED, Action.REHEARSED, Action.UNKNOWN)
 
 
 def entry(action: Action, *, peer: str = "192.0.2.7", said: str = "") -> AuditEntry:

@@ -114,14 +114,36 @@ def test_every_attempt_at_a_delivery_is_kept(connection: sa.Connection) -> None:
     assert (delivery.attempts, delivery.error_code) == (2, None)
 
 
-def test_what_was_delivered_is_never_owed_again(connection: sa.Connection) -> None:
+def test_what_arrived_is_owed_again_only_by_whom_knows_that_it_did(
+    connection: sa.Connection,
+) -> None:
     outbox = Outbox(connection)
     delivery_id = owe(connection, Jobs(connection).add(INSTANCE))
+    before = outbox.get(delivery_id)
     outbox.settle(
         delivery_id, DeliveryOutcome(state=DeliveryState.DELIVERED), started_at=NOW, at=NOW
     )
-    assert outbox.start_again(delivery_id, at=NOW) is None
+    there = outbox.get(delivery_id)
+    assert before is not None
+    assert there is not None
+    assert outbox.start_again(before, at=NOW) is None
     assert not outbox.cancel(delivery_id, at=NOW)
+    assert outbox.start_again(there, at=NOW) == 2
+    again = outbox.get(delivery_id)
+    assert again is not None
+    assert (again.state, again.settled_at) == (DeliveryState.PENDING, None)
+
+
+def test_what_arrived_somewhere_since_is_found(connection: sa.Connection) -> None:
+    jobs, outbox = Jobs(connection), Outbox(connection)
+    delivery_id = owe(connection, jobs.add(INSTANCE))
+    assert outbox.jobs_arrived("PACS", since=NOW) == []
+    outbox.settle(
+        delivery_id, DeliveryOutcome(state=DeliveryState.DELIVERED), started_at=NOW, at=NOW
+    )
+    assert len(outbox.jobs_arrived("PACS", since=NOW)) == 1
+    assert outbox.jobs_arrived("PACS", since=NOW + timedelta(seconds=1)) == []
+    assert outbox.jobs_arrived("RIS", since=NOW) == []
 
 
 def test_only_jobs_with_nothing_owed_are_old_enough_to_go(connection: sa.Connection) -> None:

@@ -392,6 +392,29 @@ def test_a_person_may_ask_again_while_a_report_is_awaited(world: World) -> None:
     assert world.states()[:2] == ["stored", "stored"]
 
 
+def test_what_an_archive_has_lost_is_sent_and_asked_for_again(world: World) -> None:
+    world.report(world.delivered_and_asked(), *KINDS)
+    world.deliver(ResultKind.ORU)
+    assert world.states() == ["committed", "committed", "delivered"]
+    said = world.person.send_again(world.job_id, "PACS")
+    assert said == "2 results are sent to PACS again"
+    assert world.states() == ["pending", "pending", "delivered"]
+    world.report(world.delivered_and_asked(), *KINDS)
+    assert world.states() == ["committed", "committed", "delivered"]
+    assert sorted(world.pacs.sent) == sorted(2 * [kind.value.encode() for kind in KINDS])
+    assert len(world.ris.sent) == 1
+
+
+def test_nothing_is_sent_again_that_did_not_arrive(world: World) -> None:
+    with pytest.raises(NotPossible, match="nothing of job 1 has arrived; what stopped"):
+        world.person.send_again(world.job_id)
+    world.report(world.delivered_and_asked(), *KINDS)
+    with pytest.raises(NotPossible, match="has arrived at NOBODY"):
+        world.person.send_again(world.job_id, "NOBODY")
+    assert world.person.send_again(world.job_id) == "2 results are sent to PACS again"
+    assert world.states() == ["pending", "pending", "pending"]  # the message is on its way already
+
+
 def test_what_is_cancelled_is_asked_for_no_more(world: World) -> None:
     world.deliver()
     world.person.cancel(world.job_id)

@@ -113,6 +113,9 @@ class World:
         (answer,) = self._inbox.answer(message, "192.0.2.9")
         return answer
 
+    def replay(self, number: int) -> str:
+        return self._inbox.replay(number, SOMEBODY)
+
     def hl7_is_written_in(self, charset: str) -> None:
         """Where a message does not say so, from now on."""
         self._inbox = replace(self._inbox, unmarked_charset=charset)

@@ -9,6 +9,7 @@ import pytest
 from pydicom import Dataset
 
 from node.dicom.part10 import read_part10
+from node.domain.audit import Action
 from node.domain.delivery import (
     Delivery,
     DeliveryOutcome,
@@ -16,7 +17,7 @@ from node.domain.delivery import (
     JobState,
     ResultKind,
 )
-from node.domain.errors import OutOfSpace
+from node.domain.errors import NotPossible, OutOfSpace
 from node.workflow.identity import IdentityPolicy
 from node.workflow.reconcile import OrderPolicy
 from pipelines.contract import Pipeline
@@ -230,6 +231,28 @@ def test_what_cannot_be_used_is_kept_refused_and_taken_when_it_can(world: World)
     assert b"MSA|AA|C2" in world.tell(latin.decode().encode("iso8859-1"))
     world.answer(1, patient="A")
     assert str(report(world, 1).PatientName) == "Müller"
+
+
+def test_a_person_replays_what_can_be_used_since(world: World) -> None:
+    world.tell(message("ADT^A08", "PID|||A||||19700101|F\r"))
+    assert world.answer(1, patient="A", PatientBirthDate="19700102").state is JobState.HELD
+    latin = message("ADT^A08", "PID|||A||M\xfcller||19700102|F\r", control_id="C2")
+    world.tell(latin.decode().encode("iso8859-1"))
+    with pytest.raises(NotPossible, match="message 2 cannot be used yet: "):
+        world.replay(2)
+    world.hl7_is_written_in("8859/1")
+    said = "message 2 is used; jobs processed again: 1"
+    assert world.replay(2) == said
+    world.processing.process(1)
+    assert world.job(1).state is JobState.COMPLETED
+    with world.work.begin() as transaction:
+        assert transaction.messages.unused() == []
+        (noted,) = transaction.audit.latest(limit=9)
+    assert (noted.action, noted.said) == (Action.REPLAYED, said)
+    with pytest.raises(NotPossible, match="message 2 was used"):
+        world.replay(2)
+    with pytest.raises(NotPossible, match="no message 7"):
+        world.replay(7)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from node.domain.instance import Origin
 from node.domain.user import Role
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.profile import Profile
+from node.models import Proved
 from node.settings import Settings, read_settings
 from node.store.database import Database, sqlite_url
 from node.store.spool import Spool
@@ -34,14 +35,17 @@ from node.web.server import WebServer
 from node.workflow.accounts import Accounts
 from node.workflow.connection_test import Check
 from node.workflow.identity import IdentityPolicy
+from node.workflow.inbox import Inbox
 from node.workflow.intake import Intake
 from node.workflow.process import Processing
+from node.workflow.registry import Registry
 from node.workflow.rehearse import rehearse
 from node.workflow.route import Destination, Routing, RoutingRule
 from node.workflow.sessions import Provider
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline
 from pipelines.contract import Pipeline
+from pipelines.parity import Deviation
 from pipelines.runtime.onnx import OnnxRuntime
 from tests.ecg_instances import mortara
 from tests.fakes import SOMEBODY, Clock, Notes
@@ -67,6 +71,7 @@ MODEL = ShownModel(
     fell_back=False,
     offers="22 phenotypes, cine",
     licence="Apache-2.0",
+    proof=(Deviation(output="phenotypes", largest=2.5e-7, allowed=1e-3),),
     card="# A card\n\n<script>alert(1)</script>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
 )
 FORM = "application/x-www-form-urlencoded"
@@ -100,9 +105,17 @@ class ConsoleServer:
         self.database = Database(sqlite_url(folder / "node.db"))
         self.database.prepare()
         self.work = EngineUnitOfWork(self.database)
+        self.proved: list[Proved] = []
         self.file = ConfigurationFile(path=folder / "node.toml")
         self.renewal = FakeRenewal()
         self.spool = Spool(folder / "spool")
+        self.inbox = Inbox(
+            spool=self.spool,
+            work=self.work,
+            registry=Registry(spool=self.spool, work=self.work),
+            telemetry=self.notes,
+            clock=self.clock,
+        )
         self.accounts = Accounts(
             work=self.work, telemetry=self.notes, clock=self.clock, hasher=_CHEAP
         )
@@ -129,7 +142,9 @@ class ConsoleServer:
             called_ae=["CARDIONODE"],
             plan=self.plan,
             maximum_bytes=5_000_000,
+            replay=self.inbox.replay,
             models=[MODEL],
+            prove=lambda: self.proved,
             free_bytes=self.spool.free_bytes,
             telemetry=self.notes,
             clock=self.clock,
@@ -166,12 +181,14 @@ class ConsoleServer:
             found = transaction.audit.latest(limit=1000)
         return found[::-1][len(Role) :]
 
-    def try_destination(self, name: str) -> list[Check]:
+    def try_destination(self, name: str, *, sends: bool) -> list[Check]:
         """The RIS is not there."""
         problem = "nobody listens on 127.0.0.1:2575" if name == "RIS" else None
+        sent = [Check(subject="test cine", problem=None, detail="taken in 9 ms")] if sends else []
         return [
             Check(subject="name", problem=None, detail="127.0.0.1"),
             Check(subject="connection", problem=problem, detail="taken"),
+            *sent,
         ]
 
     def plan(self, content: bytes, origin: Origin) -> Plan:

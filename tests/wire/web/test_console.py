@@ -12,14 +12,24 @@ from pydicom import Dataset, dcmread
 from node.dicom.part10 import read_part10
 from node.domain.audit import Action
 from node.domain.caller import Refusal
-from node.domain.delivery import DeliveryState, JobState, ResultKind
+from node.domain.delivery import DeliveryOutcome, DeliveryState, JobState, ResultKind
 from node.domain.host import Host, HostRole
+from node.models import Proved
 from node.settings import read_settings
 from node.web.console.gate import UNATTENDED
 from node.workflow.refused import RefusalBook
+from pipelines.catalog import Served
+from pipelines.parity import Deviation
 from tests.ecg_instances import mortara
 from tests.fakes import SOMEBODY
-from tests.wire.web.console_server import IDLE, PASSWORD, Browser, ConsoleServer, Page
+from tests.wire.web.console_server import (
+    IDLE,
+    PASSWORD,
+    Browser,
+    ConsoleServer,
+    Page,
+    pipeline,
+)
 
 PAGES = (
     "/",
@@ -29,6 +39,7 @@ PAGES = (
     "/rules",
     "/messages",
     "/messages/1",
+    "/messages/sent",
     "/model",
     "/handbook",
     "/handbook/operations",
@@ -38,7 +49,7 @@ PAGES = (
     "/audit",
 )
 SHOWN = ("/studies/1/ecg.png", "/studies/1/cine.png", "/studies/1/results/1")
-ACTS = ("retry", "release", "reject", "correct", "cancel")
+ACTS = ("retry", "send-again", "release", "reject", "correct", "cancel")
 
 
 def done(console: ConsoleServer) -> list[tuple[str | None, Action, int | None]]:
@@ -248,6 +259,24 @@ def test_an_operator_sets_going_again_what_was_refused(
     assert ("operator", Action.RETRIED, job_id) in done(console)
 
 
+def test_an_operator_has_sent_again_what_arrived(console: ConsoleServer, browser: Browser) -> None:
+    job_id = console.take()
+    with console.work.begin() as transaction:
+        for each in transaction.outbox.of_job(job_id):
+            done_with = DeliveryOutcome(state=DeliveryState.DELIVERED)
+            at = each.owed_since
+            transaction.outbox.settle(each.delivery_id, done_with, started_at=at, at=at)
+    browser.sign_in("operator")
+    page = browser.get(f"/studies/{job_id}").text
+    assert "Send again study" in page
+    assert "Retry" not in page
+    assert browser.submit(f"/studies/{job_id}/send-again").status == 303
+    with console.work.look() as transaction:
+        states = {each.state for each in transaction.outbox.of_job(job_id)}
+    assert states == {DeliveryState.PENDING}
+    assert ("operator", Action.SENT_AGAIN, job_id) in done(console)
+
+
 def test_what_is_not_possible_is_said(console: ConsoleServer, browser: Browser) -> None:
     job_id = console.take()
     browser.sign_in("operator")
@@ -350,6 +379,19 @@ def test_a_connection_is_tried_step_by_step(console: ConsoleServer, browser: Bro
     assert viewer.submit("/connections/1/test").status == 403
 
 
+def test_test_results_are_sent_by_an_administrator_alone(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    browser.sign_in("operator")
+    assert "Send test results" not in browser.get("/connections").text
+    assert browser.submit("/connections/1/send").status == 403
+    browser.sign_in("admin")
+    assert "Send test results" in browser.get("/connections").text
+    assert "taken in 9 ms" in browser.submit("/connections/1/send").text
+    (entry,) = [each for each in console.audited() if each.action is Action.TRIED]
+    assert entry.said == "PACS, with test results: all right"
+
+
 def test_an_ecg_shows_which_rule_decides_and_is_kept_nowhere(
     console: ConsoleServer, browser: Browser
 ) -> None:
@@ -396,6 +438,40 @@ def test_messages_are_listed_and_read(console: ConsoleServer, browser: Browser) 
     assert "C1" not in browser.get("/messages?before=1").text
 
 
+def test_a_message_that_can_be_used_since_is_replayed(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    said = b"MSH|^~\\&|RIS|H|CARDIONODE|H|20260102||ADT^A08|C1|P|2.5.1\rPID|1||P1||Doe^Jane\r"
+    with console.work.begin() as transaction:
+        transaction.messages.add(
+            control_id="C1", message_type="ADT^A08", peer="192.0.2.4", at=console.clock(),
+            content_digest=console.spool.put(said), unmarked_charset="ASCII", error="no PV1",
+        )  # fmt: skip
+    browser.sign_in("viewer")
+    assert "Replay" not in browser.get("/messages/1").text
+    assert browser.submit("/messages/1/replay").status == 403
+    browser.sign_in("operator")
+    assert "Replay" in browser.get("/messages/1").text
+    answer = browser.submit("/messages/1/replay")
+    assert (answer.status, answer.headers["Location"]) == (303, "/messages/1")
+    assert "Replay" not in browser.get("/messages/1").text
+    assert ("operator", Action.REPLAYED, None) in done(console)
+    assert browser.submit("/messages/1/replay").status == 409
+
+
+def test_what_was_sent_is_listed_with_how_it_went(console: ConsoleServer, browser: Browser) -> None:
+    job_id = console.take()
+    console.refuse(job_id, "the disk there is full")
+    browser.sign_in("viewer")
+    listed = browser.get("/messages/sent").text
+    assert listed.count("the disk there is full") == 4
+    assert f'href="/studies/{job_id}"' in listed
+    of_one = browser.get("/messages/sent?to=RIS").text
+    assert of_one.count("the disk there is full") == 1
+    assert browser.get("/messages/sent?to=nobody").text.count("is full") == 4
+    assert "is full" not in browser.get("/messages/sent?before=1").text
+
+
 def test_the_model_tells_of_itself_and_its_card_runs_nothing(browser: Browser) -> None:
     browser.sign_in("viewer")
     page = browser.get("/model").text
@@ -403,6 +479,27 @@ def test_the_model_tells_of_itself_and_its_card_runs_nothing(browser: Browser) -
         assert told in page
     assert "NOT FOR CLINICAL USE" in page
     assert "&lt;script&gt;alert(1)" in page
+
+
+def test_the_model_is_proved_anew_by_an_administrator(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    browser.sign_in("operator")
+    assert "Prove" not in re.findall(r"<button>(\w+)", browser.get("/model").text)
+    assert browser.submit("/model/prove").status == 403
+    browser.sign_in("admin")
+    assert "2.5e-07" in browser.get("/model").text
+    deviation = Deviation(output="frames", largest=3e-6, allowed=2e-3)
+    served = Served(pipeline=pipeline(), reason="", fell_back=False, proof=[deviation])
+    console.proved = [
+        Proved(choice="quick", served=served),
+        Proved(choice="gone", served=None, problem="no bundle is called 'gone'"),
+    ]
+    page = browser.submit("/model/prove").text
+    for told in ("frames", "3e-06", "0.002", "no bundle is called &#39;gone&#39;"):
+        assert told in page
+    (entry,) = [each for each in console.audited() if each.action is Action.PROVED]
+    assert entry.said == "quick: proved; gone: no bundle is called 'gone'"
 
 
 def test_an_administrator_adds_tests_and_removes_a_pacs(

@@ -35,6 +35,20 @@ def test_links_lead_to_pages_and_places_of_the_console(browser: Browser) -> None
         assert ".md" not in "".join(re.findall(r'href="([^"]+)"', text))
 
 
+def test_its_pictures_are_there_for_who_is_signed_in(browser: Browser) -> None:
+    browser.sign_in("viewer")
+    text = "".join(browser.get(f"/handbook/{name}").text for name in PAGES)
+    found = set(re.findall(r'<img src="([^"]+)" alt="[^"]+"', text))
+    assert len(found) == text.count("<img") == 4
+    for each in found:
+        picture = browser.get(each)
+        assert (picture.status, picture.headers["Content-Type"]) == (200, "image/png")
+    for name in ("none.png", "..%2findex.md", "%2e%2e%2f__init__.py"):
+        assert browser.get(f"/handbook/pictures/{name}").status == 404
+    browser.cookies.clear()
+    assert browser.get(found.pop()).status == 303
+
+
 def test_words_of_a_link_that_leads_nowhere_here_stay(browser: Browser) -> None:
     browser.sign_in("viewer")
     assert "statements, DICOM and\nHL7;" in browser.get("/handbook/index").text
