@@ -43,7 +43,14 @@ from node.hl7.sender import Hl7Sender
 from node.home import hold_home
 from node.logs import Journal, set_up_logging
 from node.metrics import Gauge, Metrics
-from node.models import Models, available_cores, find_bundle, load_models, prove_models
+from node.models import (
+    Models,
+    Proved,
+    available_cores,
+    find_bundle,
+    load_models,
+    prove_models,
+)
 from node.receiving import Receiving
 from node.renewal import Renewal
 from node.settings import (
@@ -259,6 +266,12 @@ class Node:
             self._report_choice(served)
         return models
 
+    def _prove_models(self) -> list[Proved]:
+        # As nice as what answers beside it.
+        with ThreadPoolExecutor(1, thread_name_prefix="models", initializer=step_back) as proving:
+            settings = self._configured().model
+            return proving.submit(lambda: list(prove_models(settings, self._templates))).result()
+
     def _build_receiving(self, commitment: CommitmentService) -> Receiving:
         return Receiving(
             self._settings,
@@ -297,7 +310,7 @@ class Node:
             maximum_bytes=self._settings.dicom.maximum_instance_mb * 1_000_000,
             replay=self._inbox.replay,
             models=[self._shown(choice, each) for choice, each in served.items()],
-            prove=lambda: prove_models(self._configured().model, self._templates),
+            prove=self._prove_models,
             free_bytes=self._spool.free_bytes,
             telemetry=self.journal,
             clock=utc_now,

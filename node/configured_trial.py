@@ -96,6 +96,10 @@ def _sending_steps(settings: Settings, name: str) -> Iterator[Step]:
     made: list[ResultObject] = []
 
     def make() -> str:
+        if not kinds:
+            raise ConfigurationError(f"no rule has a result sent to {name}")
+        if kinds == {ResultKind.ECG}:
+            return "it gets the ECG itself alone: there is nothing to make"
         form = decided.form_for(destination)
         made.extend(trial_results(destination, kinds, form, load_templates()))
         return f"made, of the made-up patient {PATIENT_ID}"
@@ -103,7 +107,9 @@ def _sending_steps(settings: Settings, name: str) -> Iterator[Step]:
     yield "test results", make
     for kind, results in groupby(made, key=lambda each: each.kind):
         yield f"test {kind.value}", partial(_send_all, sender, list(results))
-    if isinstance(configured, DicomDestinationSettings) and configured.commitment:
+    if isinstance(sender, Hl7Sender):
+        sender.close()
+    if made and isinstance(configured, DicomDestinationSettings) and configured.commitment:
         scu = build_scu(settings, configured, credentials)
         yield "commitment to the test results", partial(_commit, scu, made)
 

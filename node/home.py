@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -49,33 +50,61 @@ def hold_home(home: Path, roles: frozenset[HostRole]) -> list[int]:
 
 
 def holders(home: Path) -> Sequence[int]:
-    """Process ids of those that hold the home folder. Raises ConfigurationError."""
+    """Process ids of those that hold the home folder.
+
+    Raises ConfigurationError (who holds it cannot be seen from here).
+    """
     found: set[int] = set()
     try:
-        for file in sorted(home.glob(f"{_LOCK}*")):
+        for file in sorted(each for each in home.iterdir() if each.name.startswith(_LOCK)):
             with file.open("rb") as opened:
                 try:
                     fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    found.add(int(opened.read() or 0))
+                    pid = int(opened.read() or 0)
+                    if not _has_open(pid, file):  # the number is of another container
+                        raise ConfigurationError(
+                            f"who runs in {home} cannot be seen from here, or is of an earlier "
+                            "version: ask it where it runs, or start it again"
+                        ) from None
+                    found.add(pid)
     except OSError as error:
         raise ConfigurationError(
             f"cannot look into the home folder {home}: {error.strerror}; is --home right, and may "
             "this user?"
         ) from error
-    return sorted(found - {0})
+    return sorted(found)
 
 
-def ask_to_renew(pid: int) -> None:
-    """Have a process take its configuration up. Raises ConfigurationError."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-        (caught,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
-        if not int(caught, 16) >> (signal.SIGHUP - 1) & 1:  # to it, it would mean the end
+def ask_to_renew(pids: Sequence[int]) -> None:
+    """Have processes take their configuration up, all or none. Raises ConfigurationError."""
+    for pid in pids:
+        if not _hears(pid):  # to it, the signal would mean the end
             raise ConfigurationError(
                 f"process {pid} runs in a terminal: end it there, and start it again"
             )
-        os.kill(pid, signal.SIGHUP)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is gone"
-        raise ConfigurationError(f"process {pid} cannot be told: {reason}") from error
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGHUP)
+        except OSError as error:
+            raise ConfigurationError(f"process {pid} cannot be told: {error.strerror}") from error
+
+
+def _has_open(pid: int, file: Path) -> bool:
+    """Whether it is a process here that has the file open."""
+    with suppress(OSError):
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                if each.samefile(file):
+                    return True
+    return False
+
+
+def _hears(pid: int) -> bool:
+    """Whether it does something of its own at SIGHUP."""
+    with suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        for line in status.splitlines():
+            if line.startswith("SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (signal.SIGHUP - 1) & 1)
+    return False

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from node.dicom.template import Templates
 from node.domain.errors import CardioNodeError, ConfigurationError
+from node.domain.prediction import ModelIdentity
 from node.settings import ModelSettings, default_engines
 from pipelines.bundle import Bundle
 from pipelines.catalog import Served, list_bundles, serve_bundle, shipped_bundles
 from pipelines.contract import Pipeline
+from pipelines.parity import Deviation
 from pipelines.runtime.selection import Wish
 from pipelines.signature import read_keys
 
@@ -51,13 +53,15 @@ def load_models(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proved:
-    """What came of loading a bundle anew, beside the one that answers."""
+    """What came of loading a bundle anew, beside the one that answers; nothing of it is kept."""
 
     choice: str
     """The bundle's name, with its preset if one is named."""
-    served: Served | None
-    problem: str = ""
-    """Why it cannot be served; nothing where it can."""
+    identity: ModelIdentity | None
+    """None where it cannot be served."""
+    proof: Sequence[Deviation] = ()
+    reason: str = ""
+    """Why it is this runtime's, as of `Served`; of one that cannot be served, why not."""
 
 
 def prove_models(settings: ModelSettings, templates: Templates) -> Iterator[Proved]:
@@ -65,11 +69,16 @@ def prove_models(settings: ModelSettings, templates: Templates) -> Iterator[Prov
     for choice in settings.choices:
         alone = settings.model_copy(update={"bundle": choice, "by_ae_title": {}})
         try:
-            loaded = load_models(alone, templates, lambda _: None)
+            served = load_models(alone, templates, lambda _: None).served[choice]
         except CardioNodeError as error:
-            yield Proved(choice=choice, served=None, problem=error.message)
+            yield Proved(choice=choice, identity=None, reason=error.message)
         else:
-            yield Proved(choice=choice, served=loaded.served[choice])
+            yield Proved(
+                choice=choice,
+                identity=served.pipeline.identity,
+                proof=served.proof,
+                reason=served.reason,
+            )
 
 
 def find_bundle(settings: ModelSettings, name: str) -> Bundle:

@@ -68,17 +68,20 @@ def reader_faults(manifest: Manifest, given: Array, expected: Expected) -> Itera
         limit = EJECTION_FRACTION_PERCENT if fraction else VOLUME_ML
         if not fraction and spec.unit != "mL":
             continue
-        if (differs := abs(ours[spec.field_id] - theirs[spec.field_id])) > limit:
+        differs = abs(ours[spec.field_id] - theirs[spec.field_id])
+        if not differs <= limit:  # so that NaN is a fault
             yield f"{spec.name} by {differs:.2f} {spec.unit}"
 
 
 def picture_fault(given: Array, expected: Expected) -> str | None:
     """Frames (frames, rows, columns) in [0, 1]: what a reader would see differ, in words."""
-    alike = min(
+    alike = [
         structural_similarity(ours[np.newaxis], theirs[np.newaxis])
         for ours, theirs in zip(given, expected, strict=True)
-    )
-    return f"a frame's SSIM is {alike:.3f}" if alike < LEAST_SIMILARITY else None
+    ]
+    if all(each >= LEAST_SIMILARITY for each in alike):  # so that NaN is a fault
+        return None
+    return f"a frame's SSIM is {min(alike):.3f}"
 
 
 def _values(manifest: Manifest, phenotypes: Array | Expected) -> dict[str, float]:

@@ -88,9 +88,16 @@ class MemoryTransaction:
         self._queue.append(("job", job_id, run, priority, *([due_at] if due_at else [])))
 
     def enqueue_delivery(
-        self, delivery_id: int, *, run: int, destination: str, kind: DestinationKind
+        self,
+        delivery_id: int,
+        *,
+        run: int,
+        destination: str,
+        kind: DestinationKind,
+        priority: Priority | None = None,
     ) -> None:
-        self._queue.append(("delivery", delivery_id, run, destination, kind))
+        given = [] if priority is None else [priority]
+        self._queue.append(("delivery", delivery_id, run, destination, kind, *given))
 
     def wake_delivery(self, delivery_id: int) -> None:
         self._queue.append(("wake", delivery_id))

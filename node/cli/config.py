@@ -115,10 +115,9 @@ def take_up(
     console = Console(highlight=False, soft_wrap=True, markup=False)
     with open_work(settings, home) as work:
         before = {host.executor_id for host in _hosts_in(home, work)}
+        ask_to_renew(pids)
         with work.begin() as transaction:
             transaction.audit.note(who(), Action.TOOK_UP, at=now())
-        for pid in pids:
-            ask_to_renew(pid)
         until_s = time.monotonic() + within_s
         with console.status("starting anew"):
             while time.monotonic() < until_s:
@@ -137,10 +136,13 @@ def take_up(
 
 def _hosts_in(home: Path, work: EngineUnitOfWork) -> list[Host]:
     """Those of this machine and that folder."""
-    machine, folder = socket.gethostname(), str(home.absolute())
-    with work.begin() as transaction:
+    with work.look() as transaction:
         hosts = transaction.hosts.all()
-    return [each for each in hosts if (each.machine, each.home) == (machine, folder)]
+    return [
+        each
+        for each in hosts
+        if each.machine == socket.gethostname() and Path(each.home).resolve() == home.resolve()
+    ]
 
 
 @app.command("reference")

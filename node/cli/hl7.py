@@ -158,15 +158,16 @@ def replay(
         int | None, typer.Argument(help="The message's number, as `hl7 received` shows it.")
     ] = None,
     all_unused: Annotated[
-        bool, typer.Option("--all", help="Every message that was not used, as they came.")
+        bool, typer.Option("--all", help="Every message that was not used, the first first.")
     ] = False,
     config: Config = None,
     home: Home = DEFAULT_HOME,
     overrides: Overrides = None,
 ) -> None:
-    """Use messages that could not be used when they came, as if they came now.
+    """Use messages that could not be used when they came.
 
-    Once the settings, or a newer version, can read them. Exit status 1 if one still cannot be used.
+    Once the settings, or a newer version, can read them, and no later message has told of the same
+    patient or order. Exit status 1 if one is not used.
     """
     from node.configured import build_inbox, build_registry
     from node.configured_store import open_objects

@@ -187,21 +187,28 @@ def send_again(
 
     After a PACS came back from a backup: --to NAME --since "2026-11-27 22:00".
     """
-    if (job_id is None) == (since is None) or (job_id is None and to is None):
-        raise NotPossible("name a job, or a destination and since when: --to NAME --since TIME")
+    destinations = read_settings(config, overrides or ()).destinations
+    if to is not None and to not in destinations:
+        raise NotPossible(f"no destination is called {to}; there are {', '.join(destinations)}")
     with _intervening(config, home, overrides) as person:
-        if job_id is not None:
+        if job_id is not None and since is None:
             _say(person.send_again(job_id, to))
-            return
-        assert since is not None and to is not None  # by the test above
-        with person.work.begin() as transaction:
-            found = transaction.outbox.jobs_arrived(to, since=since.replace(tzinfo=UTC))
-        done = 0
-        for each in track(found, "sending again", console=Console(stderr=True), transient=True):
-            with suppress(NotPossible):  # others have replaced it meanwhile
-                person.send_again(each, to)
-                done += 1
-        _say(f"results of {done} jobs are sent to {to} again")
+        elif job_id is None and since is not None and to is not None:
+            _say(_send_all_again(person, to, since.replace(tzinfo=UTC)))
+        else:
+            raise NotPossible("name a job, or a destination and since when: --to NAME --since TIME")
+
+
+def _send_all_again(person: Intervention, to: str, since: datetime) -> str:
+    """What was done."""
+    with person.work.look() as transaction:
+        found = transaction.outbox.jobs_arrived(to, since=since)
+    done = 0
+    for job_id in track(found, "sending again", console=Console(stderr=True), transient=True):
+        with suppress(NotPossible):  # others have replaced it meanwhile
+            person.send_again(job_id, to)
+            done += 1
+    return f"results of {done} jobs are sent to {to} again"
 
 
 @app.command("release")

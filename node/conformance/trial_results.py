@@ -16,7 +16,6 @@ from node.dicom.part10 import source_digest
 from node.dicom.study import read_study
 from node.dicom.template import Templates
 from node.domain.delivery import DestinationKind, ResultKind, ResultObject
-from node.domain.errors import ConfigurationError
 from node.domain.form import ResultForm
 from node.domain.identifiers import derived_uid
 from node.domain.prediction import Cine, Prediction
@@ -73,8 +72,6 @@ def trial_results(
         return (transaction,)
     wanted = set(kinds) - {ResultKind.ECG}
     made = compose_objects(prediction, specimen_record(), source, templates, form, wanted)
-    if not made:
-        raise ConfigurationError(f"no rule has a result sent to {destination.name}")
     return tuple(each for each in made if each.kind in wanted)
 
 

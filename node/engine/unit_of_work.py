@@ -81,7 +81,13 @@ class EngineTransaction:
         )
 
     def enqueue_delivery(
-        self, delivery_id: int, *, run: int, destination: str, kind: DestinationKind
+        self,
+        delivery_id: int,
+        *,
+        run: int,
+        destination: str,
+        kind: DestinationKind,
+        priority: Priority | None = None,
     ) -> None:
         self.has_work = True
         self.turns.put(
@@ -89,7 +95,7 @@ class EngineTransaction:
             delivery_id,
             run=run,
             lane=f"{kind.value}:{destination}",
-            place=place(self.outbox.priority_of(delivery_id), delivery_id),
+            place=place(priority or self.outbox.priority_of(delivery_id), delivery_id),
         )
 
     def wake_delivery(self, delivery_id: int) -> None:

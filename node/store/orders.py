@@ -59,6 +59,16 @@ class OrderBook:
         added = order.insert().values({"is_cancelled": False} | values)
         return self._matched(list(self._connection.scalars(added.returning(order.c.order_id))))
 
+    def last_word(self, keys: OrderKeys) -> tuple[int, bool]:
+        """Number of the last message that speaks for orders with one of these numbers, 0 where none
+        does, and whether one of them is cancelled."""
+        known = self._same(keys, all_alike=False)
+        query = sa.select(order.c.message_id, order.c.is_cancelled).where(
+            order.c.order_id.in_(known)
+        )
+        rows = self._connection.execute(query).all()
+        return max((row[0] for row in rows), default=0), any(row[1] for row in rows)
+
     def set_cancelled(self, keys: OrderKeys, *, is_cancelled: bool) -> list[Matched]:
         """Note whether the orders with these numbers stand; none where none is known.
 

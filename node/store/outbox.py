@@ -288,9 +288,13 @@ class Outbox:
             )
         )
 
-    def attempts_of(self, delivery_id: int) -> list[dict[str, object]]:
+    def attempts_of(
+        self, delivery_id: int, *, since: datetime | None = None
+    ) -> list[dict[str, object]]:
         """Every attempt, oldest first: started_at, duration_ms, state, error_code and _message."""
         query = attempt.select().where(attempt.c.delivery_id == delivery_id)
+        if since is not None:
+            query = query.where(attempt.c.started_at >= since)
         rows = self._connection.execute(query.order_by(attempt.c.attempt_id))
         return [
             {key: value for key, value in row._mapping.items() if not key.endswith("_id")}

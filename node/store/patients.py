@@ -5,6 +5,7 @@ Who a patient is stands in the message; here are digests of Patient IDs.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -58,6 +59,13 @@ class PatientIndex:
                 return KnownPatient(patient_digest=followed[-1], words=tuple(words))
             followed.append(merged_into)
         return None
+
+    def last_word(self, patient_digests: Collection[str]) -> int:
+        """Number of the last message that speaks for one of them; 0 where none does."""
+        query = sa.select(sa.func.max(patient.c.message_id)).where(
+            patient.c.patient_digest.in_(patient_digests)
+        )
+        return int(self._connection.scalar(query) or 0)
 
     def merged_into(self, patient_digest: str) -> list[str]:
         """Digests of all identifiers that lead to this one."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-_READS: Final = ("SELECT", "PRAGMA", "VACUUM")
+_READS: Final = ("SELECT", "PRAGMA")
 _HAS_IT: Final = "has the turn"
 
 
@@ -59,9 +59,11 @@ class WriteTurn:
         with self._urgent:  # the lock of both
             if is_urgent:
                 self._urgent_waiting += 1
-                while self._is_taken:
-                    self._urgent.wait()
-                self._urgent_waiting -= 1
+                try:
+                    while self._is_taken:
+                        self._urgent.wait()
+                finally:
+                    self._urgent_waiting -= 1
             else:
                 while self._is_taken or self._urgent_waiting:
                     self._others.wait()

@@ -126,7 +126,7 @@ class Postman:
         if policy.maximum_refusals is None:
             return False
         with self.work.begin() as transaction:
-            tried = transaction.outbox.attempts_of(delivery.delivery_id)
+            tried = transaction.outbox.attempts_of(delivery.delivery_id, since=delivery.owed_since)
         refusals = sum(each["error_code"] == TemporarilyRefused.code for each in tried)
         return refusals + 1 >= policy.maximum_refusals
 

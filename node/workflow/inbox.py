@@ -65,10 +65,10 @@ class Inbox:
         )
 
     def replay(self, message_id: int, by: Actor) -> str:
-        """Use a message now that could not be used when it came, as if it came now.
+        """Use a message now that could not be used when it came.
 
-        Says what it did. Raises NotPossible (there is none, it was used, or it cannot be used
-        yet), StorageError.
+        Says what it did. Raises NotPossible (there is none, it was used, it cannot be used yet, or
+        a later one has told of the same patient or order), StorageError.
         """
         with self.work.begin() as transaction:
             message = transaction.messages.get(message_id)
@@ -91,6 +91,11 @@ class Inbox:
         )
 
         def enter(transaction: Transaction) -> tuple[Followed, str]:
+            if self.registry.is_overtaken(transaction, news, message_id=message_id):
+                raise NotPossible(
+                    f"message {message_id} is overtaken: a later one told of the same patient or "
+                    "order, which this one would take back"
+                )
             followed = self._enter(received, transaction)
             if followed is None:  # its sender, or another person, was faster
                 raise NotPossible(f"message {message_id} was used")

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from node.domain.audit import Action, Actor
 from node.domain.commitment import CommitmentState
-from node.domain.delivery import ARRIVED, Delivery, DeliveryState, JobState, ResultKind
+from node.domain.delivery import (
+    ARRIVED,
+    Delivery,
+    DeliveryState,
+    JobState,
+    Priority,
+    ResultKind,
+)
 from node.domain.errors import NotPossible
 from node.workflow.ports import Clock, Telemetry, Transaction, UnitOfWork
 from node.workflow.replacement import standing
@@ -77,6 +84,7 @@ class Intervention:
         Says what it did. Raises NotPossible.
         """
         with self.work.begin() as transaction:
+            transaction.jobs.lock(job_id)
             job = self._job(transaction, job_id)
             there = [
                 delivery
@@ -89,7 +97,7 @@ class Intervention:
                     "goes on with `cardionode jobs retry`"
                 )
             for delivery in there:
-                self._deliver_now(transaction, delivery)
+                self._deliver_now(transaction, delivery, priority=Priority.LOW)
             names = ", ".join(sorted({each.destination for each in there}))
             sent = f"{len(there)} results are sent to {names} again"
             said = self._note(transaction, Action.SENT_AGAIN, job_id, sent)
@@ -173,7 +181,10 @@ class Intervention:
         self.telemetry.event("job cancelled by a person", job_id=job_id)
         return said
 
-    def _deliver_now(self, transaction: Transaction, delivery: Delivery) -> None:
+    def _deliver_now(
+        self, transaction: Transaction, delivery: Delivery, *, priority: Priority | None = None
+    ) -> None:
+        """priority: not its job's: new results do not wait for what was there before."""
         if delivery.state is DeliveryState.PENDING:
             transaction.wake_delivery(delivery.delivery_id)
             return
@@ -187,6 +198,7 @@ class Intervention:
                 run=run,
                 destination=delivery.destination,
                 kind=delivery.destination_kind,
+                priority=priority,
             )
 
 

@@ -131,9 +131,16 @@ class Transaction(Protocol):
         ...
 
     def enqueue_delivery(
-        self, delivery_id: int, *, run: int, destination: str, kind: DestinationKind
+        self,
+        delivery_id: int,
+        *,
+        run: int,
+        destination: str,
+        kind: DestinationKind,
+        priority: Priority | None = None,
     ) -> None:
-        """Have it attempted once this transaction is committed, by the priority of its job."""
+        """Have it attempted once this transaction is committed, by the priority of its job where
+        none is given."""
         ...
 
     def wake_delivery(self, delivery_id: int) -> None:

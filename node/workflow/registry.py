@@ -96,6 +96,19 @@ class Registry:
         """The same, and whether the patient is described in other words."""
         return self._told(transaction, study) != told
 
+    def is_overtaken(self, transaction: Transaction, news: News, *, message_id: int) -> bool:
+        """Whether a later message has spoken of a patient or an order that this one tells of."""
+        for told in news.patients:
+            named = [told.patient.patient_id, *([told.prior.patient_id] if told.prior else [])]
+            digests = [digest_of("patient", each) for each in named]
+            if transaction.patients.last_word(digests) > message_id:
+                return True
+        for placed in news.orders:
+            last, is_cancelled = transaction.orders.last_word(_keys(placed.scheduled))
+            if last > message_id or (is_cancelled and not placed.scheduled.is_cancelled):
+                return True
+        return False
+
     def note(
         self, transaction: Transaction, news: News, *, message_id: int, at: datetime
     ) -> Followed:

@@ -13,6 +13,7 @@ from node.dicom.template import Templates
 from node.dicom.validation import check_results
 from node.domain.audit import Action, Actor
 from node.domain.delivery import (
+    ARRIVED,
     MESSAGES,
     RESULTS_MISSING,
     SIGNED_RESULTS,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from node.store.received import Job
 
 _STOPPED: Final = (DeliveryState.REFUSED, DeliveryState.EXHAUSTED, DeliveryState.CANCELLED)
+_ARRIVED: Final = {state.value for state in ARRIVED}
 _UNSENT: Final = (DeliveryState.PENDING, DeliveryState.WAITING)
 _TRIES: Final = 3
 """Results may be sent while their copies are made."""
@@ -135,7 +137,7 @@ class SignOff:
             for each in seen.made
             if each.kind in SIGNED_RESULTS
             and each.signs is None
-            and each.state not in _STOPPED
+            and (each.state not in _STOPPED or each.delivery_id in seen.arrived)
             and not self._takes_back(each)
         ]
         if not unsigned:
@@ -260,6 +262,8 @@ class _Seen:
     """Those that stand."""
     there: frozenset[str]
     """Identifiers of what some destination has, or may have: a copy is one for all of them."""
+    arrived: frozenset[int]
+    """Ids of what arrived, whatever became of it when it was sent again."""
 
 
 def _look(transaction: Transaction, job_id: int) -> _Seen:
@@ -269,7 +273,14 @@ def _look(transaction: Transaction, job_id: int) -> _Seen:
         raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
     made = standing(transaction.outbox.of_job(job_id), job)
     there = frozenset(each.identifier for each in made if may_be_there(each, transaction))
-    return _Seen(job=job, made=made, there=there)
+    arrived = frozenset(
+        each.delivery_id
+        for each in made
+        if any(
+            tried["state"] in _ARRIVED for tried in transaction.outbox.attempts_of(each.delivery_id)
+        )
+    )
+    return _Seen(job=job, made=made, there=there, arrived=arrived)
 
 
 def _names(unsigned: Delivery, signature: Signature) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ PAGES = (
     "connections",
     "rules",
     "messages",
+    "messages/sent",
     "model",
     "handbook",
     "configuration",
@@ -90,6 +91,9 @@ def show(page: Any, node: NodeProcess, name: str, ecg: bytes) -> None:
     elif name == "connections":
         page.get_by_role("button", name="Test PACS").click()
         page.locator(".steps .good", has_text="SOP class of the report").wait_for()
+    elif name == "model":
+        page.get_by_role("button", name="Prove").click()
+        page.locator("#proof .badge", has_text="proved").wait_for()
     elif name == "rules":
         file = {"name": "ecg.dcm", "mimeType": "application/dicom", "buffer": ecg}
         page.get_by_label("ECG file").set_input_files(file)
@@ -221,7 +225,7 @@ def test_an_administrator_connects_a_pacs_and_reads_what_is_wrong_with_others(
         assert "speaks no TLS" in add(page, "SECRET", "ORTHANC", DICOM_PORT, tls=True)
         tried = page.locator(".connection:has(.steps li)")
         tried.screenshot(path=pictures / "handbook-connection-wrong.png")
-        page.get_by_role("button", name="Send RIGHT test results", exact=True).click()
+        page.get_by_role("button", name="Send test results to RIGHT", exact=True).click()
         page.locator(".steps .good", has_text="test report").wait_for()
         tried.screenshot(path=pictures / "handbook-connection-right.png")
         assert {patient_of(each) for each in orthanc.instances().values()} == {"CARDIONODE-TEST"}
@@ -281,7 +285,9 @@ def test_every_page_is_good_to_look_at_and_for_who_cannot_see_it(
             page = context.new_page()
             for name in PAGES:
                 show(page, node, name, content)
-                page.screenshot(path=pictures / f"console-{name}-{size}.png", full_page=True)
+                page.screenshot(
+                    path=pictures / f"console-{name.replace('/', '-')}-{size}.png", full_page=True
+                )
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 assert wide <= window["width"], f"{name} is {wide} wide"
                 page.add_script_tag(content=axe)

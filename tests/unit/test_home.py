@@ -34,24 +34,32 @@ def test_a_home_has_one_whole_node_or_one_process_of_each_role(tmp_path: Path) -
     assert holders(tmp_path) == []
 
 
+def test_who_holds_it_elsewhere_is_not_taken_for_a_process_here(tmp_path: Path) -> None:
+    held = hold_home(tmp_path, ALL_ROLES)
+    os.pwrite(held[0], b"1         ", 0)  # as the volume of a container has it
+    with pytest.raises(ConfigurationError, match="cannot be seen from here"):
+        holders(tmp_path)
+    os.close(held[0])
+
+
 def test_a_process_that_the_signal_would_end_is_not_told() -> None:
     words = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         with pytest.raises(ConfigurationError, match="runs in a terminal"):
-            ask_to_renew(process.pid)
+            ask_to_renew([process.pid])
         assert process.poll() is None
         process.kill()
-    with pytest.raises(ConfigurationError, match="cannot be told"):
-        ask_to_renew(process.pid)
+    with pytest.raises(ConfigurationError):
+        ask_to_renew([process.pid])
 
 
 def test_a_process_that_hears_it_is_told() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGHUP, lambda number, _: heard.append(number))
     try:
-        ask_to_renew(os.getpid())
+        ask_to_renew([os.getpid()])
     finally:
         signal.signal(signal.SIGHUP, before)
     assert heard == [signal.SIGHUP]

@@ -67,7 +67,9 @@ class ModelPage:
             proved = list(self.prove())
         finally:
             self._turn.release()
-        told = "; ".join(f"{each.choice}: {each.problem or 'proved'}" for each in proved)
+        told = "; ".join(
+            f"{each.choice}: {'proved' if each.identity else each.reason}" for each in proved
+        )
         self.gate.note(visit, Action.PROVED, said=told)
         return self._page(visit, proved)
 

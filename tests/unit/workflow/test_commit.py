@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 from node.domain.commitment import Commitment, CommitmentReport, CommitmentState
-from node.domain.delivery import Delivery, DeliveryState, DestinationKind, JobState, ResultKind
+from node.domain.delivery import (
+    Delivery,
+    DeliveryState,
+    DestinationKind,
+    JobState,
+    Priority,
+    ResultKind,
+)
 from node.domain.errors import (
     CardioNodeError,
     DeliveryError,
@@ -403,6 +410,12 @@ def test_what_an_archive_has_lost_is_sent_and_asked_for_again(world: World) -> N
     assert world.states() == ["committed", "committed", "delivered"]
     assert sorted(world.pacs.sent) == sorted(2 * [kind.value.encode() for kind in KINDS])
     assert len(world.ris.sent) == 1
+
+
+def test_what_is_sent_again_waits_for_what_is_new(world: World) -> None:
+    world.report(world.delivered_and_asked(), *KINDS)
+    world.person.send_again(world.job_id, "PACS")
+    assert {entry[-1] for entry in world.queued("delivery")[-2:]} == {Priority.LOW}
 
 
 def test_nothing_is_sent_again_that_did_not_arrive(world: World) -> None:

@@ -255,6 +255,21 @@ def test_a_person_replays_what_can_be_used_since(world: World) -> None:
         world.replay(7)
 
 
+def test_what_a_later_message_has_overtaken_is_not_replayed(world: World) -> None:
+    latin = message("ADT^A08", "PID|||A||M\xfcller\r")
+    world.tell(latin.decode().encode("iso8859-1"))
+    world.tell(order().replace(b"\rORC", b"||M\xfcller\rORC"))
+    world.tell(message("ADT^A08", "PID|||A||Miller\r", control_id="C3"))
+    world.tell(order("CA"))
+    world.hl7_is_written_in("8859/1")
+    with world.work.begin() as transaction:
+        unused = transaction.messages.unused()
+    assert len(unused) == 2
+    for number in unused:
+        with pytest.raises(NotPossible, match=f"message {number} is overtaken"):
+            world.replay(number)
+
+
 @pytest.mark.parametrize(
     ("content", "answer"),
     [

@@ -18,7 +18,6 @@ from node.models import Proved
 from node.settings import read_settings
 from node.web.console.gate import UNATTENDED
 from node.workflow.refused import RefusalBook
-from pipelines.catalog import Served
 from pipelines.parity import Deviation
 from tests.ecg_instances import mortara
 from tests.fakes import SOMEBODY
@@ -490,10 +489,9 @@ def test_the_model_is_proved_anew_by_an_administrator(
     browser.sign_in("admin")
     assert "2.5e-07" in browser.get("/model").text
     deviation = Deviation(output="frames", largest=3e-6, allowed=2e-3)
-    served = Served(pipeline=pipeline(), reason="", fell_back=False, proof=[deviation])
     console.proved = [
-        Proved(choice="quick", served=served),
-        Proved(choice="gone", served=None, problem="no bundle is called 'gone'"),
+        Proved(choice="quick", identity=pipeline().identity, proof=[deviation]),
+        Proved(choice="gone", identity=None, reason="no bundle is called 'gone'"),
     ]
     page = browser.submit("/model/prove").text
     for told in ("frames", "3e-06", "0.002", "no bundle is called &#39;gone&#39;"):
