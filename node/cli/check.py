@@ -28,14 +28,19 @@ def check(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides
     console.print(f"ok    configuration: {config or 'the annotated default'}", markup=False)
     failed = False
     for result in found_by_check(settings, home):
-        mark, words = ("FAIL", result.problem) if result.problem else ("ok  ", result.detail)
-        style = "red" if result.problem else None
-        console.print(f"{mark}  {result.subject}: {words}", style=style, markup=False)
+        show_check(console, result)
         failed = failed or result.problem is not None
     if not settings.destinations:
         console.print("note  destinations: there are none; ECGs are answered, nothing is sent")
     if failed:
         raise typer.Exit(1)
+
+
+def show_check(console: Console, found: Check) -> None:
+    """A line."""
+    mark, words = ("FAIL", found.problem) if found.problem else ("ok  ", found.detail)
+    style = "red" if found.problem else None
+    console.print(f"{mark}  {found.subject}: {words}", style=style, markup=False)
 
 
 def found_by_check(settings: Settings, home: Path, *, is_running: bool = False) -> Iterator[Check]:

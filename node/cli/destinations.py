@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from node.cli.check import show_check
 from node.cli.options import Config, Json, Overrides
 from node.settings import read_settings
 
@@ -59,9 +60,7 @@ def test(
     for step in try_destination(settings, name, sends=sends):
         steps.append(step)
         if not as_json:
-            mark, words = ("FAIL", step.problem) if step.problem else ("ok  ", step.detail)
-            style = "red" if step.problem else None
-            console.print(f"{mark}  {step.subject}: {words}", style=style, markup=False)
+            show_check(console, step)
     if as_json:
         console.out(json.dumps([asdict(each) for each in steps], indent=2))
     if any(each.problem is not None for each in steps):

@@ -13,7 +13,6 @@ from node.dicom.template import Templates
 from node.dicom.validation import check_results
 from node.domain.audit import Action, Actor
 from node.domain.delivery import (
-    ARRIVED,
     MESSAGES,
     RESULTS_MISSING,
     SIGNED_RESULTS,
@@ -37,6 +36,7 @@ from node.workflow.ports import Clock, ObjectStore, Telemetry, Transaction, Unit
 from node.workflow.replacement import (
     TAKES_BACK,
     filed_as,
+    has_arrived,
     may_be_there,
     reference_of,
     standing,
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from node.store.received import Job
 
 _STOPPED: Final = (DeliveryState.REFUSED, DeliveryState.EXHAUSTED, DeliveryState.CANCELLED)
-_ARRIVED: Final = {state.value for state in ARRIVED}
 _UNSENT: Final = (DeliveryState.PENDING, DeliveryState.WAITING)
 _TRIES: Final = 3
 """Results may be sent while their copies are made."""
@@ -273,13 +272,7 @@ def _look(transaction: Transaction, job_id: int) -> _Seen:
         raise NotPossible(f"there is no job {job_id}; `cardionode jobs list` shows them")
     made = standing(transaction.outbox.of_job(job_id), job)
     there = frozenset(each.identifier for each in made if may_be_there(each, transaction))
-    arrived = frozenset(
-        each.delivery_id
-        for each in made
-        if any(
-            tried["state"] in _ARRIVED for tried in transaction.outbox.attempts_of(each.delivery_id)
-        )
-    )
+    arrived = frozenset(each.delivery_id for each in made if has_arrived(each, transaction))
     return _Seen(job=job, made=made, there=there, arrived=arrived)
 
 

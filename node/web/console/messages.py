@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,8 @@ _SHOWN: Final = 50
 class Messages:
     work: UnitOfWork
     spool: ObjectStore
+    destinations: Collection[str]
+    """Names of those that run."""
     replay: Callable[[int, Actor], str]
     """Uses one that was not. Raises NotPossible."""
     pages: Pages
@@ -43,11 +45,9 @@ class Messages:
         """The last attempts first, at one destination where the query names it."""
         to, before = visit.query.get("to"), visit.query.get("before", "")
         with self.work.look() as transaction:
-            counts = transaction.outbox.count_by_destination()
-            names = sorted({name for name, _ in counts})
             found = transaction.outbox.transmissions(
                 limit=_SHOWN + 1,
-                destination=to if to in names else None,
+                destination=to if to in self.destinations else None,
                 before=number_of(before) if before else None,
             )
         return self.pages.render(
@@ -56,8 +56,8 @@ class Messages:
             form_token=visit.form_token,
             transmissions=found[:_SHOWN],
             older=found[_SHOWN - 1].attempt_id if len(found) > _SHOWN else None,
-            names=names,
-            to=to if to in names else None,
+            names=sorted(self.destinations),
+            to=to if to in self.destinations else None,
         )
 
     def list(self, visit: Visit) -> Response:
