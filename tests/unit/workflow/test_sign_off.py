@@ -286,6 +286,15 @@ def test_results_are_signed_once(site: Site) -> None:
         site.sign()
 
 
+def test_what_is_there_is_signed_though_it_was_refused_when_sent_again(site: Site) -> None:
+    site.person.send_again(1, "RIS")
+    site.arrive(1, DeliveryState.REFUSED, "refused")  # of what is on its way: the message alone
+    assert site.made(1)[ResultKind.ORU, "RIS"].state is DeliveryState.REFUSED
+    site.sign()
+    unsigned, _ = site.pair(ResultKind.ORU, "RIS")
+    assert unsigned.state is DeliveryState.REFUSED
+
+
 def test_what_a_destination_refused_is_not_signed(pipeline: Pipeline) -> None:
     site = Site(OfPatients(pipeline))
     site.answer(1, patient="A")
