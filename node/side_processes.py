@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from node.allocation import spare_what_stays
 from node.domain.errors import ConfigurationError, DeviceError, Interrupted
 from node.engine.niceness import step_back
+from node.shared_memory import SharedMemory, call
 
 Made = TypeVar("Made")
 
@@ -60,7 +61,10 @@ class SideProcesses:
         """
         executor = self._executor
         try:
-            return self._submitted(executor, work, *given).result()
+            with SharedMemory() as memory:
+                packed = self._submitted(executor, call, memory.path, work, *given).result()
+                made: Made = memory.load(packed)
+                return made
         except CancelledError as error:
             raise Interrupted(_STOPPING) from error
         except BrokenProcessPool as error:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from node.dicom import dimse, response_status
 from node.dicom.origin_server import Answer, OriginServer
-from node.dicom.part10 import split_part10
+from node.dicom.part10 import identify_part10
 from node.dicom.store_response import MEDIA_TYPE, decode_store_response
 from node.domain.errors import (
     ConfigurationError,
@@ -101,7 +101,7 @@ class StowClient:
 
     def send(self, content: bytes) -> None:
         """Send one PS3.10 file as it is; returns when the server has it."""
-        sop_instance_uid = split_part10(content)[0].sop_instance_uid
+        sop_instance_uid = identify_part10(content)[0].sop_instance_uid
         # Follows from the content, in which it cannot stand.
         boundary = hashlib.sha256(content).hexdigest()
         body = b"".join(

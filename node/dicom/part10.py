@@ -141,16 +141,17 @@ def split_part10(content: bytes) -> tuple[Identity, str, bytes]:
 
     Raises MalformedInstance.
     """
-    if content[128:132] != b"DICM":
-        raise MalformedInstance("not a DICOM file: the DICM prefix is missing; send it again")
-    meta, dataset_bytes = _split_file_meta(content)
-    said = Identity(
-        sop_class_uid=_uid(meta.get(0x00020002)), sop_instance_uid=_uid(meta.get(0x00020003))
-    )
-    transfer_syntax_uid = _uid(meta.get(0x00020010))
-    if not transfer_syntax_uid:
-        raise MalformedInstance("the file meta information names no transfer syntax; send it again")
-    return said, transfer_syntax_uid, dataset_bytes
+    said, transfer_syntax_uid, end = _read_file_meta(content)
+    return said, transfer_syntax_uid, content[end:]
+
+
+def identify_part10(content: bytes) -> tuple[Identity, str]:
+    """What a PS3.10 file says outside its data set, and the transfer syntax; nothing is copied.
+
+    Raises MalformedInstance.
+    """
+    said, transfer_syntax_uid, _ = _read_file_meta(content)
+    return said, transfer_syntax_uid
 
 
 def read_identity(dataset_bytes: bytes, transfer_syntax_uid: str) -> Identity:
@@ -223,12 +224,14 @@ def _short_element(element: int, vr: bytes, text: str) -> bytes:
     return struct.pack("<HH2sH", 0x0002, element, vr, len(value)) + value
 
 
-def _split_file_meta(content: bytes) -> tuple[dict[int, RawDataElement | DataElement], bytes]:
-    """Group 0002, which is always explicit little endian, and what follows it."""
+def _read_file_meta(content: bytes) -> tuple[Identity, str, int]:
+    """What group 0002 says, which is always explicit little endian, and where it ends."""
+    if content[128:132] != b"DICM":
+        raise MalformedInstance("not a DICOM file: the DICM prefix is missing; send it again")
     stream = BytesIO(content)
     stream.seek(len(PREAMBLE))
     try:
-        meta: dict[int, RawDataElement | DataElement] = {
+        meta = {
             element.tag: element
             for element in data_element_generator(
                 stream,
@@ -241,7 +244,14 @@ def _split_file_meta(content: bytes) -> tuple[dict[int, RawDataElement | DataEle
         raise MalformedInstance(
             "the file meta information cannot be parsed; send the instance again"
         ) from error
-    return meta, content[stream.tell() :]
+    said = Identity(
+        sop_class_uid=_uid(meta.get(BaseTag(0x00020002))),
+        sop_instance_uid=_uid(meta.get(BaseTag(0x00020003))),
+    )
+    transfer_syntax_uid = _uid(meta.get(BaseTag(0x00020010)))
+    if not transfer_syntax_uid:
+        raise MalformedInstance("the file meta information names no transfer syntax; send it again")
+    return said, transfer_syntax_uid, stream.tell()
 
 
 def check_readable(transfer_syntax_uid: str) -> None:

@@ -19,7 +19,7 @@ from node.dicom.compression import TRANSFER_SYNTAXES, check_encoder, compress
 from node.dicom.part10 import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
-    split_part10,
+    identify_part10,
 )
 from node.dicom.response_status import error_of
 from node.dicom.service import Report
@@ -86,7 +86,7 @@ class StorageScu:
 
         But for the compression of an image the data set goes byte for byte as it is.
         """
-        said, as_it_is, _ = split_part10(content)
+        said, as_it_is = identify_part10(content)
         image = self._to_compress(content, said.sop_class_uid, as_it_is)
         syntaxes = storage_syntaxes(as_it_is, self._compression, is_image=image is not None)
         association = self.associate(said.sop_class_uid, *syntaxes)

@@ -19,7 +19,6 @@ from node.domain.errors import CardioNodeError, Interrupted
 from node.domain.host import HostRole
 from node.engine.cluster import Cluster
 from node.engine.dispatch import Dispatch
-from node.engine.niceness import step_back
 from node.engine.retention import forget_messages, remove_engine_records, remove_old_jobs
 from node.engine.unit_of_work import APPLICATION_VERSION, SERIALIZER, EngineUnitOfWork
 from node.store.database import Database
@@ -74,9 +73,7 @@ class Runner:
             telemetry=self.telemetry,
             clock=self.clock,
         )
-        self._jobs = ThreadPoolExecutor(
-            self.processing_at_once, thread_name_prefix="job", initializer=step_back
-        )
+        self._jobs = ThreadPoolExecutor(self.processing_at_once, thread_name_prefix="job")
 
     def start(self) -> None:
         """Take up new work. The engine's tables are there, and this host is in the cluster."""

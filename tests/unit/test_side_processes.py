@@ -23,6 +23,7 @@ from node.domain.errors import BundleError, ConfigurationError, DeviceError, Int
 from node.domain.form import DEFAULT_FORM
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
+from node.shared_memory import SharedMemory
 from node.side_processes import SideProcesses
 from node.workflow.answer import answer, compose
 from pipelines.bundle import read_bundle
@@ -96,6 +97,38 @@ def test_the_log_says_where_in_the_other_process_and_not_what(
     assert f"{Path(__file__).name}" in said
     assert "break_off" in said
     assert "Doe" not in said
+
+
+def make_parts(sizes: list[int]) -> list[object]:
+    return [bytes([number]) * size for number, size in enumerate(sizes)]
+
+
+def test_parts_large_and_small_come_back_as_they_were(side: SideProcesses) -> None:
+    sizes = [3_000_000, 0, 65_536, 65_535, 12_000_001]
+    assert side(make_parts, sizes) == make_parts(sizes)
+
+
+def test_no_memory_is_left_open(side: SideProcesses) -> None:
+    side(make_parts, [100_000])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        side(make_parts, [100_000])
+        with pytest.raises(BundleError):
+            side(refuse)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_where_memory_cannot_be_shared_the_work_is_done_again(side: SideProcesses) -> None:
+    with (
+        mock.patch.object(SharedMemory, "path", Path("/proc/self/nothing/there")),
+        pytest.raises(DeviceError, match=r"cannot share memory .*No such file.* done again"),
+    ):
+        side(make_parts, [100_000])
+    with (
+        mock.patch("os.memfd_create", side_effect=OSError(errno.EMFILE, "Too many open files")),
+        pytest.raises(DeviceError, match=r"Too many open files.*allow the node more open files"),
+    ):
+        side(make_parts, [100_000])
 
 
 def test_an_error_comes_back_as_what_it_is(side: SideProcesses) -> None:
