@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PINNED = -c .ci/constraints.txt
 export CARDIONODE_SHARED ?= $(abspath ../shared)
 
-.PHONY: demo test wheelhouse lint check docs bench bench-receiving bench-messages bench-engine bench-load peers pictures train-simulated soak-attacks soak-chaos soak-container soak-fuzz-dicom soak-fuzz-hl7 soak-fuzz-web soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx clean
+.PHONY: demo test wheelhouse lint check docs bench bench-receiving bench-messages bench-engine bench-load peers pictures train-simulated soak-attacks soak-chaos soak-container soak-fuzz-dicom soak-fuzz-hl7 soak-fuzz-web soak-hl7 soak-hosts soak-kill soak-parked soak-forms soak-viewers soak-import soak-published soak-rtx soak-upgrade clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/cardionode demo
@@ -106,6 +106,11 @@ soak-chaos: $(VENV)/.dev peers
 # how fast they drain.
 soak-parked: $(VENV)/.dev
 	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_parked.py
+
+# The state of earlier commits, killed with work in flight, under this one, on SQLite and PostgreSQL; and
+# hosts that are replaced one after the other while they work. Needs the repository's history.
+soak-upgrade: $(VENV)/.dev peers
+	.ci/own-network $(BIN)/python -m pytest -m soak -s tests/end_to_end/test_upgrade.py
 
 # A hostile RIS, orders and merges, 20 kills. SEED=n repeats a run.
 soak-hl7: $(VENV)/.dev

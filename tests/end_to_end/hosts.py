@@ -36,9 +36,18 @@ class Hosts:
     """Processes, a home each, with one database and one folder of objects."""
 
     def __init__(
-        self, folder: Path, url: str, *, extra: str, network: Network | None = None
+        self,
+        folder: Path,
+        url: str,
+        *,
+        extra: str,
+        network: Network | None = None,
+        tree: Path | None = None,
     ) -> None:
-        """network: in which each is alone in a namespace; without one they are all on loopback."""
+        """network: in which each is alone in a namespace; without one they are all on loopback.
+
+        tree: as `NodeProcess.tree`, at first.
+        """
         shared = f'storage.database_url = "{url}"\nstorage.objects = "{folder}/objects"\n'
         self.by_name: dict[str, NodeProcess] = {}
         self.addresses: dict[str, str] = {}
@@ -54,6 +63,7 @@ class Hosts:
                     role=role,
                     namespace=own.name if network is not None else None,
                 )
+                self.by_name[own.name].tree = tree
 
     def of(self, role: str) -> list[NodeProcess]:
         return [host for name, host in self.by_name.items() if name.startswith(role)]
@@ -78,14 +88,14 @@ class Hosts:
 
 @contextmanager
 def hosts_in(
-    folder: Path, *, extra: str, network: Network | None = None
+    folder: Path, *, extra: str, network: Network | None = None, tree: Path | None = None
 ) -> Iterator[tuple[Hosts, Server]]:
     """Hosts that run, and their database's server."""
     with server() as running:
         with psycopg.connect(running.url.format(name="postgres"), autocommit=True) as connection:
             connection.execute("CREATE DATABASE node")
         url = running.listen(ADDRESS, NETWORK) if network is not None else running.url
-        group = Hosts(folder, url.format(name="node"), extra=extra, network=network)
+        group = Hosts(folder, url.format(name="node"), extra=extra, network=network, tree=tree)
         try:
             group.start()
             yield group, running

@@ -58,6 +58,8 @@ class NodeProcess:
 
         role: several, too, with a space between. namespace: as `forked.ForkedCommand` has it.
         """
+        self.tree: Path | None = None
+        """Sources of another version, which `serve` is then of; those of this one, if None."""
         self._role = role
         self._namespace = namespace
         self.home = folder / "home"
@@ -92,7 +94,8 @@ model.at_once = {at_once}
             time.sleep(0.05)
 
     def _serve(self) -> subprocess.Popen[bytes] | ForkedCommand:
-        roles = [word for role in self._role.split() for word in ("--role", role)]
+        named = [] if self._role == "all" else self._role.split()
+        roles = [word for role in named for word in ("--role", role)]
         words, nothing = ["serve", *self.options, *roles], Path("/dev/null")
         if self.command is None:
             return ForkedCommand(
@@ -126,7 +129,10 @@ model.at_once = {at_once}
     @property
     def command(self) -> list[str] | None:
         """What is put in place of `cardionode`, where another program starts it."""
-        return None
+        if self.tree is None:
+            return None
+        where = [f"--chdir={self.tree}", f"PYTHONPATH={self.tree}"]
+        return ["env", *where, sys.executable, "-m", "node"]
 
     @property
     def options(self) -> list[str]:
