@@ -9,7 +9,6 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,8 +59,6 @@ class Runner:
     message_days: int
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _dispatch: Dispatch = field(init=False)
-    _jobs: ThreadPoolExecutor = field(init=False)
-    """The engine's threads carry results too, and are not to step back."""
 
     def __post_init__(self) -> None:
         self._dispatch = Dispatch(
@@ -73,7 +70,6 @@ class Runner:
             telemetry=self.telemetry,
             clock=self.clock,
         )
-        self._jobs = ThreadPoolExecutor(self.processing_at_once, thread_name_prefix="job")
 
     def start(self) -> None:
         """Take up new work. The engine's tables are there, and this host is in the cluster."""
@@ -98,7 +94,6 @@ class Runner:
         """Stop taking work; what is unfinished is taken up at the next start."""
         self._stopping.set()
         self._dispatch.stop()
-        self._jobs.shutdown(wait=False)
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
         # What is in hand ends after its engine has, which would tell of that with a traceback.
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
@@ -129,7 +124,9 @@ class Runner:
                 return self.postman.attempt(row_id)
             if work is Work.COMMITMENT:
                 return self.committing.attempt(row_id)
-            self._process(row_id)
+            if self.processing is None:
+                raise AssertionError("a host that does not infer takes no jobs")
+            self.processing.process(row_id, self._unless_stopping)
             return None
         except CardioNodeError as error:
             self.telemetry.event(
@@ -146,15 +143,6 @@ class Runner:
             )
             self._give_up(work, row_id)
             return None
-
-    def _process(self, job_id: int) -> None:
-        if self.processing is None:
-            raise AssertionError("a host that does not infer takes no jobs")
-        try:
-            done = self._jobs.submit(self.processing.process, job_id, self._unless_stopping)
-        except RuntimeError as error:  # it was shut down a moment ago
-            raise Interrupted(_STOPPING) from error
-        done.result()
 
     def _unless_stopping(self, share: float) -> None:
         """Ends a long prediction where the node is stopped: it is made anew at the next start."""
