@@ -37,6 +37,7 @@ from node.engine.certificate_watch import CertificateWatch
 from node.engine.clock_watch import ClockWatch
 from node.engine.cluster import Cluster
 from node.engine.niceness import step_back
+from node.engine.retention import Retention
 from node.engine.runner import STORAGE_RETRY, Runner
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.hl7.sender import Hl7Sender
@@ -377,9 +378,13 @@ class Node:
             clock=utc_now,
             is_clock_trusted=lambda: self._clock_watch.is_trusted,
             processing_at_once=self._settings.model.at_once,
-            finished_days=self._settings.storage.finished_days,
-            failed_days=self._settings.storage.failed_days,
-            message_days=self._settings.storage.message_days,
+            retention=Retention(
+                finished_days=self._settings.storage.finished_days,
+                failed_days=self._settings.storage.failed_days,
+                message_days=self._settings.storage.message_days,
+                audit_days=self._settings.storage.audit_days,
+                is_audit_told=self._settings.audit_repository is not None,
+            ),
         )
 
     def _build_traces(self) -> Traces | None:

@@ -507,6 +507,7 @@ class StorageSettings(_Table):
     finished_days: Annotated[int, Field(ge=0)]
     failed_days: Annotated[int, Field(ge=0)]
     message_days: Annotated[int, Field(ge=0)]
+    audit_days: Annotated[int, Field(ge=0)]
     s3: S3Settings = S3Settings()
 
     @field_validator("database_url")

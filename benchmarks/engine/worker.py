@@ -19,6 +19,7 @@ from typing import Final, cast
 from node.domain.delivery import DestinationKind, JobState, ResultKind
 from node.domain.host import HostRole
 from node.engine.cluster import Cluster
+from node.engine.retention import Retention
 from node.engine.runner import Runner
 from node.engine.unit_of_work import EngineTransaction, EngineUnitOfWork
 from node.logs import Journal, set_up_logging
@@ -130,9 +131,9 @@ def main(folder: Path, url: str, roles: frozenset[HostRole], sleep_s: float) -> 
         telemetry=journal,
         clock=now,
         processing_at_once=1,
-        finished_days=0,
-        failed_days=0,
-        message_days=0,
+        retention=Retention(
+            finished_days=0, failed_days=0, message_days=0, audit_days=0, is_audit_told=False
+        ),
     )
     cluster.start()
     runner.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from node.domain.delivery import JobState
@@ -10,6 +11,21 @@ from node.domain.errors import StorageError
 from node.engine.unit_of_work import EngineUnitOfWork
 from node.store.objects import Objects
 from node.store.received import FINISHED, UNUSABLE
+from node.store.relay import Stream
+from node.workflow.ports import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """After how many days what goes; with 0 it never does."""
+
+    finished_days: int
+    failed_days: int
+    message_days: int
+    audit_days: int
+    is_audit_told: bool
+    """To a repository: what it has not been told yet stays."""
+
 
 BATCH = 500
 """Jobs of one transaction: short enough that a C-STORE does not wait for it."""
@@ -51,6 +67,24 @@ def forget_messages(
         if not digests:
             return forgotten
         forgotten += len(digests)
+
+
+def forget_entries(work: UnitOfWork, *, now: datetime, audit_days: int, is_audit_told: bool) -> int:
+    """Forget what people did so long ago; how many entries of the audit.
+
+    is_audit_told: to a repository, and what it has not been told yet stays.
+    With 0 days everything does.
+    """
+    if audit_days == 0:
+        return 0
+    before, forgotten = now - timedelta(days=audit_days), 0
+    while True:
+        with work.begin() as transaction:
+            told_to = (transaction.relay.position(Stream.ENTRIES) or 0) if is_audit_told else None
+            count = transaction.audit.forget_before(before, up_to=told_to, limit=BATCH)
+        if not count:
+            return forgotten
+        forgotten += count
 
 
 def _remove_batch(

@@ -18,7 +18,13 @@ from node.domain.errors import CardioNodeError, Interrupted
 from node.domain.host import HostRole
 from node.engine.cluster import Cluster
 from node.engine.dispatch import Dispatch
-from node.engine.retention import forget_messages, remove_engine_records, remove_old_jobs
+from node.engine.retention import (
+    Retention,
+    forget_entries,
+    forget_messages,
+    remove_engine_records,
+    remove_old_jobs,
+)
 from node.engine.unit_of_work import APPLICATION_VERSION, SERIALIZER, EngineUnitOfWork
 from node.store.database import Database
 from node.store.objects import Objects
@@ -54,9 +60,7 @@ class Runner:
     is_clock_trusted: Callable[[], bool] = always
     """By no other is anything removed."""
     processing_at_once: int
-    finished_days: int
-    failed_days: int
-    message_days: int
+    retention: Retention
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _dispatch: Dispatch = field(init=False)
 
@@ -166,18 +170,26 @@ class Runner:
                 if not self.is_clock_trusted():
                     self.telemetry.event("nothing removed", level=Level.WARNING, reason=_DOUBTED)
                     continue
+                kept = self.retention
                 removed = remove_old_jobs(
                     self.work,
                     self.spool,
                     now=self.clock(),
-                    finished_days=self.finished_days,
-                    failed_days=self.failed_days,
+                    finished_days=kept.finished_days,
+                    failed_days=kept.failed_days,
                 )
                 self.telemetry.event("old jobs removed", count=removed)
                 forgotten = forget_messages(
-                    self.work, self.spool, now=self.clock(), message_days=self.message_days
+                    self.work, self.spool, now=self.clock(), message_days=kept.message_days
                 )
                 self.telemetry.event("old messages forgotten", count=forgotten)
+                forgotten = forget_entries(
+                    self.work,
+                    now=self.clock(),
+                    audit_days=kept.audit_days,
+                    is_audit_told=kept.is_audit_told,
+                )
+                self.telemetry.event("old audit entries forgotten", count=forgotten)
                 remove_engine_records(self.work, now=self.clock())
             except Exception as error:
                 self.telemetry.event("tidying failed", level=Level.ERROR, error=error)

@@ -58,6 +58,19 @@ class AuditTrail:
         ).one_or_none()
         return None if row is None else _read(row)
 
+    def forget_before(self, before: datetime, *, up_to: int | None, limit: int) -> int:
+        """Remove so many of the oldest at most, those from before; how many.
+
+        up_to: the last number that may go; None: any may.
+        """
+        query = sa.select(audit.c.entry_id, audit.c.at).order_by(audit.c.entry_id).limit(limit)
+        if up_to is not None:
+            query = query.where(audit.c.entry_id <= up_to)
+        old = [row.entry_id for row in self._connection.execute(query) if row.at < before]
+        if old:
+            self._connection.execute(audit.delete().where(audit.c.entry_id.in_(old)))
+        return len(old)
+
     def names(self) -> list[str]:
         """Who is in it, whether a user today or not."""
         query = sa.select(audit.c.user_name).distinct().order_by(audit.c.user_name)
