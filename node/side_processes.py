@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context, parent_process
 from typing import Final, TypeVar
 
@@ -101,6 +102,16 @@ class SideProcesses:
                 self._executor = _new_executor(self.count)
             except OSError:
                 return  # the next ECG tries again
+
+
+def forget_the_former() -> None:
+    """Let go what this process had beside it before it started anew, and which has ended since.
+
+    Call it while it has none yet.
+    """
+    with suppress(ChildProcessError):  # there is none
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 _STOPPING: Final = "the node is being stopped; the job goes on at the next start"

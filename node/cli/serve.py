@@ -61,7 +61,9 @@ def serve(
     from node.configuration import ConfigurationFile
     from node.renewal import Renewal
     from node.service_manager import ServiceManager
+    from node.side_processes import forget_the_former
 
+    forget_the_former()
     share_freed_memory()
     shorten_turns()
     wishes: SimpleQueue[_Wish] = SimpleQueue()

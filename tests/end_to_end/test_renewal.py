@@ -22,6 +22,7 @@ from node.settings import read_settings
 from tests.ecg_instances import instances
 from tests.end_to_end import forked
 from tests.end_to_end.node_process import ProgramNode, free_port
+from tests.end_to_end.process_tree import tree
 from tests.wire.web.console_server import Browser
 
 PASSWORD = "correct horse battery"
@@ -133,6 +134,21 @@ def test_the_same_process_begins_anew_and_what_was_acknowledged_meanwhile_is_ans
     assert len(node.events("node stopped")) == 2
     assert "Traceback" not in node.text()
     assert node.stop() == 0
+
+
+def test_nothing_is_left_of_what_ran_beside_it_before(tmp_path: Path) -> None:
+    node = RenewedNode(tmp_path, at_once=2)
+    node.start()
+    try:
+        for _ in range(2):
+            node.reload()
+        stats = [(folder / "stat").read_text(encoding="utf-8") for folder in tree(node.pid)]
+        states = [stat.rpartition(")")[2].split()[0] for stat in stats]
+        assert len(states) > 2, "what composes runs beside it"
+        assert "Z" not in states, "it has ended, and nobody asked"
+        assert node.stop() == 0
+    finally:
+        node.close()
 
 
 def test_a_command_has_it_taken_up_and_says_whether_it_was(node: RenewedNode) -> None:
