@@ -5,10 +5,12 @@ A pipe takes 64 KiB at a time, and Python copies each while none of its threads 
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,6 +18,27 @@ from typing import Any, Final, Self
 from node.domain.errors import DeviceError
 
 _LARGE_BYTES: Final = 65536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Of memory that another process of the same user has open."""
+
+    path: Path
+    device: int
+    inode: int
+
+    def open(self) -> io.FileIO:
+        """To write. Raises OSError where it is not there any more.
+
+        Its path may be another file's by then, of which nothing may be cut off.
+        """
+        memory = io.FileIO(os.open(self.path, os.O_WRONLY | os.O_NONBLOCK), "wb")
+        found = os.fstat(memory.fileno())
+        if (found.st_dev, found.st_ino) != (self.device, self.inode):
+            memory.close()
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return memory
 
 
 class SharedMemory:
@@ -40,16 +63,18 @@ class SharedMemory:
         os.close(self._descriptor)
 
     @property
-    def path(self) -> Path:
-        """By which another process of the same user opens it, while this object is open."""
-        return Path(f"/proc/{os.getpid()}/fd/{self._descriptor}")
+    def place(self) -> Place:
+        """Where another process finds it, while this object is open."""
+        found = os.fstat(self._descriptor)
+        path = Path(f"/proc/{os.getpid()}/fd/{self._descriptor}")
+        return Place(path=path, device=found.st_dev, inode=found.st_ino)
 
     def load(self, packed: bytes) -> Any:
         """What `call` gave this memory and its answer."""
         return _Unpickler(packed, self._descriptor).load()
 
 
-def call(path: Path, work: Callable[..., object], *given: object) -> bytes:
+def call(place: Place, work: Callable[..., object], *given: object) -> bytes:
     """In the other process: do the work, leave large bytes of what it makes in that memory.
 
     Gives the rest, pickled. Raises what `work` raises, DeviceError (there is no such memory).
@@ -57,7 +82,7 @@ def call(path: Path, work: Callable[..., object], *given: object) -> bytes:
     made = work(*given)
     packed = io.BytesIO()
     try:
-        with path.open("wb", buffering=0) as memory:
+        with place.open() as memory:
             _Pickler(packed, memory).dump(made)
     except OSError as error:
         raise _not_shared(error) from error

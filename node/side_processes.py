@@ -63,7 +63,7 @@ class SideProcesses:
         executor = self._executor
         try:
             with SharedMemory() as memory:
-                packed = self._submitted(executor, call, memory.path, work, *given).result()
+                packed = self._submitted(executor, call, memory.place, work, *given).result()
                 made: Made = memory.load(packed)
                 return made
         except CancelledError as error:

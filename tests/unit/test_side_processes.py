@@ -23,7 +23,7 @@ from node.domain.errors import BundleError, ConfigurationError, DeviceError, Int
 from node.domain.form import DEFAULT_FORM
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
-from node.shared_memory import SharedMemory
+from node.shared_memory import Place, SharedMemory
 from node.side_processes import SideProcesses
 from node.workflow.answer import answer, compose
 from pipelines.bundle import read_bundle
@@ -119,8 +119,9 @@ def test_no_memory_is_left_open(side: SideProcesses) -> None:
 
 
 def test_where_memory_cannot_be_shared_the_work_is_done_again(side: SideProcesses) -> None:
+    nowhere = Place(path=Path("/proc/self/nothing/there"), device=0, inode=0)
     with (
-        mock.patch.object(SharedMemory, "path", Path("/proc/self/nothing/there")),
+        mock.patch.object(SharedMemory, "place", nowhere),
         pytest.raises(DeviceError, match=r"cannot share memory .*No such file.* done again"),
     ):
         side(make_parts, [100_000])
@@ -129,6 +130,25 @@ def test_where_memory_cannot_be_shared_the_work_is_done_again(side: SideProcesse
         pytest.raises(DeviceError, match=r"Too many open files.*allow the node more open files"),
     ):
         side(make_parts, [100_000])
+
+
+def test_another_file_under_the_number_of_memory_that_is_gone_is_left_as_it_is(
+    side: SideProcesses, tmp_path: Path
+) -> None:
+    kept = tmp_path / "spool"
+    kept.write_bytes(b"acknowledged")
+    memory = SharedMemory()
+    place = memory.place
+    with memory:
+        pass
+    with kept.open("rb") as file:
+        assert place.path.name == str(file.fileno()), "it has the number"
+        with (
+            mock.patch.object(SharedMemory, "place", place),
+            pytest.raises(DeviceError, match="No such file"),
+        ):
+            side(make_parts, [100_000])
+    assert kept.read_bytes() == b"acknowledged"
 
 
 def test_an_error_comes_back_as_what_it_is(side: SideProcesses) -> None:
