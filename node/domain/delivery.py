@@ -184,8 +184,8 @@ DELIVERY_TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     ),
     DeliveryState.CANCELLED: frozenset({DeliveryState.PENDING, DeliveryState.WAITING}),
     # A person has it sent again: the destination has lost it.
-    DeliveryState.DELIVERED: frozenset({DeliveryState.PENDING}),
-    DeliveryState.COMMITTED: frozenset({DeliveryState.PENDING}),
+    DeliveryState.DELIVERED: frozenset({DeliveryState.PENDING, DeliveryState.WAITING}),
+    DeliveryState.COMMITTED: frozenset({DeliveryState.PENDING, DeliveryState.WAITING}),
 }
 
 

@@ -252,13 +252,17 @@ class Outbox:
         """Write why a waiting delivery has to wait for a person; None: it has not."""
         self._change_waiting(delivery_id, error_code=code, error_message=message)
 
-    def wait_again(self, delivery_id: int) -> None:
-        """Have a cancelled delivery wait as it did, for another destination's commitment."""
+    def wait_again(self, seen: Delivery) -> None:
+        """Have one that was cancelled or has arrived wait as it did, for another's commitment.
+
+        seen: as the person knows it; nothing happens where it is in another state by now.
+        """
         self._connection.execute(
             delivery.update()
             .where(
-                delivery.c.delivery_id == delivery_id,
-                delivery.c.state == DeliveryState.CANCELLED.value,
+                delivery.c.delivery_id == seen.delivery_id,
+                delivery.c.state == seen.state.value,
+                delivery.c.state.in_(_states_before(DeliveryState.WAITING)),
             )
             .values(state=DeliveryState.WAITING.value, settled_at=None)
         )

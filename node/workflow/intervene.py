@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _STOPPED = (JobState.FAILED, JobState.CANCELLED)
+_NOT_WAITED_FOR = (ResultKind.ECG, ResultKind.REJECTION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,8 @@ class Intervention:
         """Send what has arrived once more, byte for byte: its destination has lost it.
 
         to: a destination; None is to all that have something. Results that others have replaced
-        are not sent. One that is committed is asked for its commitment again.
+        are not sent. One that is committed is asked for its commitment again, and what waited for
+        that when it was first sent waits again.
         Says what it did. Raises NotPossible.
         """
         with self.work.begin() as transaction:
@@ -96,8 +98,12 @@ class Intervention:
                     f"nothing of job {job_id} has arrived{f' at {to}' if to else ''}; what stopped "
                     "goes on with `cardionode jobs retry`"
                 )
+            waited_for = _waited_for(job, there)
             for delivery in there:
-                self._deliver_now(transaction, delivery, priority=Priority.LOW)
+                if self.after.get(delivery.destination) in waited_for:
+                    transaction.outbox.wait_again(delivery)
+                else:
+                    self._deliver_now(transaction, delivery, priority=Priority.LOW)
             names = ", ".join(sorted({each.destination for each in there}))
             sent = f"{len(there)} results are sent to {names} again"
             said = self._note(transaction, Action.SENT_AGAIN, job_id, sent)
@@ -189,7 +195,7 @@ class Intervention:
             transaction.wake_delivery(delivery.delivery_id)
             return
         if delivery.state is DeliveryState.CANCELLED and delivery.destination in self.after:
-            transaction.outbox.wait_again(delivery.delivery_id)
+            transaction.outbox.wait_again(delivery)
             return
         run = transaction.outbox.start_again(delivery, at=self.clock())
         if run is not None:
@@ -200,6 +206,13 @@ class Intervention:
                 kind=delivery.destination_kind,
                 priority=priority,
             )
+
+
+def _waited_for(job: Job, sent: Iterable[Delivery]) -> set[str]:
+    """Destinations whose commitment to what is sent others wait for; what takes back waits not."""
+    if job.state is JobState.WITHDRAWN:
+        return set()
+    return {each.destination for each in sent if each.kind not in _NOT_WAITED_FOR}
 
 
 def correct_job(transaction: Transaction, job: Job, at: datetime) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from node.domain.commitment import Commitment, CommitmentReport, CommitmentState
 from node.domain.delivery import (
     Delivery,
+    DeliveryOutcome,
     DeliveryState,
     DestinationKind,
     JobState,
@@ -410,6 +411,44 @@ def test_what_an_archive_has_lost_is_sent_and_asked_for_again(world: World) -> N
     assert world.states() == ["committed", "committed", "delivered"]
     assert sorted(world.pacs.sent) == sorted(2 * [kind.value.encode() for kind in KINDS])
     assert len(world.ris.sent) == 1
+
+
+def test_a_message_that_is_sent_again_waits_for_the_archive_again(world: World) -> None:
+    world.report(world.delivered_and_asked(), *KINDS)
+    world.deliver(ResultKind.ORU)
+    assert world.person.send_again(world.job_id) == "3 results are sent to PACS, RIS again"
+    assert world.states() == ["pending", "pending", "waiting"]
+    transaction_uid = world.delivered_and_asked()
+    assert world.states() == ["stored", "stored", "waiting"]
+    world.report(transaction_uid, *KINDS)
+    assert world.states() == ["committed", "committed", "pending"]
+    world.deliver(ResultKind.ORU)
+    assert len(world.ris.sent) == 2
+
+
+@pytest.mark.parametrize("kind", [ResultKind.ECG, ResultKind.REJECTION])
+def test_a_message_that_is_sent_again_waits_for_results_alone(
+    world: World, kind: ResultKind
+) -> None:
+    with world.work.begin() as transaction:
+        other = transaction.jobs.add(replace(INSTANCE, sop_instance_uid="1.2.9"))
+        transaction.jobs.settle(other, JobState.COMPLETED, at=world.clock())
+        for sent, name, protocol in (
+            (kind, "PACS", DestinationKind.DICOM), (ResultKind.ORU, "RIS", DestinationKind.HL7)
+        ):  # fmt: skip
+            delivery_id = transaction.outbox.add(
+                job_id=other, kind=sent, identifier=sent.value, sop_class_uid="1.2",
+                destination=name, destination_kind=protocol,
+                content_digest=world.spool.put(sent.value.encode()), revision=1, at=world.clock(),
+            )  # fmt: skip
+            outcome = DeliveryOutcome(state=DeliveryState.DELIVERED)
+            transaction.outbox.settle(
+                delivery_id, outcome, started_at=world.clock(), at=world.clock()
+            )
+    world.person.send_again(other)
+    with world.work.begin() as transaction:
+        states = {each.state for each in transaction.outbox.of_job(other)}
+    assert states == {DeliveryState.PENDING}
 
 
 def test_what_is_sent_again_waits_for_what_is_new(world: World) -> None:
