@@ -35,6 +35,7 @@ def hosts(
             "home": host.home,
             "roles": " ".join(sorted(host.roles)),
             "configuration": host.configuration[:8],
+            "not_taken_up": host.not_taken_up,
             "started_at": f"{host.started_at:%Y-%m-%dT%H:%M:%SZ}",
             "silent_s": round(max(0.0, (now - host.beat_at).total_seconds()), 1),
         }
@@ -56,3 +57,7 @@ def hosts(
         )
         table.add_row(*(escape(str(value)) for value in told))
     console.print(table)
+    for row in rows:
+        if row["not_taken_up"]:
+            said = f"{row['machine']} {row['roles']}: not taken up: {row['not_taken_up']}"
+            console.print(escape(said), style="red")

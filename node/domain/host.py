@@ -38,6 +38,8 @@ class Host:
     roles: frozenset[HostRole]
     configuration: str
     """SHA-256 of the file that it was started by; empty where by none, or it does not say."""
+    not_taken_up: str = ""
+    """Why it goes on by that though it was asked to take the file up; else empty."""
     beats: int
     """How often it said so: what changes is alive, whatever the clocks of the machines say."""
     started_at: datetime

@@ -131,16 +131,13 @@ class AuditRelay:
             if not self._speaks(transaction):
                 self.problem, self._failures = "", 0  # another's
                 return False
-            before, newest = transaction.relay.position(stream), transaction.relay.newest()[stream]
+            before = transaction.relay.position(stream)
             if settled is None or before is None:
                 return False
-            if newest < before:  # numbers of what is gone come again
-                numbers, found = [0], []
-            else:
-                numbers = transaction.relay.numbers(
-                    stream, after=before, to=settled[stream], limit=_AT_ONCE
-                )
-                found = [self._of(transaction, stream, number) for number in numbers]
+            numbers = transaction.relay.numbers(
+                stream, after=before, to=settled[stream], limit=_AT_ONCE
+            )
+            found = [self._of(transaction, stream, number) for number in numbers]
         messages = [self._message(*each) for each in found if each is not None]
         self._unread = 0
         told = [each for each in messages if each is not None]

@@ -54,6 +54,7 @@ class Cluster:
         self._machine = socket.gethostname()
         self._roles = roles
         self._configuration = configuration
+        self._not_taken_up = ""
         self._telemetry = telemetry
         self._clock = clock
         self._beats = 0
@@ -92,6 +93,15 @@ class Cluster:
         except Exception as error:  # who watches, or starts next, finds what is orphaned
             self._report("host left without a word", error)
 
+    def explain(self, not_taken_up: str) -> None:
+        """Have it seen why this host goes on by the configuration it has; it does so anyhow."""
+        self._not_taken_up = not_taken_up
+        try:
+            with self._work.begin() as transaction:
+                transaction.hosts.explain(self.executor_id, not_taken_up)
+        except Exception as error:  # the log has the reason
+            self._report("reason not kept", error)
+
     def take_over(self) -> None:
         """Have done what no living host does. Raises StorageError."""
         again = take_over(self._work)
@@ -125,6 +135,7 @@ class Cluster:
             store=self._store,
             roles=self._roles,
             configuration=self._configuration,
+            not_taken_up=self._not_taken_up,
             beats=self._beats,
             started_at=now,
             beat_at=now,

@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from node.domain.host import Host, HostRole
-from node.store.tables import host
+from node.store.tables import LONGEST_SAID, host
 
 
 class Hosts:
@@ -33,6 +33,7 @@ class Hosts:
                 store=new.store,
                 roles=_written(new.roles),
                 configuration=new.configuration,
+                not_taken_up=new.not_taken_up[:LONGEST_SAID],
                 beats=new.beats,
                 started_at=new.started_at,
                 beat_at=new.beat_at,
@@ -45,6 +46,14 @@ class Hosts:
             host.update().where(host.c.executor_id == executor_id).values(beats=beats, beat_at=at)
         )
         return changed.rowcount == 1
+
+    def explain(self, executor_id: str, not_taken_up: str) -> None:
+        """Write why it goes on by the configuration it has, as `Host` has it."""
+        self._connection.execute(
+            host.update()
+            .where(host.c.executor_id == executor_id)
+            .values(not_taken_up=not_taken_up[:LONGEST_SAID])
+        )
 
     def all(self) -> list[Host]:
         """The first started first."""
@@ -72,6 +81,7 @@ def _read(row: sa.Row[tuple[object, ...]]) -> Host:
         store=row.store,
         roles=frozenset(HostRole(role) for role in row.roles.split()),
         configuration=row.configuration,
+        not_taken_up=row.not_taken_up,
         beats=row.beats,
         started_at=row.started_at,
         beat_at=row.beat_at,

@@ -11,7 +11,7 @@ from node.domain.errors import ConfigurationError
 from node.store import tables
 
 SCRIPTS: Final = Path(__file__).with_name("migrations")
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 """The last of `migrations/versions`."""
 BASE: Final = "0000"
 """Tables from before there were scripts, in the last form that they had."""

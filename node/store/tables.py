@@ -114,6 +114,7 @@ attempt = sa.Table(
     sa.Column("error_code", sa.String(64)),
     sa.Column("error_message", sa.String(1024)),
     sa.Index("node_attempt_by_delivery", "delivery_id"),
+    sqlite_autoincrement=True,
 )
 
 commitment = sa.Table(
@@ -299,6 +300,7 @@ host = sa.Table(
     sa.Column("store", sa.String(64), nullable=False),
     sa.Column("roles", sa.String(32), nullable=False),
     sa.Column("configuration", sa.String(64), nullable=False, server_default=""),
+    sa.Column("not_taken_up", sa.String(LONGEST_SAID), nullable=False, server_default=""),
     sa.Column("beats", sa.Integer, nullable=False),
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("beat_at", UtcDateTime, nullable=False),

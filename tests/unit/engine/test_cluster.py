@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -263,3 +264,27 @@ def test_what_the_dead_left_is_taken_over_though_the_database_went_meanwhile(
         own._stopping.wait(0.05)
     own.stop()
     assert len(tries) == 2
+
+
+def test_why_a_host_goes_on_as_it_is_stands_with_the_hosts(
+    work: EngineUnitOfWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = Notes()
+    own = Cluster(
+        work, home=tmp_path, store="one", roles=ALL_ROLES, telemetry=notes, clock=lambda: AT
+    )
+    own.start()
+    own.explain("no bundle is called x")
+    with work.begin() as transaction:
+        assert [each.not_taken_up for each in transaction.hosts.all()] == ["no bundle is called x"]
+
+    @contextmanager
+    def away(**_: object) -> Iterator[None]:
+        raise StorageError("the database is away")
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(work, "begin", away)
+        own.explain("no bundle is called y")
+    assert len(notes.said("reason not kept")) == 1
+    own.stop()

@@ -12,10 +12,15 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from node.domain.delivery import DeliveryOutcome, DeliveryState
 from node.domain.errors import ConfigurationError, StorageError
 from node.store.database import Database
+from node.store.outbox import Outbox
+from node.store.received import Jobs
+from node.store.relay import Stream
 from node.store.schema import BASE, HEAD, SCRIPTS, revision_of
-from node.store.tables import metadata, revision
+from node.store.tables import attempt, metadata, relay, revision
+from tests.unit.store.test_rows import INSTANCE, NOW, owe
 
 ADDED = (
     "node_user", "node_session", "node_audit", "node_signature", "node_host", "node_turn",
@@ -34,11 +39,18 @@ def make_base(database: Database) -> None:
         for table in metadata.sorted_tables:
             if table.name not in ADDED:
                 made = str(sa.schema.CreateTable(table).compile(dialect=dialect))
+                if table is attempt:
+                    made = made.replace("AUTOINCREMENT", "")
                 connection.exec_driver_sql(ADDED_COLUMN.sub("", made))
                 for index in table.indexes:
                     index.create(connection)
         connection.exec_driver_sql("CREATE TABLE node_schema_version (version INTEGER NOT NULL)")
         connection.exec_driver_sql("INSERT INTO node_schema_version VALUES (6)")
+
+
+def attempt_at(connection: sa.Connection, delivery_id: int) -> None:
+    later = DeliveryOutcome(state=DeliveryState.PENDING, due_at=NOW)
+    Outbox(connection).settle(delivery_id, later, started_at=NOW, at=NOW)
 
 
 def differences(database: Database) -> list[object]:
@@ -72,6 +84,31 @@ def test_an_upgraded_database_has_the_tables_of_a_new_one(database: Database) ->
     with database.read() as connection:
         assert revision_of(connection) == HEAD
     assert database.prepare() is None
+
+
+def test_the_number_of_an_attempt_that_is_gone_never_comes_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_base(database)
+    with monkeypatch.context() as patched:
+        patched.setattr("node.store.schema.HEAD", "0006")
+        database.prepare()
+    with database.write() as connection:
+        delivery_id = owe(connection, Jobs(connection).add(INSTANCE))
+        for _ in range(2):
+            attempt_at(connection, delivery_id)
+        row = {"stream": Stream.ATTEMPTS.value, "told_to": 9}  # whose attempts are gone
+        connection.execute(relay.insert().values(row))
+    database.prepare()
+    with database.write() as connection:
+        is_sqlite = connection.dialect.name == "sqlite"  # which gave a number twice
+        assert connection.scalar(sa.select(relay.c.told_to)) == (0 if is_sqlite else 9)
+        assert [each["state"] for each in Outbox(connection).attempts_of(delivery_id)] == [
+            "pending", "pending"
+        ]  # fmt: skip
+        connection.execute(attempt.delete())
+        attempt_at(connection, delivery_id)
+        assert connection.scalar(sa.select(attempt.c.attempt_id)) == 3
 
 
 def test_a_new_database_needs_no_script(database: Database, tmp_path: Path) -> None:
