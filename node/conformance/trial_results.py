@@ -66,7 +66,7 @@ def trial_results(
             source,
             form,
             destination=destination.name,
-            site=site,
+            site=replace(site, is_tried=True),
             templates=templates,
         )
         return (transaction,)

@@ -92,6 +92,12 @@ _BY_AI: Final = Coding(
     code="AIAST",
     display="Artificial Intelligence asserted",
 )
+_OF_NO_PATIENT: Final = Coding(
+    system="http://terminology.hl7.org/CodeSystem/v3-ActReason",
+    code="HTEST",
+    display="test health data",
+)
+"""Source: FHIR R4, security-labels.html."""
 _IS_SYNTHETIC: Final = Code(
     value="SYNTHETIC", scheme=PRIVATE_SCHEME, meaning="Estimated from an ECG, not measured"
 )
@@ -121,12 +127,14 @@ class _Head:
     notes: tuple[str, ...]
     """Of what the model estimates."""
     is_correction: bool
+    is_tried: bool
 
     def meta(self, *, by_model: bool = True) -> Meta:
+        labels = [*([_BY_AI] if by_model else []), *([_OF_NO_PATIENT] if self.is_tried else [])]
         tags = [NOT_VERIFIED]
         if by_model:
             tags += [_IS_SYNTHETIC, *([_IS_SIMULATED] if self.model.simulated else [])]
-        return Meta(security=[_BY_AI] if by_model else None, tag=[coding(each) for each in tags])
+        return Meta(security=labels or None, tag=[coding(each) for each in tags])
 
 
 def build_report(
@@ -216,6 +224,7 @@ def _head(
         method=concept(derivation, text=derivation.meaning),
         notes=(SYNTHETIC, *([CORRECTED] if is_correction else []), *simulated),
         is_correction=is_correction,
+        is_tried=site.is_tried,
     )
 
 

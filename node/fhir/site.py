@@ -21,3 +21,5 @@ class Site:
     """Of the report, in table 0074, as OBR-24 of a message."""
     pdf: bool = False
     """Whether the summary goes along as a document."""
+    is_tried: bool = False
+    """Whether what it gets is of no patient, and marked so."""
