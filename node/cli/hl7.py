@@ -21,6 +21,7 @@ from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
 from node.cli.send import tls_credentials
 from node.cli.wishes import next_wish
 from node.dicom.template import Templates, load_templates
+from node.domain.audit import Action
 from node.domain.ecg import ECGRecord
 from node.domain.errors import (
     CardioNodeError,
@@ -41,6 +42,7 @@ from node.models import load_models
 from node.settings import Hl7DestinationSettings, Settings, read_settings
 from node.workflow.answer import Answer, answer
 from node.workflow.compose import compose_message
+from node.workflow.reading import message_text
 
 app = typer.Typer(
     no_args_is_help=True, help="HL7: what a RIS would receive, and both ends of a link to try."
@@ -150,6 +152,31 @@ def received(
             style="yellow" if each.error_message else None,
             markup=False,
         )
+
+
+@app.command("show")
+def show_message(
+    number: Annotated[
+        int, typer.Argument(help="The message's number, as `hl7 received` shows it.")
+    ],
+    config: Config = None,
+    home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
+) -> None:
+    """Print a message that was taken, as it came, a segment a line. It names a patient."""
+    from node.configured_store import open_objects
+
+    settings = read_settings(config, overrides or ())
+    with open_work(settings, home) as work:
+        with work.begin() as transaction:
+            message = transaction.messages.get(number)
+        if message is None:
+            raise NotPossible(f"there is no message {number} here, or not any more")
+        content = open_objects(settings, home).get(message.content_digest)
+        with work.begin() as transaction:
+            said = f"message {number}, {message.message_type}"
+            transaction.audit.note(who(), Action.READ, at=now(), said=said)
+    typer.echo(message_text(content, unmarked=message.unmarked_charset))
 
 
 @app.command("replay")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,13 +19,14 @@ from rich.progress import track
 from rich.table import Table
 
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
-from node.domain.audit import COMMAND_LINE, Actor
+from node.domain.audit import COMMAND_LINE, Action, Actor
 from node.domain.commitment import Commitment
 from node.domain.delivery import ARRIVED, Delivery, JobState
-from node.domain.errors import ConfigurationError, NotPossible
+from node.domain.errors import CardioNodeError, ConfigurationError, NotPossible
 from node.logs import Journal, set_up_logging
 from node.metrics import Metrics
 from node.settings import Settings, read_settings
+from node.workflow.finding import find_jobs
 from node.workflow.intervene import Intervention
 from node.workflow.replacement import standing
 
@@ -52,14 +53,78 @@ def list_jobs(
     with open_work(settings, home) as work, work.begin() as transaction:
         found = transaction.jobs.latest(limit=limit, state=state)
         deliveries = transaction.outbox.of_jobs([job.job_id for job in found])
-    console = Console(highlight=False, soft_wrap=True)
-    if as_json:
-        console.out(_json([_describe(job, deliveries[job.job_id]) for job in found]))
+    _print_jobs(found, deliveries, as_json=as_json)
+
+
+@app.command("find")
+def find(
+    sought: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            prompt="Patient ID, accession number, UID or job",
+            help="What is known of the ECG; typed at the prompt it is in no history of commands.",
+        ),
+    ],
+    config: Config = None,
+    home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Find the jobs of a patient, an order, a study or an instance, the latest first."""
+    settings = read_settings(config, overrides or ())
+    with open_work(settings, home) as work, work.begin() as transaction:
+        found = find_jobs(transaction, sought)
+        deliveries = transaction.outbox.of_jobs([job.job_id for job in found])
+        said = f"{len(found)} found"
+        transaction.audit.note(who(), Action.SEARCHED, at=now(), said=said)
+    _print_jobs(found, deliveries, as_json=as_json)
+
+
+@app.command("result")
+def result(
+    delivery_id: Annotated[
+        int, typer.Argument(help="The delivery's number, as `jobs show` shows it.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", file_okay=False, help="Folder for the file, as it is sent."),
+    ] = None,
+    config: Config = None,
+    home: Home = DEFAULT_HOME,
+    overrides: Overrides = None,
+) -> None:
+    """Print a report or a message as text, or put any result into a folder, byte for byte."""
+    from node.configured_store import open_objects
+    from node.workflow.reading import READABLE, file_name, result_text
+
+    settings = read_settings(config, overrides or ())
+    with open_work(settings, home) as work:
+        with work.begin() as transaction:
+            delivery = transaction.outbox.get(delivery_id)
+        if delivery is None:
+            raise NotPossible(
+                f"there is no delivery {delivery_id}; `cardionode jobs show` has them"
+            )
+        kind = delivery.kind
+        if out is None and kind not in READABLE:
+            raise NotPossible(f"a {kind.value} is no text: name a folder with --out")
+        content = open_objects(settings, home).get(delivery.content_digest)
+        with work.begin() as transaction:
+            said = f"{kind.value} {delivery_id}"
+            transaction.audit.note(
+                who(), Action.DOWNLOADED, at=now(), job_id=delivery.job_id, said=said
+            )
+    if out is None:
+        typer.echo(result_text(kind, content))
         return
-    table = Table("job", "state", "received (UTC)", "from", "delivered", "what is wrong")
-    for job in found:
-        table.add_row(*_row(job, deliveries[job.job_id]))
-    console.print(table)
+    file = out / file_name(kind, delivery_id)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {file}: {error.strerror}") from error
+    typer.echo(str(file))
 
 
 @app.command("show")
@@ -337,6 +402,15 @@ def open_work(settings: Settings, home: Path) -> Iterator[EngineUnitOfWork]:
         database.close()
 
 
+def note(settings: Settings, home: Path, action: Action, said: str) -> None:
+    """Keep in the audit what was done beside a node; where it cannot be kept that is said."""
+    try:
+        with open_work(settings, home) as work, work.begin() as transaction:
+            transaction.audit.note(who(), action, at=now(), said=said)
+    except (CardioNodeError, OSError) as error:  # it is done all the same
+        typer.echo(f"not kept in the audit: {error}", err=True)
+
+
 @contextmanager
 def _intervening(
     config: Path | None, home: Path, overrides: list[str] | None
@@ -392,6 +466,19 @@ def _row(job: Job, deliveries: list[Delivery]) -> list[str]:
         f"{delivered} of {len(owed)}",
         "; ".join(filter(None, wrong)),
     ]
+
+
+def _print_jobs(
+    found: Sequence[Job], deliveries: Mapping[int, list[Delivery]], *, as_json: bool
+) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if as_json:
+        console.out(_json([_describe(job, deliveries[job.job_id]) for job in found]))
+        return
+    table = Table("job", "state", "received (UTC)", "from", "delivered", "what is wrong")
+    for job in found:
+        table.add_row(*_row(job, deliveries[job.job_id]))
+    console.print(table)
 
 
 def _request(asked: Commitment) -> str:

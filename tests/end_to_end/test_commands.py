@@ -127,6 +127,47 @@ def test_what_was_sent_is_corrected_then_withdrawn(tmp_path: Path) -> None:
         assert complaints(file) == []
 
 
+def test_a_job_is_found_and_its_results_are_read_and_taken(tmp_path: Path) -> None:
+    pacs, ris = PacsStandIn(ae_title="PACS"), RisStandIn()
+    node = NodeProcess(tmp_path, extra=destinations(pacs.start(), ris.start()))
+    _, content = next(instances(1))
+    ecg = read_part10(content)
+    try:
+        node.start()
+        scu = StorageScu(
+            calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=node.dicom_port
+        )
+        scu.send(content)
+        (job,) = node.wait_for_jobs(settled(1))
+        for sought in (ecg.PatientID, ecg.StudyInstanceUID, ecg.SOPInstanceUID, "1"):
+            found = json.loads(node.run("jobs", "find", "--for", sought, "--json").stdout)
+            assert [each["job_id"] for each in found] == [1], sought
+        assert json.loads(node.run("jobs", "find", "--for", "NOBODY", "--json").stdout) == []
+        assert "completed" in node.run("jobs", "find", typed=f"{ecg.PatientID}\n").stdout
+        made = {each["kind"]: each["delivery_id"] for each in job["deliveries"]}
+        assert "synthetic" in node.run("jobs", "result", str(made["report"])).stdout.lower()
+        assert node.run("jobs", "result", str(made["oru"])).stdout.startswith("MSH|")
+        picture = node.run("jobs", "result", str(made["cine"]))
+        assert (picture.returncode, "--out" in picture.stderr) == (1, True)
+        assert node.run("jobs", "result", "99").returncode == 1
+        out = tmp_path / "taken"
+        for kind, delivery_id in made.items():
+            taken = node.run("jobs", "result", str(delivery_id), "--out", str(out))
+            file = Path(taken.stdout.strip())
+            assert file.name.startswith(f"{kind}-{delivery_id}."), taken.stderr
+            if kind == "oru":
+                assert file.read_bytes() in ris.received.values()
+            else:
+                assert read_part10(file.read_bytes()).SOPInstanceUID in pacs.instances()
+        noted = [each["said"] for each in json.loads(node.run("audit", "--json").stdout)]
+        assert noted.count("1 found") == 5
+        assert f"cine {made['cine']}" in noted
+    finally:
+        node.close()
+        pacs.stop()
+        ris.stop()
+
+
 def test_a_person_sees_retries_and_cancels_a_job(tmp_path: Path) -> None:
     pacs_port = free_port()
     pacs = PacsStandIn(ae_title="PACS", port=pacs_port)

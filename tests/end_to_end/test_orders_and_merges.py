@@ -65,6 +65,11 @@ def test_a_late_order_and_a_merge_are_in_what_arrives_and_nothing_arrives_withou
         listed = node.run("hl7", "received", "--json")
         assert [each["control_id"] for each in json.loads(listed.stdout)] == ["M1", "O1"]
         assert "OLD-ID" not in listed.stdout
+        merge = next(
+            each["message_id"] for each in json.loads(listed.stdout) if each["control_id"] == "M1"
+        )
+        assert "\nMRG|OLD-ID" in node.run("hl7", "show", str(merge)).stdout
+        assert node.run("hl7", "show", "99").returncode == 1
         pacs.start()
         ris.start()
         (job,) = node.wait_for_jobs(settled(1), within_s=90)

@@ -11,12 +11,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from node.domain.audit import Action, Actor
-from node.domain.errors import CardioNodeError
 from node.domain.user import Role
-from node.hl7.message import Header, read_header
 from node.web.console.gate import Gate, Visit, number_of
 from node.web.console.pages import HEADERS, Pages
 from node.workflow.ports import ObjectStore, UnitOfWork
+from node.workflow.reading import message_text
 
 _SHOWN: Final = 50
 
@@ -89,7 +88,7 @@ class Messages:
             user=visit.user,
             form_token=visit.form_token,
             message=message,
-            text=readable_message(content, unmarked=message.unmarked_charset),
+            text=message_text(content, unmarked=message.unmarked_charset),
         )
 
     def use(self, visit: Visit) -> Response:
@@ -97,13 +96,3 @@ class Messages:
         number = number_of(visit.path["number"])
         self.replay(number, visit.actor)
         return RedirectResponse(f"/messages/{number}", 303, HEADERS)
-
-
-def readable_message(content: bytes, *, unmarked: str = "ASCII") -> str:
-    """A segment a line. unmarked: HL7 table 0211, of a message that does not say what it is in."""
-    try:
-        header = read_header(content)
-        codec = header.codec if header.charset else Header(charset=unmarked).codec
-    except CardioNodeError:
-        codec = "utf-8"
-    return content.decode(codec, "replace").replace("\r\n", "\n").replace("\r", "\n")

@@ -12,10 +12,10 @@ from starlette.routing import Route
 
 from node.domain.audit import Action
 from node.domain.delivery import ARRIVED, Delivery, JobState
-from node.web.console.gate import DIGITS, Gate, Visit, number_of
+from node.web.console.gate import Gate, Visit, number_of
 from node.web.console.pages import Pages
 from node.web.console.recorded import Recorded, Recordings
-from node.workflow.identity import accession_digest, patient_digest
+from node.workflow.finding import FOUND_AT_MOST, find_jobs
 from node.workflow.ports import Transaction, UnitOfWork
 from node.workflow.replacement import standing
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from node.store.received import Job
 
 PAGE: Final = 25
-FOUND_AT_MOST: Final = 100
-_LONGEST_SOUGHT: Final = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +78,8 @@ class Studies:
     def search(self, visit: Visit) -> Response:
         """Those whose patient, order, study, instance or number was named."""
         sought = visit.form.get("sought", "").strip()
-        can_be = sought.isprintable() and len(sought) <= _LONGEST_SOUGHT
         with self.work.look() as transaction:
-            jobs = self._find(transaction, sought) if sought and can_be else []
+            jobs = find_jobs(transaction, sought)
             deliveries = _deliveries(transaction, jobs)
             counts = transaction.jobs.count_by_state()
         self.gate.note(visit, Action.SEARCHED, said=f"{len(jobs)} found")
@@ -97,20 +94,6 @@ class Studies:
             sought=sought,
             most=FOUND_AT_MOST,
         )
-
-    def _find(self, transaction: Transaction, sought: str) -> Sequence[Job]:
-        patient = patient_digest(sought) or ""
-        standing = transaction.patients.find(patient)
-        found = transaction.jobs.known_by(
-            sought,
-            patient_digest=patient if standing is None else standing.patient_digest,
-            accession_digest=accession_digest(sought) or "",
-            limit=FOUND_AT_MOST,
-        )
-        if found or not sought.isdecimal() or len(sought) > DIGITS:
-            return found
-        job = transaction.jobs.get(int(sought))
-        return [] if job is None else [job]
 
     def _rows(self, deliveries: _Deliveries) -> Sequence[StudyRow]:
         """Read outside of the transaction: objects may lie far away."""

@@ -16,13 +16,11 @@ from starlette.routing import Route
 
 from node.dicom.part10 import read_part10
 from node.dicom.rendering import COLUMNS, contact_sheet
-from node.dicom.report_reading import report_text
 from node.dicom.template import Templates
 from node.dicom.waveform import read_ecg
 from node.domain.audit import Action, Actor
 from node.domain.delivery import (
     ARRIVED,
-    MESSAGES,
     Delivery,
     DeliveryState,
     JobState,
@@ -33,24 +31,23 @@ from node.domain.user import Role
 from node.ecg.conditioning import trim_calibration_pulse
 from node.ecg.drawing import draw_ecg
 from node.web.console.gate import Gate, Visit, number_of
-from node.web.console.messages import readable_message
 from node.web.console.numbers import shown_numbers
 from node.web.console.pages import HEADERS, Pages
 from node.web.console.recorded import Recorded, Recordings
 from node.workflow.intervene import Intervention
 from node.workflow.ports import ObjectStore, Transaction, UnitOfWork
+from node.workflow.reading import READABLE, file_name, result_text
 from node.workflow.replacement import standing
 
 if TYPE_CHECKING:
     from node.store.received import Job
 
 _HISTORY: Final = 20
-_TYPES: Final = {
-    ResultKind.ORU: ("x-application/hl7-v2+er7", "hl7"),
-    ResultKind.FHIR: ("application/fhir+json", "json"),
+_MEDIA_TYPES: Final = {
+    ResultKind.ORU: "x-application/hl7-v2+er7",
+    ResultKind.FHIR: "application/fhir+json",
 }
-"""Media type and file name's end; of the others those of a DICOM object."""
-_DICOM: Final = ("application/dicom", "dcm")
+"""The others are DICOM objects."""
 _OPEN: Final = (DeliveryState.PENDING, DeliveryState.WAITING, DeliveryState.STORED)
 _STOPPED: Final = (DeliveryState.REFUSED, DeliveryState.EXHAUSTED, DeliveryState.CANCELLED)
 _ANSWERED: Final = (JobState.COMPLETED, JobState.NO_RESULT)
@@ -219,8 +216,8 @@ class StudyPage:
         content = self.spool.get(delivery.content_digest)
         said = f"{delivery.kind.value} {delivery_id}"
         self.gate.note(visit, Action.DOWNLOADED, job_id=job_id, said=said)
-        media_type, end = _TYPES.get(delivery.kind, _DICOM)
-        name = f"{delivery.kind.value}-{delivery_id}.{end}"
+        media_type = _MEDIA_TYPES.get(delivery.kind, "application/dicom")
+        name = file_name(delivery.kind, delivery_id)
         headers = {"Content-Disposition": f'attachment; filename="{name}"', **HEADERS}
         return Response(content, headers=headers, media_type=media_type)
 
@@ -256,10 +253,10 @@ class StudyPage:
         for each in made:
             if each.content_digest in seen:
                 continue
-            if each.kind is ResultKind.REPORT or each.kind in MESSAGES:
+            if each.kind in READABLE:
                 seen.add(each.content_digest)
                 try:
-                    text = _text(each.kind, self.spool.get(each.content_digest))
+                    text = result_text(each.kind, self.spool.get(each.content_digest))
                 except StorageError as error:
                     text = error.message
                 found.append((each, text))
@@ -307,14 +304,6 @@ def possible(job: Job, made: Sequence[Delivery]) -> Sequence[str]:
     ):
         found.append("cancel")
     return found
-
-
-def _text(kind: ResultKind, content: bytes) -> str:
-    if kind is ResultKind.REPORT:
-        return report_text(dcmread(io.BytesIO(content)))
-    if kind is ResultKind.FHIR:
-        return json.dumps(json.loads(content), indent=2, ensure_ascii=False)
-    return readable_message(content)
 
 
 def _of_a_page(visit: Visit) -> int:
