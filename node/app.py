@@ -64,6 +64,7 @@ from node.side_processes import SideProcesses
 from node.store.outbox import Outbox
 from node.store.received import Jobs
 from node.telling import Telling
+from node.web.console.connections import WHERE, Endpoint
 from node.web.console.console import Console
 from node.web.console.model import ShownModel
 from node.web.server import WebServer
@@ -234,6 +235,7 @@ class Node:
             self.journal.event(
                 "configuration not taken up", level=Level.ERROR, reason=error.message
             )
+            self._cluster.explain(error.message)
             return
         self._renewal.start_anew()
 
@@ -298,7 +300,7 @@ class Node:
             provider_label=getattr(self._settings.web.console.provider, "label", ""),
             problems=self._readiness,
             destinations=_described(self._settings),
-            configured=lambda: _described(self._configured()),
+            configured=lambda: _endpoints(self._configured()),
             file=self._file,
             renewal=self._renewal,
             started_by=self._renewal.started_by if self._renewal is not None else "",
@@ -306,8 +308,9 @@ class Node:
             admission=lambda: Admission(settings=self._configured()),
             trial=lambda name, *, sends: try_destination(self._configured(), name, sends=sends),
             routing=self._routing,
+            configured_routing=lambda: build_routing(self._configured()),
             called_ae=self._settings.dicom.ae_titles,
-            plan=partial(plan_for, self._settings),
+            plan=lambda content, origin: plan_for(self._configured(), content, origin),
             maximum_bytes=self._settings.dicom.maximum_instance_mb * 1_000_000,
             replay=self._inbox.replay,
             models=[self._shown(choice, each) for choice, each in served.items()],
@@ -489,3 +492,14 @@ class Node:
 def _described(settings: Settings) -> dict[str, str]:
     """Each destination's name and address."""
     return {name: describe_destination(each) for name, each in settings.destinations.items()}
+
+
+def _endpoints(settings: Settings) -> dict[str, Endpoint]:
+    """Each destination by its name."""
+    return {
+        name: Endpoint(
+            described=describe_destination(each),
+            where={key: getattr(each, key) for key in WHERE if hasattr(each, key)},
+        )
+        for name, each in settings.destinations.items()
+    }

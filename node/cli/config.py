@@ -6,18 +6,19 @@ import json
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
-from node.cli.jobs import now, open_work, who
+from node.cli.jobs import note, now, open_work, who
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.configuration import ConfigurationFile, difference
 from node.domain.audit import Action
-from node.domain.errors import ConfigurationError, NotPossible
-from node.domain.host import ALL_ROLES, Host
+from node.domain.errors import ConfigurationError, NotPossible, StorageError
+from node.domain.host import Host, HostRole
 from node.home import ask_to_renew, holders
 from node.settings import read_settings
 
@@ -57,6 +58,7 @@ def set_keys(
         ),
     ],
     config: Config = None,
+    home: Home = DEFAULT_HOME,
     overrides: Overrides = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -68,13 +70,15 @@ def set_keys(
     for each in changes:
         if "=" not in each:
             raise ConfigurationError(f"{each}: write it as table.key=value")
-    change_file(config, overrides, changes, dry_run=dry_run)
+    keys = [each.partition("=")[0].rstrip("+ ") for each in changes]
+    change_file(config, home, overrides, changes, f"{', '.join(keys)} set", dry_run=dry_run)
 
 
 @app.command("unset")
 def unset_keys(
     keys: Annotated[list[str], typer.Argument(help="E.g. dicom.port, or destinations.PACS.")],
     config: Config = None,
+    home: Home = DEFAULT_HOME,
     overrides: Overrides = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -82,7 +86,7 @@ def unset_keys(
     for each in keys:
         if "=" in each:
             raise ConfigurationError(f"{each}: name the key alone")
-    change_file(config, overrides, keys, dry_run=dry_run)
+    change_file(config, home, overrides, keys, f"{', '.join(keys)} unset", dry_run=dry_run)
 
 
 @app.command("take-up")
@@ -96,42 +100,59 @@ def take_up(
 ) -> None:
     """Have the processes of this machine start anew by what the file says now, and wait for them.
 
-    Nothing in hand is lost. Where a node could not start by the file it goes on as it is. Exit
-    status 0 only if all run by it. Other machines: the same there; `cardionode hosts` lists them.
+    Nothing in hand is lost. Where a node could not start by the file it goes on as it is, and this
+    says why. Exit status 0 only if all run by the file. Other machines: the same there; `cardionode
+    hosts` lists them.
     """
-    from node.renewal import Renewal
-
     if config is None:
         raise ConfigurationError("which file? name it with --config, as the node was started")
-    file = ConfigurationFile(path=config, overrides=overrides or ())
-    settings, digest = file.settings()
+    settings, digest = ConfigurationFile(path=config, overrides=overrides or ()).settings()
     pids = holders(home)
     if not pids:
         raise NotPossible(f"no node runs in {home}; is --home right?")
-    Renewal(
-        file=file, started_by=digest, running=settings, home=home, roles=ALL_ROLES,
-        start_anew=lambda: None,
-    ).prove()  # fmt: skip
-    console = Console(highlight=False, soft_wrap=True, markup=False)
     with open_work(settings, home) as work:
         before = {host.executor_id for host in _hosts_in(home, work)}
+        if not before:
+            raise NotPossible(
+                f"the node in {home} is just starting or stopping, or has another database than "
+                f"{config} names: where what was acknowledged is kept cannot be changed this way"
+            )
+        with work.begin() as transaction:
+            for executor_id in before:
+                transaction.hosts.explain(executor_id, "")
         ask_to_renew(pids)
         with work.begin() as transaction:
-            transaction.audit.note(who(), Action.TOOK_UP, at=now())
+            said = f"revision {digest[:8]}"
+            transaction.audit.note(who(), Action.TOOK_UP, at=now(), said=said)
+        back: list[Host] = []
+        stay: list[Host] = []
         until_s = time.monotonic() + within_s
-        with console.status("starting anew"):
-            while time.monotonic() < until_s:
-                back = [each for each in _hosts_in(home, work) if each.executor_id not in before]
-                if sum(each.configuration == digest for each in back) == len(pids):
-                    console.print(f"taken up: {config}, revision {digest[:8]}")
-                    return
-                if len(back) == len(pids):
-                    raise NotPossible(f"they run by another file or revision than {config}")
+        with Console(stderr=True).status("starting anew"):
+            while len(back) + len(stay) < len(pids) and time.monotonic() < until_s:
                 time.sleep(_LOOK_EVERY_S)
-    raise NotPossible(
-        f"not taken up within {within_s:g} s: the log says why ('configuration not taken up'), or "
-        "that they are still starting"
+                with suppress(StorageError):  # they may be about to upgrade it
+                    found = _hosts_in(home, work)
+                    back = [each for each in found if each.executor_id not in before]
+                    stay = [each for each in found if each.not_taken_up]
+    if stay:
+        raise NotPossible(
+            "; ".join(f"{_named(each)} goes on as it is: {each.not_taken_up}" for each in stay)
+        )
+    if len(back) < len(pids):
+        raise NotPossible(
+            f"not taken up within {within_s:g} s: the log says why ('configuration not taken up'), "
+            "or that they are still starting"
+        )
+    if any(each.configuration != digest for each in back):
+        raise NotPossible(f"they run by another file or revision than {config}")
+    Console(highlight=False, soft_wrap=True, markup=False).print(
+        f"taken up: {config}, revision {digest[:8]}"
     )
+
+
+def _named(host: Host) -> str:
+    """Of the processes of a home folder, one by what it does."""
+    return " ".join(sorted(host.roles)) or HostRole.WEB
 
 
 def _hosts_in(home: Path, work: EngineUnitOfWork) -> list[Host]:
@@ -162,9 +183,18 @@ def reference(
 
 
 def change_file(
-    config: Path | None, overrides: list[str] | None, changes: Sequence[str], *, dry_run: bool
+    config: Path | None,
+    home: Path,
+    overrides: list[str] | None,
+    changes: Sequence[str],
+    said: str,
+    *,
+    dry_run: bool,
 ) -> None:
-    """Change the file, and show the difference. Raises as `ConfigurationFile` does."""
+    """Change the file, and show the difference. Raises as `ConfigurationFile` does.
+
+    said: what is kept of it in the audit of the node in that home.
+    """
     if config is None:
         raise ConfigurationError("which file? name it with --config; the default is never changed")
     file = ConfigurationFile(path=config, overrides=overrides or ())
@@ -177,4 +207,5 @@ def change_file(
         console.print("nothing changes")
     elif not dry_run:
         file.replace(revision, text)
+        note(read_settings(config, overrides or ()), home, Action.CONFIGURED, said)
         console.print(f"{config} is changed; a node that runs takes it up at `systemctl reload`")

@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 
 from node.cli.check import show_check
-from node.cli.options import Config, Json, Overrides
+from node.cli.jobs import note
+from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
+from node.domain.audit import Action
 from node.settings import read_settings
 
 app = typer.Typer(no_args_is_help=True, help="Destinations: whom results are sent to.")
@@ -45,6 +47,7 @@ def test(
         ),
     ] = False,
     config: Config = None,
+    home: Home = DEFAULT_HOME,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
@@ -63,5 +66,8 @@ def test(
             show_check(console, step)
     if as_json:
         console.out(json.dumps([asdict(each) for each in steps], indent=2))
-    if any(each.problem is not None for each in steps):
+    wrong = next((each.problem for each in steps if each.problem is not None), None)
+    sent = ", with test results" if sends else ""
+    note(settings, home, Action.TRIED, f"{name}{sent}: {wrong or 'all right'}")
+    if wrong is not None:
         raise typer.Exit(1)

@@ -96,7 +96,9 @@ def allow(
         )
     changes = Admission(settings=settings).changes(caller.refusal, frozenset(may or Permission))
     if changes:
-        change_file(config, overrides, changes, dry_run=dry_run)
+        refusal = caller.refusal
+        said = f"{refusal.calling_ae} at {refusal.peer} may call {refusal.called_ae}"
+        change_file(config, home, overrides, changes, said, dry_run=dry_run)
     else:
         Console(highlight=False, soft_wrap=True, markup=False).print(
             f"dicom.peers admits this caller; it was refused because: {caller.refusal.reason}\n"

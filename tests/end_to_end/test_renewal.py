@@ -153,22 +153,37 @@ def test_nothing_is_left_of_what_ran_beside_it_before(tmp_path: Path) -> None:
 
 def test_a_command_has_it_taken_up_and_says_whether_it_was(node: RenewedNode) -> None:
     pid = node.pid
-    assert node.change("set", "sign_off.organization=North")
+    assert node.run("config", "set", "sign_off.organization=North").returncode == 0
     taken = node.run("config", "take-up")
     digest = sha256(node.configuration.read_bytes()).hexdigest()
     assert taken.returncode == 0, taken.stderr
     assert taken.stdout == f"taken up: {node.configuration}, revision {digest[:8]}\n"
     (host,) = json.loads(node.run("hosts", "--json").stdout)
     assert (host["configuration"], node.pid) == (digest[:8], pid)
-    (noted,) = json.loads(node.run("audit", "--json").stdout)
-    assert noted["action"] == "had the configuration taken up"
+    noted = json.loads(node.run("audit", "--json").stdout)
+    assert [(each["action"], each["said"]) for each in noted[::-1]] == [
+        ("changed the configuration", "sign_off.organization set"),
+        ("had the configuration taken up", f"revision {digest[:8]}"),
+    ]
     good = node.configuration.read_text(encoding="utf-8")
     bad = good.replace("model.threads = 1", "model.threads = -1")
     node.configuration.write_text(bad, encoding="utf-8")
     refused = node.run("config", "take-up")
     assert refused.returncode == 1
     assert "model.threads" in refused.stderr
+    unknown = good.replace('"quick-test"', '"nobody-knows-it"')
+    node.configuration.write_text(unknown, encoding="utf-8")
+    refused = node.run("config", "take-up")
+    assert refused.returncode == 1
+    assert "infer receive send goes on as it is: " in refused.stderr
+    assert "no bundle is called" in refused.stderr
+    (host,) = json.loads(node.run("hosts", "--json").stdout)
+    assert "no bundle is called" in host["not_taken_up"]
+    assert host["configuration"] == digest[:8]
     node.configuration.write_text(good, encoding="utf-8")
+    assert node.run("config", "take-up").returncode == 0
+    (host,) = json.loads(node.run("hosts", "--json").stdout)
+    assert host["not_taken_up"] == ""
     assert node.stop() == 0
     nobody = node.run("config", "take-up")
     assert nobody.returncode == 1

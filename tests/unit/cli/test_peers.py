@@ -116,6 +116,29 @@ def test_a_refused_caller_is_let_in_beside_those_that_are(
     assert json.loads(site.run("refused", "--json"))[0]["now"] == "may store, echo, report"
 
 
+def test_what_is_changed_or_tried_by_a_command_is_kept_in_the_audit(site: Site) -> None:
+    site.refuse()
+    site.run("allow", "1", "--dry-run")
+    site.run("allow", "1")
+    away = 'destinations.RIS={kind = "hl7", host = "127.0.0.1", port = 1}'
+    for words, status in (
+        (["config", "set", away], 0),
+        (["config", "unset", "destinations.RIS.port", "--dry-run"], 1),
+        (["destinations", "test", "RIS"], 1),
+        (["config", "unset", "destinations.RIS"], 0),
+    ):
+        options = ["--config", str(site.file), "--home", str(site.home)]
+        assert CliRunner().invoke(app, [*words, *options]).exit_code == status, words
+    shown = CliRunner().invoke(app, ["audit", "--json", *options])
+    noted = [each["said"] for each in json.loads(shown.stdout)[::-1]]
+    assert noted == [
+        "CART at 192.0.2.7 may call CARDIONODE",
+        "destinations.RIS set",
+        "RIS: nobody listens on 127.0.0.1:1: is it running, and is that its port?",
+        "destinations.RIS unset",
+    ]
+
+
 def test_a_caller_that_calls_itself_a_pattern_lets_in_nobody_else(site: Site) -> None:
     site.refuse(calling_ae="*")
     site.run("allow", "1")
