@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import fcntl
+import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import tomlkit
 from tomlkit.container import Container, OutOfOrderTableProxy
@@ -21,6 +23,7 @@ from node.domain.identifiers import sha256
 from node.settings import Settings, default_text, override_of, parse_settings
 from node.store.database import sync
 
+_HEADER: Final = re.compile(r"\s*(\[\[?)\s*([^\]]*?)\s*\]")
 _Table = Container | AbstractTable | OutOfOrderTableProxy
 """The last: of keys like `dicom.port` in several places."""
 
@@ -56,6 +59,15 @@ class ConfigurationFile:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"cannot read {self.path}: {error}") from error
 
+    def read_as(self, digest: str) -> Revision:
+        """As somebody has seen it. Raises as `read`, and NotPossible: it was changed since."""
+        revision = self.read()
+        if revision.digest != digest:
+            raise NotPossible(
+                f"{self.path} was changed by somebody else meanwhile: look at it again"
+            )
+        return revision
+
     def settings(self) -> tuple[Settings, str]:
         """What holds by the file, which is there, and the digest of what was read.
 
@@ -74,27 +86,65 @@ class ConfigurationFile:
         Raises ConfigurationError: the text would not do, every problem of it; a key that
         `overrides` have; a file that is written in a way that cannot be changed here.
         """
-        locked = {override_of(each)[0] for each in self.overrides}
-        try:
-            document, wanted = tomlkit.parse(revision.text), tomllib.loads(revision.text)
-        except ValueError as error:
-            raise ConfigurationError(f"{self.path} is not TOML: {error}") from error
+        document, wanted = self._parsed(revision)
         for change in changes:
             wished = _Change.of(change)
-            if wished.path in locked:
-                raise ConfigurationError(
-                    f"{wished.key} is set where the node is started (--set or environment): "
-                    "there alone it can be changed"
-                )
+            self._check_locked(wished.path)
             wished.apply(document)
             wished.expect(wanted)
-        text = tomlkit.dumps(document)
-        if _without_empty(tomllib.loads(text)) != _without_empty(wanted):
+        return self._checked(tomlkit.dumps(document), wanted)
+
+    def arranged(self, revision: Revision, key: str, order: Sequence[int]) -> str:
+        """The text with those entries of a list, in that order, and without the others.
+
+        Each goes with the comment above it. key: of the list, in no table. Raises as `changed`.
+        """
+        _, wanted = self._parsed(revision)
+        self._check_locked((key,))
+        lines = [f"{line}\n" for line in revision.text.removesuffix("\n").split("\n")]
+        blocks = _blocks(lines, key)
+        if not blocks or len(blocks) != len(wanted[key]) or not {*order} <= {*range(len(blocks))}:
             raise ConfigurationError(
-                f"{self.path} is written in a way that cannot be changed here: edit it by hand"
+                f"{key} of {self.path} cannot be arranged here, unless each is written as [[{key}]]"
             )
-        parse_settings(text, str(self.path), self.overrides)
-        return text
+        arranged, done = list[str](), 0
+        for place, block in enumerate(blocks):
+            arranged += lines[done : block.start]
+            if place < len(order):
+                taken = blocks[order[place]]
+                arranged += lines[taken.start : taken.stop]
+            done = block.stop
+        text = "".join([*arranged, *lines[done:]])
+        if order:
+            wanted[key] = [wanted[key][at] for at in order]
+        else:
+            wanted.pop(key, None)
+        return self._checked(text, wanted)
+
+    def _parsed(self, revision: Revision) -> tuple[tomlkit.TOMLDocument, dict[str, Any]]:
+        """As it is written, and what it says."""
+        text = revision.text.removesuffix("\n") + "\n"  # what is added goes into lines of its own
+        try:
+            return tomlkit.parse(text), tomllib.loads(text)
+        except ValueError as error:
+            raise ConfigurationError(f"{self.path} is not TOML: {error}") from error
+
+    def _check_locked(self, path: tuple[str, ...]) -> None:
+        if path in {override_of(each)[0] for each in self.overrides}:
+            raise ConfigurationError(
+                f"{'.'.join(path)} is set where the node is started (--set or environment): there "
+                "alone it can be changed"
+            )
+
+    def _checked(self, text: str, wanted: dict[str, Any]) -> str:
+        """The text, which says what is wanted, and nothing else."""
+        with suppress(tomllib.TOMLDecodeError):
+            if _without_empty(tomllib.loads(text)) == _without_empty(wanted):
+                parse_settings(text, str(self.path), self.overrides)
+                return text
+        raise ConfigurationError(
+            f"{self.path} is written in a way that cannot be changed here: edit it by hand"
+        )
 
     def replace(self, revision: Revision, text: str) -> Revision:
         """Put the text in the place of that revision.
@@ -104,10 +154,7 @@ class ConfigurationFile:
         """
         parse_settings(text, str(self.path), self.overrides)
         with self._alone():
-            if self.read().digest != revision.digest:
-                raise NotPossible(
-                    f"{self.path} was changed by somebody else meanwhile: look at it again"
-                )
+            self.read_as(revision.digest)
             self._write(text.encode("utf-8"))
         return Revision(text=text, digest=sha256(text.encode("utf-8")))
 
@@ -115,6 +162,9 @@ class ConfigurationFile:
     def read_only(self) -> str | None:
         """Why it cannot be changed here; None where it can."""
         folder = self.path.resolve().parent
+        with suppress(OSError):
+            if os.statvfs(folder).f_flag & os.ST_RDONLY:
+                return f"{folder} is mounted read-only"
         if not os.access(folder, os.W_OK):
             return f"this user may not write in {folder}"
         return None
@@ -150,6 +200,32 @@ class ConfigurationFile:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
             raise StorageError(f"cannot write {target}: {error.strerror}") from error
+
+
+def toml_of(value: object) -> str:
+    """Of a text, a number, a truth, a list or a table of those; a table in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml_of(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _blocks(lines: Sequence[str], key: str) -> list[slice]:
+    """Where each [[key]] stands, with the comment above it and the tables in it."""
+    found: list[slice] = []
+    is_open = False
+    for number, line in enumerate(lines):
+        header = _HEADER.match(line)
+        if header is None or (is_open and header[2].startswith(f"{key}.")):
+            continue
+        start = number
+        while start and lines[start - 1].lstrip().startswith("#"):
+            start -= 1
+        if is_open:
+            found[-1] = slice(found[-1].start, start)
+        is_open = header[1] == "[[" and header[2] == key
+        if is_open:
+            found.append(slice(start, len(lines)))
+    return found
 
 
 def difference(before: str, after: str) -> list[str]:

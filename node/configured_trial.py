@@ -35,6 +35,7 @@ from node.hl7.sender import Hl7Sender
 from node.settings import DestinationSettings, DicomDestinationSettings, PeerSettings, Settings
 from node.workflow.connection_test import Check, try_it
 from node.workflow.ports import Sender
+from node.workflow.route import Routing
 
 _CONNECTS_WITHIN_S: Final = 5.0
 _REPORTS_WITHIN_S: Final = 3.0
@@ -50,7 +51,8 @@ def try_destination(settings: Settings, name: str, *, sends: bool = False) -> It
     Nothing is stored, told or asked for there: what is offered is looked at. If it `sends`, results
     of a made-up patient follow, which stay there.
     """
-    steps = chain(_steps(settings, name), _sending_steps(settings, name) if sends else ())
+    rules: list[Step] = [("rules", partial(_gets, settings, name))]
+    steps = chain(_steps(settings, name), rules, _sending_steps(settings, name) if sends else ())
     for subject, attempt in steps:
         step = try_it(subject, attempt)
         yield step
@@ -92,12 +94,10 @@ def _sending_steps(settings: Settings, name: str) -> Iterator[Step]:
     sender = build_sender(settings, name, credentials)
     configured, routing = settings.destinations[name], build_routing(settings)
     destination, decided = routing.destinations[name], routing.decide_for(name)
-    kinds = {kind for receiver, kind in decided.receivers(ResultKind) if receiver is destination}
+    kinds = _kinds(routing, name)
     made: list[ResultObject] = []
 
     def make() -> str:
-        if not kinds:
-            raise ConfigurationError(f"no rule has a result sent to {name}")
         if kinds == {ResultKind.ECG}:
             return "it gets the ECG itself alone: there is nothing to make"
         form = decided.form_for(destination)
@@ -112,6 +112,22 @@ def _sending_steps(settings: Settings, name: str) -> Iterator[Step]:
     if made and isinstance(configured, DicomDestinationSettings) and configured.commitment:
         scu = build_scu(settings, configured, credentials)
         yield "commitment to the test results", partial(_commit, scu, made)
+
+
+def _kinds(routing: Routing, name: str) -> set[ResultKind]:
+    """What some rule has sent there."""
+    takes = routing.destinations[name].takes
+    rules = [each for each in routing.rules if name in each.destinations]
+    return {kind for rule in rules for kind in rule.results if takes(kind)}
+
+
+def _gets(settings: Settings, name: str) -> str:
+    kinds = _kinds(build_routing(settings), name)
+    if not kinds:
+        raise ConfigurationError(
+            f"no rule has a result sent to {name}: name it in the destinations of one"
+        )
+    return f"have it sent: {', '.join(sorted(kind.value for kind in kinds))}"
 
 
 def _send_all(sender: Sender, results: Sequence[ResultObject]) -> str:
@@ -235,13 +251,9 @@ def _classes(settings: Settings, name: str) -> Iterator[tuple[ResultKind, str]]:
         ResultKind.PDF: dimse.ENCAPSULATED_PDF,
         ResultKind.REPORT: REPORT_CLASSES.get(destination.form.report),
     }
+    kinds = _kinds(routing, name)
     for kind, sop_class_uid in classes.items():
-        rules = [each for each in routing.rules if name in each.destinations]
-        if (
-            sop_class_uid
-            and destination.takes(kind)
-            and any(kind in each.results for each in rules)
-        ):
+        if sop_class_uid and kind in kinds:
             yield kind, sop_class_uid
 
 

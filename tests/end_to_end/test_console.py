@@ -100,6 +100,14 @@ def show(page: Any, node: NodeProcess, name: str, ecg: bytes) -> None:
         page.locator("#plan .steps .good").wait_for()
 
 
+TRANSFER = """(bytes) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([new Uint8Array(bytes)], "ecg.dcm"));
+    return transfer;
+}"""
+"""What a person drags: a file of those bytes."""
+
+
 def picture_of(canvas: Any) -> str:
     return str(canvas.evaluate("(canvas) => canvas.toDataURL()"))
 
@@ -191,7 +199,7 @@ def add(page: Any, name: str, title: str, port: int, *, tls: bool = False) -> st
     page.get_by_role("textbox", name="Host", exact=True).fill("127.0.0.1")
     page.get_by_role("textbox", name="Port", exact=True).fill(str(port))
     if tls:
-        page.get_by_label("TLS", exact=True).check()
+        page.get_by_role("checkbox", name="TLS", exact=True).check()
     page.get_by_role("button", name="Add").click()
     page.get_by_role("button", name=f"Test {name}", exact=True).click()
     steps = page.locator(f".connection:has(strong:text-is('{name}')) .steps li")
@@ -225,6 +233,12 @@ def test_an_administrator_connects_a_pacs_and_reads_what_is_wrong_with_others(
         assert "speaks no TLS" in add(page, "SECRET", "ORTHANC", DICOM_PORT, tls=True)
         tried = page.locator(".connection:has(.steps li)")
         tried.screenshot(path=pictures / "handbook-connection-wrong.png")
+        page.get_by_label("Change SECRET", exact=True).click()
+        change = page.locator(".connection:has(strong:text-is('SECRET')) details")
+        change.get_by_role("checkbox", name="TLS").uncheck()
+        change.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="Test SECRET", exact=True).click()
+        page.locator(".steps .good", has_text="report taken").wait_for()
         page.get_by_role("button", name="Send test results to RIGHT", exact=True).click()
         page.locator(".steps .good", has_text="test report").wait_for()
         tried.screenshot(path=pictures / "handbook-connection-right.png")
@@ -241,11 +255,23 @@ def test_an_administrator_connects_a_pacs_and_reads_what_is_wrong_with_others(
         page.get_by_label("node.toml").wait_for(timeout=60_000)  # the page comes back by itself
         assert page.get_by_role("button", name="Take it up").count() == 0
         page.get_by_role("link", name="Rules").click()
-        file = {"name": "ecg.dcm", "mimeType": "application/dicom", "buffer": ecg}
-        page.get_by_label("ECG file").set_input_files(file)
+        page.locator(".drop .target").dispatch_event(
+            "drop", {"dataTransfer": page.evaluate_handle(TRANSFER, list(ecg))}
+        )
         page.locator("#plan .steps .good", has_text="decides").wait_for()
         assert page.locator("#plan tbody tr", has_text="RIGHT").count() == 3
         page.locator("#plan").screenshot(path=pictures / "handbook-rules.png")
+        for name in ("carts", "night"):
+            fields = page.locator("form.fields")
+            fields.get_by_label("Name").fill(name)
+            fields.get_by_label("RIGHT").check()
+            fields.get_by_role("button", name="Add").click()
+            page.get_by_role("button", name=f"Remove {name}").wait_for()
+        page.get_by_role("button", name="Move night up").click()
+        page.get_by_role("button", name="Move carts up").wait_for()
+        for name in ("carts", "night"):
+            page.get_by_role("button", name=f"Remove {name}").click()
+            page.get_by_role("button", name=f"Remove {name}").wait_for(state="detached")
         scu = StorageScu(
             calling_ae="CART", called_ae="CARDIONODE", host="127.0.0.1", port=node.dicom_port
         )
@@ -258,7 +284,10 @@ def test_an_administrator_connects_a_pacs_and_reads_what_is_wrong_with_others(
         page.screenshot(path=pictures / "handbook-study.png")
         page.get_by_role("link", name="Audit").click()
         said = page.locator("tbody").inner_text()
-        for words in ("RIGHT added", "RIGHT: all right", "PORT: nobody listens", "SECRET removed"):
+        for words in (
+            "RIGHT added", "RIGHT: all right", "PORT: nobody listens", "SECRET changed: tls",
+            "SECRET removed", "rule night moved up",
+        ):  # fmt: skip
             assert words in said
     finally:
         node.close()

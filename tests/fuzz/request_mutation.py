@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 from starlette.routing import BaseRoute, Route
 
+from node.web.console.connections import WHERE
 from tests.fuzz.byte_mutation import mutated
 
 FORM: Final = b"application/x-www-form-urlencoded"
@@ -24,6 +25,8 @@ TEXTS: Final = (
     "[dicom]\nport = 1", "[[rules", "a = '''", "check", "save",
 )  # fmt: skip
 _NAMES: Final = re.compile(r"""(?:query|form|params)(?:\.get\(|\[)"([a-z_]+)\"""")
+_COMPOSED: Final = (*WHERE, "calling_ae", "called_ae", "sop_class_uid", "result-cine", "to-PACS")
+"""Names that no line reads by themselves."""
 _SOURCES: Final = Path(__file__).parents[2] / "node" / "web" / "console"
 _METHODS: Final = (
     "HEAD",
@@ -56,7 +59,7 @@ _KINDS: Final = (
 def field_names() -> Sequence[str]:
     """Those that the console's pages read of queries and forms."""
     sources = (file.read_text(encoding="utf-8") for file in sorted(_SOURCES.glob("*.py")))
-    return sorted({name for source in sources for name in _NAMES.findall(source)})
+    return sorted({*_COMPOSED, *(name for source in sources for name in _NAMES.findall(source))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

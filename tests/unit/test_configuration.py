@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import tomllib
 from pathlib import Path
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from node.configuration import ConfigurationFile, difference
 from node.domain.errors import ConfigurationError, NotPossible
 from node.settings import default_text, read_settings
+from tests.conftest import absent
 
 TEXT = """\
 # Of the hospital: keep this line.
@@ -86,6 +89,83 @@ def test_one_more_of_a_list_is_added_as_the_list_is_written(file: ConfigurationF
     text = change(file, "dicom.ae_titles+=RESEARCH")
     assert read_settings(file.path).dicom.ae_titles == ("CARDIONODE", "RESEARCH")
     assert all(line in text.splitlines() for line in TEXT.splitlines())
+
+
+RULES = """
+# About the archive.
+[destinations.PACS]
+kind = "dicom"
+ae_title = "PACS"
+host = "192.0.2.1"
+port = 104
+
+# One: comes first.
+[[rules]]
+name = "one"  # says one
+destinations = ["PACS"]
+[rules.attributes]
+PatientSex = "F"
+
+# Two,
+# in two lines.
+[[ rules ]]
+name = "two"
+destinations = ["PACS"]
+
+# About the port.
+[hl7]
+port = 2576
+[[rules]]
+name = "three"
+destinations = ["PACS"]
+"""
+ONE, TWO = RULES.index("# One"), RULES.index("# Two")
+PORT, THREE = RULES.index("# About the port"), RULES.index('[[rules]]\nname = "three')
+
+
+def test_a_list_is_arranged_and_each_goes_with_the_comment_above_it(
+    file: ConfigurationFile,
+) -> None:
+    head, one, two, port = RULES[:ONE], RULES[ONE:TWO], RULES[TWO:PORT], RULES[PORT:THREE]
+    three = RULES[THREE:]
+    for order, expected in (
+        ([0, 1, 2], RULES),
+        ([1, 0, 2], head + two + one + port + three),
+        ([0, 2, 1], head + one + three + port + two),
+        ([1], head + two + port),
+        ([], head + port),
+    ):
+        file.path.write_text(RULES, encoding="utf-8")
+        text = file.arranged(file.read(), "rules", order)
+        assert text == expected, order
+        file.replace(file.read(), text)
+        names = [rule.name for rule in read_settings(file.path).rules]
+        assert names == [("one", "two", "three")[at] for at in order]
+
+
+def test_what_is_added_to_a_file_without_an_end_of_line_goes_into_lines_of_its_own(
+    file: ConfigurationFile,
+) -> None:
+    file.path.write_text(TEXT.rstrip(), encoding="utf-8")
+    change(file, 'rules+={name = "late", destinations = ["PACS"]}')
+    assert [rule.name for rule in read_settings(file.path).rules] == ["all", "late"]
+    file.path.write_text(RULES.rstrip(), encoding="utf-8")
+    text = file.arranged(file.read(), "rules", [2, 1, 0])
+    assert sorted(text.splitlines()) == sorted(RULES.splitlines())
+
+
+def test_what_is_no_list_of_tables_is_not_arranged(file: ConfigurationFile) -> None:
+    for key, order in (("rules", [0, 1]), ("dicom", [0]), ("hl7", [])):
+        with pytest.raises(ConfigurationError, match="cannot be arranged here"):
+            file.arranged(file.read(), key, order)
+    tables = file.path.read_text(encoding="utf-8")
+    inline = 'rules = [{name = "all", destinations = ["PACS"]}]\n'
+    file.path.write_text(inline + tables[: tables.index("[[rules]]")], encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="cannot be arranged here"):
+        file.arranged(file.read(), "rules", [])
+    locked = ConfigurationFile(path=file.path, overrides=["rules=[]"])
+    with pytest.raises(ConfigurationError, match="set where the node is started"):
+        locked.arranged(locked.read(), "rules", [])
 
 
 @pytest.mark.parametrize(
@@ -173,12 +253,27 @@ def test_what_is_said_at_the_start_is_locked(tmp_path: Path) -> None:
     assert file.path.read_text(encoding="utf-8").strip() != ""
 
 
+READ_ONLY = """
+mount --bind "$1" "$1"
+mount -o remount,bind,ro "$1"
+exec "$2" -c 'import sys; from pathlib import Path; from node.configuration import ConfigurationFile
+print(ConfigurationFile(path=Path(sys.argv[1]) / "node.toml").read_only)' "$1"
+"""
+
+
 def test_a_folder_that_may_not_be_written_is_said(file: ConfigurationFile) -> None:
     assert file.read_only is None
-    if os.geteuid() != 0:
-        file.path.parent.chmod(0o500)
-        assert file.read_only is not None
-        file.path.parent.chmod(0o700)
+    folder = file.path.parent
+    if os.geteuid() == 0:  # whom no rights of a folder hold off
+        words = ["unshare", "--mount", "sh", "-ec", READ_ONLY, "sh", str(folder), sys.executable]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            absent(f"no right to mount a folder read-only: {done.stderr}")
+        assert done.stdout == f"{folder} is mounted read-only\n"
+    else:
+        folder.chmod(0o500)
+        assert file.read_only == f"this user may not write in {folder}"
+        folder.chmod(0o700)
 
 
 def test_the_annotated_default_can_be_changed(tmp_path: Path) -> None:

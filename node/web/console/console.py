@@ -17,7 +17,7 @@ from node.domain.instance import Origin
 from node.models import Proved
 from node.web.console.audit import Audit
 from node.web.console.configuration import ConfigurationPage, Renewal
-from node.web.console.connections import Admission, Connections, Trial
+from node.web.console.connections import Admission, Connections, Endpoint, Trial
 from node.web.console.gate import Gate
 from node.web.console.handbook import Handbook
 from node.web.console.messages import Messages
@@ -54,7 +54,7 @@ class Console:
         provider_label: str = "",
         problems: Callable[[], Sequence[str]],
         destinations: Mapping[str, str],
-        configured: Callable[[], Mapping[str, str]],
+        configured: Callable[[], Mapping[str, Endpoint]],
         file: ConfigurationFile | None,
         renewal: Renewal | None,
         started_by: str,
@@ -62,6 +62,7 @@ class Console:
         admission: Callable[[], Admission],
         trial: Trial,
         routing: Routing,
+        configured_routing: Callable[[], Routing],
         called_ae: Sequence[str],
         plan: Callable[[bytes, Origin], Plan],
         maximum_bytes: int,
@@ -115,6 +116,8 @@ class Console:
             pages=pages,
             gate=gate,
             routing=routing,
+            configured=configured_routing,
+            file=file,
             called_ae=called_ae,
             plan=plan,
             maximum_bytes=maximum_bytes,

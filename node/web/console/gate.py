@@ -40,6 +40,7 @@ DIGITS: Final = 9
 COOKIES: Final = ("cardionode", "__Host-cardionode")
 """Without and with https."""
 _BODY_WITHIN_S: Final = 10.0
+_FILE_WITHIN_S: Final = 60.0
 _FORM_TOKEN: Final = "X-Form-Token"
 UNATTENDED: Final = "X-Unattended"
 """Header of what a page asks for by itself: it keeps nobody signed in."""
@@ -127,7 +128,11 @@ class Gate:
         async def read(request: Request, token: str) -> _Sent:
             _check_form_token(request.headers.get(_FORM_TOKEN, ""), token)
             _check_length(request, maximum_bytes)
-            return {"file": await request.body()}
+            try:
+                async with asyncio.timeout(_FILE_WITHIN_S):
+                    return {"file": await request.body()}
+            except TimeoutError:
+                raise HTTPException(408, "the file did not come in time") from None
 
         return self._route("POST", path, view, needs, read)
 

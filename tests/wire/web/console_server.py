@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 
 from node.admission import Admission
 from node.configuration import ConfigurationFile
+from node.configured import build_routing
 from node.configured_rehearsal import Plan, PlannedDelivery
 from node.dicom.template import load_templates
 from node.domain.audit import AuditEntry
@@ -29,6 +30,7 @@ from node.models import Proved
 from node.settings import Settings, read_settings
 from node.store.database import Database, sqlite_url
 from node.store.spool import Spool
+from node.web.console.connections import WHERE, Endpoint
 from node.web.console.console import Console
 from node.web.console.model import ShownModel
 from node.web.server import WebServer
@@ -65,6 +67,7 @@ ROUTING = Routing(
     ],
     destinations=DESTINATIONS,
 )
+RUNNING = {"PACS": "127.0.0.1:104", "RIS": "127.0.0.1:2575"}
 MODEL = ShownModel(
     identity=model(),
     reason="",
@@ -75,6 +78,30 @@ MODEL = ShownModel(
     card="# A card\n\n<script>alert(1)</script>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
 )
 FORM = "application/x-www-form-urlencoded"
+NEEDS = {
+    None: ("GET /sign-in", "POST /sign-in"),
+    Role.VIEWER: (
+        "GET /", "GET /studies", "POST /studies", "GET /studies/{job}",
+        "GET /studies/{job}/deliveries", "GET /studies/{job}/ecg.png",
+        "GET /studies/{job}/cine.png", "GET /studies/{job}/results/{delivery}",
+        "GET /connections", "GET /rules", "GET /messages", "GET /messages/sent",
+        "GET /messages/{number}", "GET /model", "GET /handbook", "GET /handbook/{page}",
+        "GET /handbook/pictures/{name}", "GET /account", "POST /account", "POST /sign-out",
+    ),
+    Role.OPERATOR: (
+        "POST /studies/{job}/{act}", "POST /connections/test", "POST /rules",
+        "POST /messages/{number}/replay",
+    ),
+    Role.ADMIN: (
+        "POST /connections", "POST /connections/send", "POST /connections/change",
+        "POST /connections/remove", "POST /connections/refused/{number}/allow",
+        "POST /rules/add", "POST /rules/up", "POST /rules/remove", "POST /model/prove",
+        "GET /configuration", "POST /configuration", "POST /configuration/take-up",
+        "GET /users", "POST /users", "POST /users/{number}/password",
+        "POST /users/{number}/remove", "GET /audit",
+    ),
+}  # fmt: skip
+"""Every way into a console without a provider, by who may go it; None: anybody."""
 _CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
@@ -130,7 +157,7 @@ class ConsoleServer:
             provider=provider,
             provider_label="Hospital account",
             problems=lambda: self.problems,
-            destinations={"PACS": "127.0.0.1:104", "RIS": "127.0.0.1:2575"},
+            destinations=RUNNING,
             configured=self.configured,
             file=self.file,
             renewal=self.renewal,
@@ -139,6 +166,7 @@ class ConsoleServer:
             admission=lambda: Admission(settings=self.settings()),
             trial=self.try_destination,
             routing=ROUTING,
+            configured_routing=self.configured_routing,
             called_ae=["CARDIONODE"],
             plan=self.plan,
             maximum_bytes=5_000_000,
@@ -159,12 +187,20 @@ class ConsoleServer:
     def settings(self) -> Settings:
         return read_settings(self.file.path if self.file.path.exists() else None)
 
-    def configured(self) -> dict[str, str]:
+    def configured(self) -> dict[str, Endpoint]:
         """What the file says; without a file there are those that run."""
         if not self.file.path.exists():
-            return {"PACS": "127.0.0.1:104", "RIS": "127.0.0.1:2575"}
-        found = read_settings(self.file.path).destinations
-        return {name: each.address for name, each in found.items()}
+            return {name: Endpoint(described=each, where={}) for name, each in RUNNING.items()}
+        return {
+            name: Endpoint(
+                described=each.address,
+                where={key: getattr(each, key) for key in WHERE if hasattr(each, key)},
+            )
+            for name, each in read_settings(self.file.path).destinations.items()
+        }
+
+    def configured_routing(self) -> Routing:
+        return build_routing(self.settings()) if self.file.path.exists() else ROUTING
 
     def __enter__(self) -> ConsoleServer:
         self.port = self._server.start()

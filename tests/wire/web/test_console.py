@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from pydicom import Dataset, dcmread
 
+from node.configured import build_routing
 from node.dicom.part10 import read_part10
 from node.domain.audit import Action
 from node.domain.caller import Refusal
@@ -365,17 +366,17 @@ def test_a_connection_is_tried_step_by_step(console: ConsoleServer, browser: Bro
     browser.sign_in("operator")
     page = browser.get("/connections").text
     assert "ECG carts from 192.0.2.0/24 may store" in page
-    right = browser.submit("/connections/1/test").text
+    right = browser.submit("/connections/test", {"name": "PACS"}).text
     assert right.count('<li class="good">') == 2
-    wrong = browser.submit("/connections/2/test").text
+    wrong = browser.submit("/connections/test", {"name": "RIS"}).text
     assert (wrong.count('<li class="good">'), wrong.count('<li class="bad">')) == (1, 1)
     assert "nobody listens on 127.0.0.1:2575" in wrong
-    for number in ("0", "3", "x"):
-        assert browser.submit(f"/connections/{number}/test").status == 404
+    for name in ("", "pacs", "OTHER"):
+        assert browser.submit("/connections/test", {"name": name}).status == 404
     assert [action for _, action, _ in done(console)].count(Action.TRIED) == 2
     viewer = Browser(console.port)
     viewer.sign_in("viewer")
-    assert viewer.submit("/connections/1/test").status == 403
+    assert viewer.submit("/connections/test", {"name": "PACS"}).status == 403
 
 
 def test_test_results_are_sent_by_an_administrator_alone(
@@ -383,10 +384,10 @@ def test_test_results_are_sent_by_an_administrator_alone(
 ) -> None:
     browser.sign_in("operator")
     assert "Send test results" not in browser.get("/connections").text
-    assert browser.submit("/connections/1/send").status == 403
+    assert browser.submit("/connections/send", {"name": "PACS"}).status == 403
     browser.sign_in("admin")
     assert "Send test results" in browser.get("/connections").text
-    assert "taken in 9 ms" in browser.submit("/connections/1/send").text
+    assert "taken in 9 ms" in browser.submit("/connections/send", {"name": "PACS"}).text
     (entry,) = [each for each in console.audited() if each.action is Action.TRIED]
     assert entry.said == "PACS, with test results: all right"
 
@@ -514,26 +515,162 @@ def test_an_administrator_adds_tests_and_removes_a_pacs(
     assert settings.destinations["VNA"].address == "192.0.2.7:104"
     assert console.file.path.read_text(encoding="utf-8").startswith("# Of the hospital.\n")
     assert "not taken up yet" in browser.get("/connections").text
-    assert browser.submit("/connections/3/test").status == 200
+    assert browser.submit("/connections/test", {"name": "VNA"}).status == 200
     for wrong, said in (
         ({"name": "VNA"}, "already"),
         ({"name": "a.b"}, "letters"),
         ({"name": "X", "port": "99999"}, "port"),
         ({"name": "X", "ae_title": ""}, "ae_title"),
         ({"name": "X", "host": 'h"\nport = 1'}, "a host is"),
-        ({"name": "X", "kind": "carrier pigeon"}, "kind"),
+        ({"name": "X", "kind": "carrier pigeon"}, "a PACS speaks DICOM"),
     ):
         refused = browser.submit("/connections", new | wrong)
         assert refused.status == 409, wrong
         assert said in refused.text
-    assert browser.submit("/connections/3/remove").status == 303
+    assert browser.submit("/connections/remove", {"name": "VNA"}).status == 303
     assert "VNA" not in read_settings(console.file.path).destinations
     assert ("admin", Action.CONFIGURED, None) in done(console)
     operator = Browser(console.port)
     operator.sign_in("operator")
     assert operator.submit("/connections", new).status == 403
-    assert operator.submit("/connections/1/remove").status == 403
+    assert operator.submit("/connections/remove", {"name": "PACS"}).status == 403
     assert operator.get("/configuration").status == 403
+
+
+def test_an_administrator_moves_a_pacs_and_what_else_it_has_stays(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    kept = "commitment = true  # as the vendor says"
+    console.file.path.write_text(f"{DESTINATION}{kept}\n", encoding="utf-8")
+    browser.sign_in("admin")
+    page = browser.get("/connections").text
+    assert 'name="ae_title" required maxlength="16" autocomplete="off" value="PACS"' in page
+    moved = {"name": "PACS", "ae_title": "PACS", "host": "192.0.2.8", "port": "11112"}
+
+    def change(fields: dict[str, str]) -> int:
+        """As the page has it now."""
+        revision = console.file.read().digest
+        return browser.submit("/connections/change", {"revision": revision, **fields}).status
+
+    def said() -> list[str]:
+        return [each.said for each in console.audited() if each.action is Action.CONFIGURED]
+
+    assert f'name="revision" value="{console.file.read().digest}"' in page
+    assert change(moved) == 303
+    text = console.file.path.read_text(encoding="utf-8")
+    assert text == f"{DESTINATION}{kept}\n".replace("127.0.0.1", "192.0.2.8").replace(
+        "104", "11112"
+    )
+    assert "not taken up yet, before: 127.0.0.1:104" in browser.get("/connections").text
+    assert change(moved) == 303
+    for wrong, status in (
+        ({"port": "99999"}, 409), ({"port": "9" * 5000}, 409), ({"host": ""}, 409),
+        ({"ae_title": "x" * 17}, 409), ({"tls": "1"}, 409), ({"name": "RIS"}, 409),
+        ({"name": "OTHER"}, 404), ({"port": "104", "revision": "0" * 64}, 409),
+    ):  # fmt: skip
+        assert change(moved | wrong) == status, wrong
+    assert console.file.path.read_text(encoding="utf-8") == text
+    assert said() == ["PACS changed: host, port"]
+
+
+def test_connections_and_rules_are_seen_though_the_file_is_broken(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    console.file.path.write_text("dicom.port = half a li\n", encoding="utf-8")
+    browser.sign_in("admin")
+    for path, shown in (("/connections", "127.0.0.1:104"), ("/rules", "emergency")):
+        page = browser.get(path)
+        assert page.status == 200
+        assert shown in page.text
+        assert "not one that a node could start by" in page.text
+        assert "TOML" in page.text
+        assert "Remove" not in page.text
+
+
+RULES = """\
+{DESTINATION}
+[[rules]]
+name = "all"  # of everybody
+destinations = ["PACS"]
+
+[[rules]]
+name = "men"
+destinations = ["PACS"]
+attributes = {{ PatientSex = "M" }}
+"""
+
+
+def test_an_administrator_adds_orders_and_removes_rules(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    console.file.path.write_text(RULES.format(DESTINATION=DESTINATION), encoding="utf-8")
+
+    def names() -> list[str]:
+        return [rule.name for rule in console.settings().rules]
+
+    browser.sign_in("admin")
+    page = browser.get("/rules").text
+    assert "not taken up yet" in page
+    assert re.findall(r'aria-label="(Move|Remove) (\w+)', page) == [
+        ("Remove", "all"), ("Move", "men"), ("Remove", "men")
+    ]  # fmt: skip
+    new = {"name": "stat", "calling_ae": "ED_*", "result-report": "1", "to-PACS": "1",
+           "priority": "stat"}  # fmt: skip
+    assert browser.submit("/rules/add", new).status == 303
+    rule = console.settings().rules[-1]
+    assert (rule.name, rule.calling_ae, rule.results, rule.destinations, rule.priority.value) == (
+        "stat", "ED_*", ("report",), ("PACS",), "stat"
+    )  # fmt: skip
+    page = browser.get("/rules").text
+
+    def act(what: str, at: str) -> int:
+        """As the page has it now."""
+        revision = console.file.read().digest
+        return browser.submit(f"/rules/{what}", {"revision": revision, "at": at}).status
+
+    assert f'name="revision" value="{console.file.read().digest}"' in page
+    assert (act("up", "2"), act("up", "1")) == (303, 303)
+    assert names() == ["stat", "all", "men"]
+    assert act("up", "0") == 303
+    assert names() == ["stat", "all", "men"], "there is none before it"
+    assert "# of everybody" in console.file.path.read_text(encoding="utf-8")
+    stale = browser.submit("/rules/remove", {"revision": "0" * 64, "at": "0"})
+    assert (stale.status, "changed by somebody else" in stale.text) == (409, True)
+    assert [act("remove", at) for at in ("3", "x", "")] == [404, 404, 404]
+    assert act("remove", "1") == 303
+    assert names() == ["stat", "men"]
+    assert [each.said for each in console.audited() if each.action is Action.CONFIGURED] == [
+        "rule stat added", "rule stat moved up", "rule stat moved up", "rule stat moved up",
+        "rule all removed",
+    ]  # fmt: skip
+    for wrong in ({"name": ""}, {"priority": "soon"}, {"to-NOBODY": "1"}):
+        assert browser.submit("/rules/add", new | wrong).status == 409, wrong
+    assert browser.submit("/rules/add", {"name": "none", "priority": "stat"}).status == 409
+    assert names() == ["stat", "men"]
+    operator = Browser(console.port)
+    operator.sign_in("operator")
+    assert "Remove" not in operator.get("/rules").text
+
+
+def test_what_went_everywhere_still_does_behind_the_first_rule_that_is_written(
+    console: ConsoleServer, browser: Browser
+) -> None:
+    console.file.path.write_text(DESTINATION, encoding="utf-8")
+    browser.sign_in("admin")
+    page = browser.get("/rules").text
+    assert "everything" in page
+    assert "Remove" not in page, "there is nothing written to remove"
+    refused = browser.submit("/rules/remove", {"at": "0", "revision": console.file.read().digest})
+    assert (refused.status, "[[rules]]" in refused.text) == (409, True)
+    new = {"name": "ED \U0001f9e1", "calling_ae": "ED_*", "result-report": "1", "to-PACS": "1"}
+    assert browser.submit("/rules/add", new).status == 303
+    first, rest = console.settings().rules
+    assert (first.name, first.results) == ("ED \U0001f9e1", ("report",))
+    assert (rest.name, rest.calling_ae, rest.destinations) == ("everything", "*", ("PACS",))
+    console.file.path.write_text(DESTINATION, encoding="utf-8")
+    assert build_routing(console.settings()).rules[0].results == {
+        ResultKind(each) for each in rest.results
+    }
 
 
 def test_the_configuration_is_checked_before_it_is_saved_and_by_one_at_a_time(
@@ -576,6 +713,7 @@ def test_each_host_says_which_configuration_it_runs_by(
                 Host(
                     executor_id=name, machine=f"machine-{name}", home="/", store="one",
                     roles=frozenset({HostRole.SEND}), configuration=by, beats=0,
+                    not_taken_up="no bundle is called x" if name == "b" else "",
                     started_at=console.clock(), beat_at=console.clock(),
                 )
             )  # fmt: skip
@@ -585,6 +723,7 @@ def test_each_host_says_which_configuration_it_runs_by(
     assert shown == {
         "machine-a": "this file", "machine-b": "another: 01234567", "machine-c": "does not say"
     }  # fmt: skip
+    assert page.count("Not taken up: no bundle is called x") == 1
 
 
 def test_an_administrator_has_it_taken_up_where_a_node_could_start_by_it(

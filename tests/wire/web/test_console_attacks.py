@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
 import pytest
+from markupsafe import escape
 from pydicom import Dataset
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import DicomDictionary
+from starlette.routing import Route
 
 from node.domain.audit import Action
 from node.domain.delivery import JobState
+from node.domain.user import Role
 from tests.ecg_instances import mortara
-from tests.wire.web.console_server import PASSWORD, Browser, ConsoleServer
+from tests.wire.web.console_server import NEEDS, PASSWORD, Browser, ConsoleServer, Page
 
 PAYLOADS = (
     "<script>alert(1)</script>",
@@ -23,12 +29,14 @@ PAYLOADS = (
     "</title><svg onload=alert(1)>",
     "javascript:alert(1)",
 )
-TEXTS = (
-    "PatientName", "PatientID", "PatientAge", "PatientSex", "AccessionNumber", "Manufacturer",
-    "ManufacturerModelName", "StudyID", "StudyDescription", "SeriesDescription",
-    "InstitutionName", "ReferringPhysicianName", "OperatorsName", "PatientComments",
-)  # fmt: skip
-OPERATORS = ("retry", "release", "reject", "correct", "cancel")
+TEXT_VRS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
+TEXTS = [
+    keyword
+    for tag, (vr, _, _, _, keyword) in DicomDictionary.items()
+    if vr in TEXT_VRS and tag >> 16 in (0x0008, 0x0010, 0x0018, 0x0020, 0x0032, 0x0038, 0x0040)
+]
+"""Every text of the groups that an ECG's attributes are of."""
+OPERATORS = ("retry", "send-again", "release", "reject", "correct", "cancel")
 
 
 class Markup(HTMLParser):
@@ -54,10 +62,29 @@ class Markup(HTMLParser):
 def poisoned(payload: str) -> Dataset:
     """A real ECG with the payload in every text that may hold it."""
     ecg = mortara()
+    assert len(TEXTS) > 200
     for keyword in TEXTS:
-        if dictionary_VR(keyword) != "CS" and dictionary_VR(keyword) != "AS":
-            setattr(ecg, keyword, payload.replace("\\", ""))
+        setattr(ecg, keyword, payload)
     return ecg
+
+
+def poisoned_message(payload: str, event: str, segments: Iterable[str]) -> bytes:
+    """With the payload in every field that is not needed to know what message it is."""
+    made = [
+        f"MSH|^~\\&|{payload}|{payload}|{payload}|{payload}|20260102||{event}|{event[4:]}|P|2.5.1"
+    ]
+    for name in segments:
+        fields = [payload] * 40
+        if name == "PID":
+            fields[2] = "4711"
+        made.append("|".join([name, *fields]))
+    return "\r".join([*made, ""]).encode()
+
+
+def check_nothing_runs(page: Page, payload: str) -> None:
+    assert page.status == 200
+    ours = {"script /static/htmx.min.js", "script /static/console.js"}
+    assert set(Markup(page.text).runs) == ours, payload
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -72,13 +99,43 @@ def test_nothing_that_an_ecg_says_runs_in_a_page(
         )
     browser.sign_in("admin")
     found = browser.submit("/studies", {"sought": payload})
-    for page in (found, *map(browser.get, ("/", "/studies", f"/studies/{job_id}", "/audit"))):
-        assert page.status == 200
-        markup = Markup(page.text)
-        ours = {"script /static/htmx.min.js", "script /static/console.js"}
-        assert set(markup.runs) == ours, payload
+    here = f"/studies/{job_id}"
+    for page in (found, *map(browser.get, ("/", "/studies", here, "/messages/sent", "/audit"))):
+        check_nothing_runs(page, payload)
+    assert "&lt;" in browser.get(here).text or "<" not in payload, "it is shown, as text"
+    parts = Markup(browser.get(f"{here}/deliveries").text)
+    assert parts.runs == []
     if payload.startswith("{{"):
         assert f'value="{payload}"' in found.text, "as it was typed, not as a template"
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_nothing_that_a_message_says_runs_in_a_page(
+    console: ConsoleServer, browser: Browser, payload: str
+) -> None:
+    for event, segments in (("ADT^A08", ("EVN", "PID", "PV1")), ("ORM^O01", ("PID", "ORC", "OBR"))):
+        console.inbox.answer(poisoned_message(payload, event, segments), "127.0.0.1")
+    browser.sign_in("admin")
+    for path in ("/messages", "/messages/1", "/messages/2", "/", "/audit"):
+        check_nothing_runs(browser.get(path), payload)
+    assert str(escape(payload)) in browser.get("/messages/1").text, "it is shown, as text"
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_nothing_that_a_configuration_says_runs_in_a_page(
+    console: ConsoleServer, browser: Browser, payload: str
+) -> None:
+    name = json.dumps(payload)
+    console.file.path.write_text(
+        f"[destinations.{name}]\nkind = 'hl7'\nhost = 'a'\nport = 1\n"
+        f"[[rules]]\nname = {name}\ncalling_ae = {name}\ndestinations = [{name}]\n",
+        encoding="utf-8",
+    )
+    browser.sign_in("admin")
+    for path in ("/connections", "/rules", "/configuration"):
+        page = browser.get(path)
+        check_nothing_runs(page, payload)
+        assert str(escape(payload)) in page.text or str(escape(name)) in page.text
 
 
 def test_a_page_loads_and_frames_nothing_of_elsewhere(
@@ -111,6 +168,40 @@ def test_a_form_of_another_site_does_nothing(console: ConsoleServer, browser: Br
         job = transaction.jobs.get(job_id)
     assert job is not None
     assert (job.state, job.revision) == (JobState.COMPLETED, 1)
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+def test_who_may_not_go_a_way_into_the_console_is_sent_back(
+    console: ConsoleServer, browser: Browser, role: Role | None
+) -> None:
+    ways = {
+        f"{method} {route.path}"
+        for route in console.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert ways == {way for them in NEEDS.values() for way in them}, "each has its role"
+    console.take()
+    token = "0" * 64
+    if role is not None:
+        browser.sign_in(role.value)
+        token = browser.get("/studies").form_token
+    for needs, them in NEEDS.items():
+        if needs is None or (role is not None and role.may(needs)):
+            continue
+        for way in them:
+            method, _, path = way.partition(" ")
+            path = re.sub(r"\{act\}", "retry", re.sub(r"\{(?!act)[a-z]+\}", "1", path))
+            page = (
+                browser.get(path)
+                if method == "GET"
+                else browser.post(path, {"form_token": token, "name": "PACS"})
+            )
+            if role is None:
+                assert (page.status, page.headers["Location"][:8]) == (303, "/sign-in"), way
+            else:
+                assert page.status == 403, way
+                assert f"this needs the role {needs.value}" in page.text
 
 
 def test_another_site_cannot_sign_a_person_in(browser: Browser) -> None:
