@@ -6,6 +6,7 @@ wheels give the same files.
 
 from __future__ import annotations
 
+import re
 import sys
 import uuid
 import zipfile
@@ -24,6 +25,7 @@ from packageurl import PackageURL
 
 from pipelines.catalog import list_bundles, shipped_bundles
 
+HTMX = Path(__file__).parents[1] / "node" / "web" / "console" / "static" / "htmx.min.js"
 BUILT = datetime(2026, 1, 1, tzinfo=UTC)
 """No wheel says when it was put here, and the clock is no part of it."""
 
@@ -64,6 +66,17 @@ def component(kind: ComponentType, name: str, version: str, licence: str, digest
     )
 
 
+def htmx() -> Component:
+    """The script of the console's pages, which is in the node's own wheel."""
+    content = HTMX.read_bytes()
+    (version,) = re.findall(rb'version:"([0-9.]+)"', content)
+    found = component(
+        ComponentType.LIBRARY, "htmx.org", version.decode(), "0BSD", sha256(content).hexdigest()
+    )
+    found.purl = PackageURL("npm", name="htmx.org", version=version.decode())
+    return found
+
+
 def components(wheelhouse: Path) -> list[Component]:
     found = []
     for wheel in sorted(wheelhouse.glob("*.whl")):
@@ -72,6 +85,7 @@ def components(wheelhouse: Path) -> list[Component]:
         found.append(
             component(library, str(told["Name"]), str(told["Version"]), licence_of(told), digest)
         )
+    found.append(htmx())
     for bundle in list_bundles([shipped_bundles()]):
         model, manifest = ComponentType.MACHINE_LEARNING_MODEL, bundle.manifest
         found.append(
