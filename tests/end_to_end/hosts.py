@@ -161,7 +161,13 @@ def peers_in_network(*, loss: float = 0.0) -> Iterator[tuple[Peers, Network]]:
             peers.stop()
 
 
-def check(peers: Peers, jobs: list[dict[str, Any]], acknowledged: list[str]) -> None:
+def check(
+    peers: Peers,
+    jobs: list[dict[str, Any]],
+    acknowledged: list[str],
+    *,
+    overtakes_by_s: float = OVERTAKES_BY_S,
+) -> None:
     """Exactly one set of results for each ECG, the messages in their order."""
     pacs, ris = peers.pacs, peers.ris
     assert sorted(job["sop_instance_uid"] for job in jobs) == sorted(acknowledged)
@@ -178,7 +184,7 @@ def check(peers: Peers, jobs: list[dict[str, Any]], acknowledged: list[str]) -> 
     latest = max(owed(each) for each in told.values())
     for identifier in reversed(list(ris.received)):  # in the order of their first arrival
         latest = min(latest, owed(told[identifier]))
-        assert owed(told[identifier]) - latest < OVERTAKES_BY_S
+        assert owed(told[identifier]) - latest < overtakes_by_s
 
 
 def owed(delivery: dict[str, Any]) -> float:

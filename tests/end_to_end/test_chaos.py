@@ -25,6 +25,8 @@ from tests.end_to_end.node_process import NodeProcess, destinations, settled
 
 PATIENCE_S = 1.0
 HOUR_S = 3600
+COMMITS_WITHIN_S = 30.0
+"""Over a cable that loses packets: TCP tries again after 0.2 s, then after twice as long each time."""
 
 
 def chance_of_this_run(what: str) -> random.Random:
@@ -51,7 +53,7 @@ def test_hosts_whose_cables_lose_packets_lose_no_ecg(
         cart.start()
         cart.join()
         jobs = hosts.of("send")[0].wait_for_jobs(settled(ecgs), within_s=180 + 8 * ecgs)
-        check(peers, jobs, cart.acknowledged)
+        check(peers, jobs, cart.acknowledged, overtakes_by_s=COMMITS_WITHIN_S)
         for host in hosts.by_name.values():
             assert host.stop() == 0
         lost, carried = cables.frames()
