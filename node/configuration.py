@@ -300,6 +300,8 @@ class _Change:
             tree.pop(key, None)
 
     def _with_one_more(self, found: Any) -> Any:
+        if found is None and isinstance(self.value, dict) and not self._default():
+            found = tomlkit.aot()
         if isinstance(found, AoT) and isinstance(self.value, dict):
             table = tomlkit.table()
             table.update(self.value)

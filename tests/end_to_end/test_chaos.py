@@ -26,7 +26,7 @@ from tests.end_to_end.node_process import NodeProcess, destinations, settled
 PATIENCE_S = 1.0
 HOUR_S = 3600
 COMMITS_WITHIN_S = 30.0
-"""Over a cable that loses packets: TCP tries again after 0.2 s, then after twice as long each time."""
+"""Over a cable that loses packets: TCP tries again after 0.2 s, then twice as long each time."""
 
 
 def chance_of_this_run(what: str) -> random.Random:

@@ -268,8 +268,9 @@ def test_an_administrator_connects_a_pacs_and_reads_what_is_wrong_with_others(
             fields.get_by_role("button", name="Add").click()
             page.get_by_role("button", name=f"Remove {name}").wait_for()
         page.get_by_role("button", name="Move night up").click()
-        page.get_by_role("button", name="Move carts up").wait_for()
-        for name in ("carts", "night"):
+        page.locator("tr:nth-child(2) th", has_text="night").wait_for()
+        page.screenshot(path=pictures / "rules-ordered.png")
+        for name in ("carts", "night", "everything"):
             page.get_by_role("button", name=f"Remove {name}").click()
             page.get_by_role("button", name=f"Remove {name}").wait_for(state="detached")
         scu = StorageScu(

@@ -86,6 +86,13 @@ def test_one_more_of_a_list_is_added_as_the_list_is_written(file: ConfigurationF
     text = change(file, 'rules+={name = "late", destinations = ["PACS"]}')
     assert text.startswith(TEXT.rstrip())
     assert [rule.name for rule in read_settings(file.path).rules] == ["all", "late"]
+    file.path.write_text(TEXT[: TEXT.index("[[rules]]")], encoding="utf-8")
+    for name in ("one", "two"):
+        change(file, f'rules+={{name = "{name}", destinations = ["PACS"]}}')
+    change(file, 'destinations.RIS={kind = "hl7", host = "192.0.2.2", port = 2575}')
+    text = file.arranged(file.read(), "rules", [1, 0])
+    assert text.index('"two"') < text.index('"one"')
+    file.path.write_text(TEXT, encoding="utf-8")
     text = change(file, "dicom.ae_titles+=RESEARCH")
     assert read_settings(file.path).dicom.ae_titles == ("CARDIONODE", "RESEARCH")
     assert all(line in text.splitlines() for line in TEXT.splitlines())
