@@ -146,6 +146,10 @@ class ConfigurationFile:
             f"{self.path} is written in a way that cannot be changed here: edit it by hand"
         )
 
+    def says(self, revision: Revision, key: str) -> bool:
+        """Whether it has that key, which is in no table, itself. Raises ConfigurationError."""
+        return bool(self._parsed(revision)[1].get(key))
+
     def replace(self, revision: Revision, text: str) -> Revision:
         """Put the text in the place of that revision.
 
@@ -200,6 +204,18 @@ class ConfigurationFile:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
             raise StorageError(f"cannot write {target}: {error.strerror}") from error
+
+
+def need_file(file: ConfigurationFile | None) -> ConfigurationFile:
+    """The file of a node. Raises NotPossible: it was started without one."""
+    if file is None:
+        raise NotPossible("the node runs by the default: start it with --config FILE")
+    return file
+
+
+def read_only_because(file: ConfigurationFile | None) -> str | None:
+    """Why a node's configuration cannot be changed here; None where it can."""
+    return "the node was started without a file" if file is None else file.read_only
 
 
 def toml_of(value: object) -> str:

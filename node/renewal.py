@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.configuration import ConfigurationFile
+from node.configuration import ConfigurationFile, need_file
 from node.configured import (
     build_credentials,
     build_notifiers,
@@ -23,7 +23,7 @@ from node.configured import (
 )
 from node.configured_store import open_objects
 from node.dicom.template import load_templates
-from node.domain.errors import CardioNodeError, ConfigurationError, NotPossible
+from node.domain.errors import CardioNodeError, ConfigurationError
 from node.domain.host import HostRole
 from node.models import load_models
 from node.settings import Settings, read_settings
@@ -50,10 +50,9 @@ class Renewal:
 
         Raises NotPossible (there is no file), ConfigurationError (all else).
         """
-        if self.file is None:
-            raise NotPossible("the node runs by the default: start it with --config FILE")
+        file = need_file(self.file)
         try:
-            settings = read_settings(self.file.path, self.file.overrides)
+            settings = read_settings(file.path, file.overrides)
             self._check_store(settings)
             self._build(settings)
             for name, key, host, port in self._new_ports(settings):

@@ -14,6 +14,7 @@ from node.cli.jobs import note
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
 from node.domain.audit import Action
 from node.settings import read_settings
+from node.workflow.connection_test import outcome_of
 
 app = typer.Typer(no_args_is_help=True, help="Destinations: whom results are sent to.")
 
@@ -66,8 +67,6 @@ def test(
             show_check(console, step)
     if as_json:
         console.out(json.dumps([asdict(each) for each in steps], indent=2))
-    wrong = next((each.problem for each in steps if each.problem is not None), None)
-    sent = ", with test results" if sends else ""
-    note(settings, home, Action.TRIED, f"{name}{sent}: {wrong or 'all right'}")
-    if wrong is not None:
+    note(settings, home, Action.TRIED, outcome_of(name, steps, sends=sends))
+    if any(each.problem is not None for each in steps):
         raise typer.Exit(1)

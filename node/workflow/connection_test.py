@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,12 @@ class Check:
     problem: str | None
     """None when it is right; else what is wrong and what to do."""
     detail: str = ""
+
+
+def outcome_of(name: str, steps: Iterable[Check], *, sends: bool) -> str:
+    """What trying a destination came to, for the audit. sends: as the trial has it."""
+    wrong = next((each.problem for each in steps if each.problem is not None), "all right")
+    return f"{name}{', with test results' if sends else ''}: {wrong}"
 
 
 def try_it(subject: str, attempt: Callable[[], str]) -> Check:

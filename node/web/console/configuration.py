@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from node.configuration import ConfigurationFile, difference
+from node.configuration import ConfigurationFile, difference, need_file, read_only_because
 from node.domain.audit import Action
 from node.domain.errors import ConfigurationError, NotPossible
 from node.domain.user import Role
@@ -62,11 +62,10 @@ class ConfigurationPage:
 
         Raises NotPossible (there is no file), StorageError.
         """
-        if self.file is None:
-            raise NotPossible("the node runs by the default: start it with --config FILE")
+        file = need_file(self.file)
         text = visit.form.get("text", "").replace("\r\n", "\n")
         digest = visit.form.get("digest", "")
-        revision = self.file.read()
+        revision = file.read()
         try:
             if revision.digest != digest:
                 raise NotPossible(
@@ -74,11 +73,11 @@ class ConfigurationPage:
                     "that your text would take back"
                 )
             if visit.form.get("do") == "save":
-                self.file.replace(revision, text)
+                file.replace(revision, text)
                 lines = len(difference(revision.text, text))
                 self.gate.note(visit, Action.CONFIGURED, said=f"{lines} lines of difference")
                 return RedirectResponse("/configuration", 303, HEADERS)
-            parse_settings(text, str(self.file.path), self.file.overrides)
+            parse_settings(text, str(file.path), file.overrides)
         except (ConfigurationError, NotPossible) as error:
             return self._page(
                 visit, text=text, digest=revision.digest, before=revision.text, wrong=error.message
@@ -117,7 +116,7 @@ class ConfigurationPage:
             digest=digest,
             difference=None if before is None else difference(before, text),
             wrong=wrong,
-            read_only=file.read_only if file is not None else "the node was started without a file",
+            read_only=read_only_because(file),
             locked=() if file is None else file.overrides,
             is_running=digest in ("", self.started_by),
             hosts=hosts,

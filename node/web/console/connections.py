@@ -11,14 +11,20 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from node.configuration import ConfigurationFile, Revision, toml_of
+from node.configuration import (
+    ConfigurationFile,
+    Revision,
+    need_file,
+    read_only_because,
+    toml_of,
+)
 from node.domain.audit import Action
 from node.domain.caller import Permission, Refusal
 from node.domain.errors import ConfigurationError, NotPossible
 from node.domain.user import Role
 from node.web.console.gate import Gate, Visit, number_of
 from node.web.console.pages import HEADERS, Pages
-from node.workflow.connection_test import Check
+from node.workflow.connection_test import Check, outcome_of
 from node.workflow.ports import UnitOfWork
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -103,9 +109,7 @@ class Connections:
     def _try(self, visit: Visit, *, sends: bool) -> Response:
         name = self._named(visit)
         steps = list(self.trial(name, sends=sends))
-        wrong = next((each.problem for each in steps if each.problem is not None), None)
-        sent = ", with test results" if sends else ""
-        self.gate.note(visit, Action.TRIED, said=f"{name}{sent}: {wrong or 'all right'}")
+        self.gate.note(visit, Action.TRIED, said=outcome_of(name, steps, sends=sends))
         return self._page(visit, {name: steps})
 
     def add(self, visit: Visit) -> Response:
@@ -127,7 +131,7 @@ class Connections:
         The form has the digest of the file that its page showed. Raises as `add`.
         """
         name = self._named_in_file(visit)
-        revision = self._file().read_as(visit.form.get("revision", ""))
+        revision = need_file(self.file).read_as(visit.form.get("revision", ""))
         endpoint = self.configured().get(name)
         if endpoint is None:
             raise NotPossible(f"{name} is not in the configuration any more")
@@ -170,15 +174,10 @@ class Connections:
         revision: Revision | None = None,
     ) -> None:
         """revision: that the changes are of; None, that which there is."""
-        file = self._file()
+        file = need_file(self.file)
         revision = file.read() if revision is None else revision
         file.replace(revision, file.changed(revision, changes))
         self.gate.note(visit, Action.CONFIGURED, said=said)
-
-    def _file(self) -> ConfigurationFile:
-        if self.file is None:
-            raise NotPossible("the node runs by the default: start it with --config FILE")
-        return self.file
 
     def _named(self, visit: Visit) -> str:
         """The destination that a form names. Raises HTTPException 404, ConfigurationError."""
@@ -199,8 +198,10 @@ class Connections:
             refused = transaction.refused.latest()
         configured: Mapping[str, Endpoint] = {}
         allowed: Sequence[Collection[Permission]] = [()] * len(refused)
-        wrong = ""
+        wrong, revision = "", None
         try:
+            if self.file is not None:
+                revision = self.file.read()  # the first: what is shown is not older
             configured, admission = self.configured(), self.admission()
             allowed = [admission.now(each.refusal) for each in refused]
         except ConfigurationError as error:
@@ -214,15 +215,12 @@ class Connections:
             running=self.destinations,
             configured=configured,
             wrong=wrong,
-            revision=self.file.read().digest if self.file is not None and not wrong else "",
-            read_only=wrong or self._read_only(),
+            revision="" if revision is None else revision.digest,
+            read_only=wrong or read_only_because(self.file),
             tried=tried,
             callers=self.callers,
             refused=list(zip(refused, allowed, strict=True)),
         )
-
-    def _read_only(self) -> str | None:
-        return self.file.read_only if self.file is not None else "the node was started without one"
 
 
 def _written(form: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -11,7 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from node.configuration import ConfigurationFile, Revision, toml_of
+from node.configuration import (
+    ConfigurationFile,
+    Revision,
+    need_file,
+    read_only_because,
+    toml_of,
+)
 from node.domain.audit import Action
 from node.domain.delivery import ROUTED_RESULTS, USUAL_RESULTS, Priority, ResultKind
 from node.domain.errors import ConfigurationError, InputError, NotPossible
@@ -22,7 +27,6 @@ from node.web.console.pages import HEADERS, Pages
 from node.workflow.rehearse import Rehearsal
 from node.workflow.route import Routing
 
-_NO_FILE: Final = "the node was started without a file"
 _LONGEST_NAME: Final = 64
 _PATTERNS: Final = ("calling_ae", "called_ae", "sop_class_uid")
 
@@ -90,12 +94,14 @@ class Rules:
         ]
 
     def show(self, visit: Visit) -> Response:
-        shown, wrong = self.routing, ""
+        file, shown, revision, is_written, wrong = self.file, self.routing, None, False, ""
         try:
+            if file is not None:
+                revision = file.read()  # the first: what is shown is not older
+                is_written = file.says(revision, "rules")
             shown = self.configured()
         except ConfigurationError as error:
             wrong = error.message
-        file = self.file
         return self.pages.render(
             "rules.html",
             user=visit.user,
@@ -103,9 +109,9 @@ class Rules:
             rules=shown.rules,
             is_running=shown.rules == self.routing.rules,
             wrong=wrong,
-            read_only=wrong or (file.read_only if file is not None else _NO_FILE),
-            revision="" if file is None or wrong else file.read().digest,
-            is_written=file is not None and not wrong and _is_written(file.read()),
+            read_only=wrong or read_only_because(file),
+            revision="" if revision is None else revision.digest,
+            is_written=is_written,
             destinations=list(shown.destinations),
             results=[each for each in ResultKind if each in ROUTED_RESULTS],
             usual=USUAL_RESULTS,
@@ -118,12 +124,12 @@ class Rules:
 
         Raises ConfigurationError (a node would not take it), NotPossible, StorageError.
         """
-        file, name = self._file(), visit.form.get("name", "").strip()
+        file, name = need_file(self.file), visit.form.get("name", "").strip()
         if not name.isprintable() or len(name) > _LONGEST_NAME:
             raise NotPossible(f"a rule's name has {_LONGEST_NAME} characters at most")
         revision = file.read()
         changes = [f"rules+={_written(name, visit.form)}"]
-        if not _is_written(revision):
+        if not file.says(revision, "rules"):
             rest = {"name": "everything", "destinations": list(self.configured().destinations)}
             changes.append(f"rules+={toml_of(rest)}")
         text = file.changed(revision, changes)
@@ -139,7 +145,7 @@ class Rules:
 
     def _arrange(self, visit: Visit, *, moves_up: bool) -> Response:
         """The form has the digest of the file that its page showed, and a rule's place there."""
-        file, at = self._file(), number_of(visit.form.get("at", ""))
+        file, at = need_file(self.file), number_of(visit.form.get("at", ""))
         revision = file.read_as(visit.form.get("revision", ""))
         rules = self.configured().rules
         if at >= len(rules):
@@ -152,13 +158,8 @@ class Rules:
         did = "moved up" if moves_up else "removed"
         return self._replace(visit, revision, text, f"rule {rules[at].name} {did}")
 
-    def _file(self) -> ConfigurationFile:
-        if self.file is None:
-            raise NotPossible("the node runs by the default: start it with --config FILE")
-        return self.file
-
     def _replace(self, visit: Visit, revision: Revision, text: str, said: str) -> Response:
-        self._file().replace(revision, text)
+        need_file(self.file).replace(revision, text)
         self.gate.note(visit, Action.CONFIGURED, said=said)
         return RedirectResponse("/rules", 303, HEADERS)
 
@@ -188,8 +189,3 @@ def _written(name: str, form: Mapping[str, str]) -> str:
     fields["destinations"] = [key.removeprefix("to-") for key in form if key.startswith("to-")]
     fields["priority"] = form.get("priority", Priority.ROUTINE.value)
     return toml_of(fields)
-
-
-def _is_written(revision: Revision) -> bool:
-    """Whether the file has rules, and not the one that holds without any."""
-    return bool(tomllib.loads(revision.text).get("rules"))

@@ -585,6 +585,10 @@ def test_connections_and_rules_are_seen_though_the_file_is_broken(
         assert "not one that a node could start by" in page.text
         assert "TOML" in page.text
         assert "Remove" not in page.text
+    new = {"name": "x", "kind": "hl7", "host": "a", "port": "1", "result-oru": "1", "to-RIS": "1"}
+    for path in ("/connections", "/rules/add"):
+        refused = browser.submit(path, new)
+        assert (refused.status, "TOML" in refused.text) == (409, True)
 
 
 RULES = """\
