@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 import errno
+import random
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
+from time import sleep
+from typing import Any
 
 import pytest
 
 from node.domain.errors import BundleError
+from pipelines import installation
 from pipelines.bundle import MANIFEST, SIGNATURE, Bundle, read_bundle
-from pipelines.catalog import list_bundles
+from pipelines.catalog import find_bundles
 from pipelines.installation import MOST_FILES, install_bundle, remove_bundle, unpack
 
 NAME = "quick-test"
+ROOT = Path(__file__).parents[3]
+KILLS_ITSELF = """
+import os, signal, sys
+from pathlib import Path
+from pipelines.installation import install_bundle
+
+whole = Path.rename
+
+def kill(self, target):
+    if self.name == "bundle":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(self, target)
+
+Path.rename = kill
+install_bundle(Path(sys.argv[1]), Path(sys.argv[2]), lambda bundle: None, replace=True)
+"""
+"""Between the two renames: the old bundle is away, the new one not yet in place."""
 
 
 def _zipped(folder: Path, archive: Path, below: str = "") -> Path:
@@ -30,6 +56,23 @@ def _archive(archive: Path, *entries: tuple[str | zipfile.ZipInfo, bytes]) -> Pa
         for name, content in entries:
             opened.writestr(name, content)
     return archive
+
+
+def _flagged(archive: Path, offset: int, value: int) -> Path:
+    """An archive of one file with bits set in both its headers; offset: of the local one."""
+    content = bytearray(_archive(archive, ("a", b"content")).read_bytes())
+    content[content.index(b"PK\x03\x04") + offset] |= value
+    content[content.index(b"PK\x01\x02") + offset + 2] |= value
+    archive.write_bytes(content)
+    return archive
+
+
+def _headers(archive: Path) -> list[int]:
+    """Where their bytes are: the local ones, the central directory and its end."""
+    with zipfile.ZipFile(archive) as opened:
+        starts = [(entry.header_offset, len(entry.filename)) for entry in opened.infolist()]
+        local = [start + byte for start, name in starts for byte in range(30 + name)]
+        return [*local, *range(opened.start_dir, archive.stat().st_size)]
 
 
 def _trust(bundle: Bundle) -> None:
@@ -49,7 +92,9 @@ def test_an_archive_is_installed_under_the_bundle_s_name(
     bundle = install_bundle(archive, tmp_path / "installed", _trust, replace=False)
     assert bundle.folder == tmp_path / "installed" / NAME
     assert bundle.digest == read_bundle(copied).digest
-    assert [each.folder for each in list_bundles([tmp_path / "installed"])] == [bundle.folder]
+    assert [each.folder for each in find_bundles([tmp_path / "installed"]).bundles.values()] == [
+        bundle.folder
+    ]
     assert [path.name for path in (tmp_path / "installed").iterdir()] == [NAME]
 
 
@@ -93,7 +138,7 @@ def test_a_spoilt_bundle_does_not_displace_a_good_one(copied: Path, tmp_path: Pa
 
 def test_a_removed_bundle_is_gone(copied: Path, tmp_path: Path) -> None:
     into = tmp_path / "installed"
-    remove_bundle(install_bundle(copied, into, _trust, replace=False))
+    remove_bundle(install_bundle(copied, into, _trust, replace=False).folder)
     assert _nothing_in(into)
 
 
@@ -143,14 +188,77 @@ def test_a_file_may_not_come_twice(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "folder")
 
 
-def test_an_encrypted_archive_says_so(tmp_path: Path) -> None:
-    archive = _archive(tmp_path / "secret.zip", ("a", b"content"))
-    content = bytearray(archive.read_bytes())
-    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        content[content.index(signature) + flags] |= 1
-    archive.write_bytes(content)
+@pytest.mark.parametrize(
+    ("names", "twofold"),
+    [(("a", "a/b"), "a"), (("a/b", "a"), "a"), (("x/y/z", "a", "x/y"), "x/y")],
+)
+def test_a_file_may_not_be_a_folder_too(
+    tmp_path: Path, names: tuple[str, ...], twofold: str
+) -> None:
+    archive = _archive(tmp_path / "twofold.zip", *((name, b"") for name in names))
+    with pytest.raises(BundleError, match=f"holds {twofold} as a file and as a folder; do not use"):
+        unpack(archive, tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_a_name_that_no_disk_takes_is_refused(tmp_path: Path) -> None:
+    archive = _archive(tmp_path / "long.zip", ("a", b""), ("ü" * 128, b""))
+    with pytest.raises(BundleError, match="a name is longer than 255 bytes; do not use it"):
+        unpack(archive, tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+
+
+@pytest.mark.parametrize("flag", [0x01, 0x40, 0x41])
+def test_an_encrypted_archive_says_so(tmp_path: Path, flag: int) -> None:
+    archive = _flagged(tmp_path / "secret.zip", 6, flag)
     with pytest.raises(BundleError, match="a is encrypted; unpack it"):
         unpack(archive, tmp_path / "folder")
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "why"),
+    [(6, 0x20, "compressed patched data"), (4, 0x40, "zip file version 8.4")],
+)
+def test_a_packing_that_is_unknown_is_told_what_to_do(
+    tmp_path: Path, offset: int, value: int, why: str
+) -> None:
+    archive = _flagged(tmp_path / "newer.zip", offset, value)
+    with pytest.raises(BundleError, match=rf"unknown here \({why}.*\); zip the folder anew"):
+        unpack(archive, tmp_path / "folder")
+
+
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    archive = _archive(tmp_path / "name.zip", ("ü", b"content"))
+    archive.write_bytes(archive.read_bytes().replace("ü".encode(), b"\xff\xff"))
+    with pytest.raises(BundleError, match="no whole zip archive"):
+        unpack(archive, tmp_path / "folder")
+
+
+def test_spoilt_headers_are_refused_or_change_no_file(tmp_path: Path) -> None:
+    """They may hide a file, which the bundle's checksums miss. The seed is fixed."""
+    files = {"large": b"content" * 30, "folder/ü": bytes(range(256))}
+    archive, folder = tmp_path / "spoilt.zip", tmp_path / "folder"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in files.items():
+            with opened.open(name, "w", force_zip64=name == "large") as file:
+                file.write(content)
+    whole, headers = archive.read_bytes(), _headers(archive)
+    chance, refused = random.Random(7), 0
+    for _ in range(2000):
+        spoilt = bytearray(whole)
+        for position in chance.sample(headers, chance.choice((1, 1, 2, 4))):
+            spoilt[position] ^= chance.randrange(1, 256)
+        archive.write_bytes(spoilt)
+        try:
+            unpack(archive, folder)
+        except BundleError as error:
+            assert "cannot read" not in error.message  # the disk is not to blame
+            refused += 1
+        else:
+            for path in folder.rglob("*"):
+                assert path.is_dir() or path.read_bytes() == files[f"{path.relative_to(folder)}"]
+        shutil.rmtree(folder, ignore_errors=True)
+    assert 1000 < refused < 2000
 
 
 def test_another_compression_is_told_what_to_do(tmp_path: Path) -> None:
@@ -177,6 +285,137 @@ def test_a_disk_that_refuses_is_told_and_the_old_bundle_stays(
     with pytest.raises(BundleError, match=r"cannot write in .*installed: No space left on device"):
         install_bundle(copied, into, _trust, replace=True)
     assert read_bundle(good.folder).signature is None
+    assert [path.name for path in into.iterdir()] == [NAME]
+
+
+def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        BundleError, match=r"cannot read .*gone\.zip: No such file or directory; is"
+    ):
+        install_bundle(tmp_path / "gone.zip", tmp_path / "installed", _trust, replace=False)
+    assert _nothing_in(tmp_path / "installed")
+
+
+def test_an_archive_that_cannot_be_read_is_named(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = _zipped(copied, tmp_path / "share.zip")
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", fail)
+    with pytest.raises(BundleError, match=r"cannot read .*share\.zip: Input/output error"):
+        install_bundle(archive, tmp_path / "installed", _trust, replace=False)
+    assert _nothing_in(tmp_path / "installed")
+
+
+def test_a_file_of_a_folder_that_cannot_be_read_is_named(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it vanishes once the folder has been looked through."""
+
+    def read_and_lose(folder: Path) -> Bundle:
+        bundle = read_bundle(folder)
+        (folder / "graphs" / "ecg.onnx").unlink()
+        return bundle
+
+    monkeypatch.setattr(installation, "read_bundle", read_and_lose)
+    with pytest.raises(BundleError, match=r"cannot read .*quick/graphs/ecg\.onnx: No such file"):
+        install_bundle(copied, tmp_path / "installed", _trust, replace=False)
+    assert _nothing_in(tmp_path / "installed")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_disk_that_is_full_is_named_and_not_the_source(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool
+) -> None:
+    source = _zipped(copied, tmp_path / "good.zip") if zipped else copied
+    whole = Path.open
+
+    def full(self: Path, mode: str, **options: Any) -> object:
+        if mode == "xb":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(self, mode, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(BundleError, match=r"cannot write in .*installed: No space left on device"):
+        install_bundle(source, tmp_path / "installed", _trust, replace=False)
+    assert _nothing_in(tmp_path / "installed")
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_file_in_the_place_of_the_bundle_is_not_touched(
+    copied: Path, tmp_path: Path, replace: bool
+) -> None:
+    (tmp_path / NAME).write_text("notes")
+    with pytest.raises(BundleError, match=f"{NAME} is there and is not a folder; move it away"):
+        install_bundle(copied, tmp_path, _trust, replace=replace)
+    assert (tmp_path / NAME).read_text() == "notes"
+
+
+def test_a_link_to_nothing_in_the_place_of_the_bundle_is_not_touched(
+    copied: Path, tmp_path: Path
+) -> None:
+    (tmp_path / NAME).symlink_to(tmp_path / "gone")
+    with pytest.raises(BundleError, match=f"{NAME} is there and is not a folder; move it away"):
+        install_bundle(copied, tmp_path, _trust, replace=True)
+
+
+def test_a_file_where_bundles_are_to_be_is_told(copied: Path, tmp_path: Path) -> None:
+    (tmp_path / "installed").write_text("notes")
+    with pytest.raises(BundleError, match=r"installed is not a folder; move it away, or correct"):
+        install_bundle(copied, tmp_path / "installed", _trust, replace=False)
+
+
+def test_a_bundle_survives_kill_minus_nine_of_what_replaces_it(
+    copied: Path, tmp_path: Path
+) -> None:
+    into = tmp_path / "installed"
+    good = install_bundle(copied, into, _trust, replace=False)
+    (copied / SIGNATURE).write_bytes(b"newer")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLS_ITSELF, str(copied), str(into)], cwd=ROOT, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not good.folder.exists()
+    with pytest.raises(BundleError, match="cannot read"):
+        install_bundle(tmp_path / "gone.zip", into, _trust, replace=True)
+    assert [path.name for path in into.iterdir()] == [NAME]
+    read_bundle(good.folder).verify()
+    assert read_bundle(good.folder).signature is None
+    assert install_bundle(copied, into, _trust, replace=True).signature == b"newer"
+
+
+def test_what_killed_ones_left_is_deleted_and_takes_no_place(copied: Path, tmp_path: Path) -> None:
+    into = tmp_path / "installed"
+    shutil.copytree(copied, into / ".incoming-finished" / "old")
+    shutil.copytree(copied, into / ".outgoing-removed" / "bundle")
+    (into / ".incoming-begun" / "bundle" / "graphs").mkdir(parents=True)
+    (copied / SIGNATURE).write_bytes(b"newer")
+    shutil.copytree(copied, into / NAME)
+    remove_bundle(into / NAME)
+    assert _nothing_in(into)
+
+
+def test_installations_at_the_same_time_wait_for_each_other(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first look at the source to the last at what is in place."""
+    into, alone = tmp_path / "installed", Lock()
+
+    def read_alone(folder: Path) -> Bundle:
+        assert alone.acquire(blocking=False)
+        sleep(0.005)
+        alone.release()
+        return read_bundle(folder)
+
+    monkeypatch.setattr(installation, "read_bundle", read_alone)
+    with ThreadPoolExecutor(4) as threads:
+        begun = [
+            threads.submit(install_bundle, copied, into, _trust, replace=True) for _ in range(8)
+        ]
+    assert {each.result().digest for each in begun} == {read_bundle(copied).digest}
     assert [path.name for path in into.iterdir()] == [NAME]
 
 
