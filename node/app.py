@@ -263,7 +263,11 @@ class Node:
         # A runtime's threads are as nice as the one that starts them.
         with ThreadPoolExecutor(1, thread_name_prefix="models", initializer=step_back) as loading:
             models = loading.submit(
-                load_models, self._settings.model, self._templates, self._report_runtime
+                load_models,
+                self._settings.model,
+                self._templates,
+                self._report_runtime,
+                self._report_building,
             ).result()
         for served in models.served.values():
             self._report_choice(served)
@@ -450,6 +454,9 @@ class Node:
 
     def _report_runtime(self, reason: str) -> None:
         self.journal.event("runtime replaced", level=Level.ERROR, reason=reason)
+
+    def _report_building(self, graph: str, share: float) -> None:
+        self.journal.event("engine being built", graph=graph, share=round(share, 2))
 
     def _is_for_others(self, console: Console | None) -> bool:
         """Whether its web server has more than health and metrics, which are asked for here."""

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from node.dicom.template import Templates
+from node.domain.concept import check_unit
 from node.domain.errors import CardioNodeError, ConfigurationError
 from node.domain.prediction import ModelIdentity
 from node.settings import ModelSettings, default_engines
 from pipelines.bundle import Bundle
-from pipelines.catalog import Served, list_bundles, serve_bundle, shipped_bundles
+from pipelines.catalog import Served, find_bundles, serve_presets, shipped_bundles
 from pipelines.contract import Pipeline
 from pipelines.parity import Deviation
-from pipelines.runtime.selection import Wish
+from pipelines.runtime.selection import Building, Wish, unseen
 from pipelines.signature import read_keys
 
 
@@ -28,26 +29,38 @@ class Models:
     by_ae_title: Mapping[str, str]
     """Called AE title -> key of `served`; all others get the default."""
 
+    def served_for(self, called_ae: str) -> Served:
+        """What answers an ECG that was sent to this AE title, and why."""
+        return self.served[self.by_ae_title.get(called_ae, self.default)]
+
     def pipeline_for(self, called_ae: str) -> Pipeline:
         """Whatever answers an ECG that was sent to this AE title."""
-        return self.served[self.by_ae_title.get(called_ae, self.default)].pipeline
+        return self.served_for(called_ae).pipeline
 
 
 def load_models(
-    settings: ModelSettings, templates: Templates, said: Callable[[str], None]
+    settings: ModelSettings,
+    templates: Templates,
+    said: Callable[[str], None],
+    building: Building = unseen,
 ) -> Models:
     """Every bundle that the settings name, checked, self-tested, with a code for each field.
 
-    said: told when a device fails in service and the CPU takes over.
+    said: told when a device fails in service and the CPU takes over. building: told at each quarter
+    of an engine that is not there yet.
     Raises ConfigurationError that names the bundles there are, BundleError, DeviceError.
     """
-    keys, wish = read_keys(settings.trusted_keys), wish_of(settings)
-    served = {}
+    keys, wish = read_keys(settings.trusted_keys), wish_of(settings, building)
+    presets: dict[str, list[str]] = {}
     for choice in settings.choices:
         name, _, preset = choice.partition("/")
+        presets.setdefault(name, []).append(preset)
+    served: dict[str, Served] = {}
+    for name, asked in presets.items():
         bundle = find_bundle(settings, name)
-        templates.codes(bundle.manifest.field_ids)
-        served[choice] = serve_bundle(bundle, wish, preset=preset, keys=keys, said=said)
+        check_fields(bundle, templates)
+        found = serve_presets(bundle, wish, asked, keys=keys, said=said)
+        served |= {f"{name}/{preset}" if preset else name: found[preset] for preset in asked}
     return Models(served=served, default=settings.bundle, by_ae_title=settings.by_ae_title)
 
 
@@ -82,26 +95,46 @@ def prove_models(settings: ModelSettings, templates: Templates) -> Iterator[Prov
 
 
 def find_bundle(settings: ModelSettings, name: str) -> Bundle:
-    """A bundle by its name. Raises ConfigurationError that names those there are."""
-    bundles = list_bundles([shipped_bundles(), *settings.folders])
-    for bundle in bundles:
-        if bundle.manifest.name == name:
-            return bundle
-    found = ", ".join(bundle.manifest.name for bundle in bundles) or "none"
-    raise ConfigurationError(
-        f"[model]: no bundle is called {name!r}; found: {found}. "
-        "`cardionode bundle install` puts one into model.folders"
-    )
+    """A bundle by its name. Raises BundleError (it is broken), ConfigurationError that names those
+    there are."""
+    found = find_bundles([shipped_bundles(), *settings.folders])
+    try:
+        return found.bundle(name)
+    except KeyError:
+        raise ConfigurationError(
+            f"[model]: no bundle is called {name!r}; found: {', '.join(found.bundles) or 'none'}. "
+            "`cardionode bundle install` puts one into model.folders"
+        ) from None
 
 
-def wish_of(settings: ModelSettings) -> Wish:
+def check_fields(bundle: Bundle, templates: Templates) -> None:
+    """Every field has a code, in its own unit. Raises BundleError."""
+    codes = templates.codes(bundle.manifest.field_ids)
+    for spec in bundle.manifest.phenotypes:
+        check_unit(codes[spec.field_id], spec.field_id, spec.unit)
+
+
+def wish_of(settings: ModelSettings, building: Building = unseen) -> Wish:
     """What the settings ask of a runtime."""
     return Wish(
         runtime=settings.runtime,
         precision=settings.precision,
         threads=settings.threads or available_cores(),
         engines=settings.engines or default_engines(),
+        building=_in_quarters(building),
     )
+
+
+def _in_quarters(tell: Building) -> Building:
+    """`tell`, at the first word of each quarter of an engine alone."""
+    told: dict[str, int] = {}
+
+    def building(graph: str, share: float) -> None:
+        if told.get(graph) != (quarter := int(4 * share)):
+            told[graph] = quarter
+            tell(graph, share)
+
+    return building
 
 
 def available_cores() -> int:

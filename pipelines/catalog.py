@@ -16,9 +16,9 @@ from pipelines.bundle import MANIFEST, Bundle, read_bundle
 from pipelines.cine_sampler import CineSampler
 from pipelines.contract import Pipeline
 from pipelines.ecg_to_cmr import EcgToCmr
-from pipelines.graph_contract import check_contract, check_graph
+from pipelines.graph_contract import check_contract, check_files, check_graph
 from pipelines.layout_sampler import LayoutSampler
-from pipelines.manifest import Manifest
+from pipelines.manifest import SIMULATED_STATEMENT, Manifest
 from pipelines.parity import Deviation
 from pipelines.preprocessing import RECIPES
 from pipelines.runtime import Runtime, Session
@@ -40,25 +40,47 @@ def is_shipped(bundle: Bundle) -> bool:
     return bundle.folder.resolve().parent == shipped_bundles().resolve()
 
 
-def list_bundles(folders: Sequence[Path]) -> list[Bundle]:
-    """Every bundle in these folders, by name; graphs are not hashed yet.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What there is in some folders, by name; graphs are not hashed yet."""
 
-    Raises BundleError (a folder is not there, a bundle that cannot be read, a name used twice).
+    bundles: Mapping[str, Bundle]
+    broken: Mapping[str, BundleError]
+    """By the folder's name; of two bundles of one name by that too."""
+
+    def bundle(self, name: str) -> Bundle:
+        """Raises BundleError (it is broken), KeyError (there is none)."""
+        if name in self.broken:
+            raise self.broken[name]
+        return self.bundles[name]
+
+
+def find_bundles(folders: Sequence[Path]) -> Found:
+    """Every bundle in these folders; one that cannot be read is in nobody's way.
+
+    Raises BundleError (a folder is not there).
     """
-    found: dict[str, Bundle] = {}
+    bundles: dict[str, Bundle] = {}
+    broken: dict[str, BundleError] = {}
     for folder in folders:
         if not folder.is_dir():
             raise BundleError(f"{folder} is not a folder; create it or correct model.folders")
         for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
-            bundle = read_bundle(manifest.parent)
+            try:
+                bundle = read_bundle(manifest.parent)
+            except BundleError as error:
+                broken[manifest.parent.name] = error
+                continue
             name = bundle.manifest.name
-            if name in found and found[name].folder.resolve() != bundle.folder.resolve():
-                raise BundleError(
-                    f"two bundles are called {name}: {found[name].folder} and {bundle.folder}; "
-                    "keep one of them"
+            other = bundles.setdefault(name, bundle)
+            if other.folder.resolve() != bundle.folder.resolve():
+                alike = BundleError(
+                    f"two bundles are called {name}: {other.folder} and {bundle.folder}; keep one "
+                    "of them"
                 )
-            found[name] = bundle
-    return [found[name] for name in sorted(found)]
+                broken |= dict.fromkeys((name, other.folder.name, bundle.folder.name), alike)
+    kept = {name: bundles[name] for name in sorted(bundles) if name not in broken}
+    return Found(bundles=kept, broken=broken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,22 +95,44 @@ class Served:
     proof: Sequence[Deviation]
     """How near its answers to the golden ECG came to those of the bundle's maker."""
 
+    @property
+    def text(self) -> str:
+        """Which bundle on what, and what was passed over."""
+        identity = self.pipeline.identity
+        simulated = f", {SIMULATED_STATEMENT}" if identity.simulated else ""
+        passed = f" ({self.reason})" if self.reason else ""
+        return f"{identity.label} on {identity.runtime} {identity.precision}{passed}{simulated}"
+
 
 def serve_bundle(
     bundle: Bundle,
     wish: Wish,
     *,
-    preset: str = "",
     keys: Sequence[Ed25519PublicKey] = (),
     said: Callable[[str], None],
 ) -> Served:
+    """As `serve_presets`, the bundle as it is."""
+    return serve_presets(bundle, wish, ("",), keys=keys, said=said)[""]
+
+
+def serve_presets(
+    bundle: Bundle,
+    wish: Wish,
+    presets: Sequence[str],
+    *,
+    keys: Sequence[Ed25519PublicKey] = (),
+    said: Callable[[str], None],
+) -> dict[str, Served]:
     """The bundle on the best runtime that is here, is wished for and proves itself.
 
-    preset: of the bundle's. said: told when a device that fails later is replaced by the CPU.
+    presets: of the bundle's, "" for the bundle as it is; all draw with the same graphs. said: told
+    when a device that fails later is replaced by the CPU.
     Raises BundleError, DeviceError (of the last that was tried), ConfigurationError.
     """
+    for preset in presets:
+        _check_preset(bundle, preset)
     passed: dict[str, str] = {}
-    fell_back = False
+    fell_back, standby = False, None
     *others, last = candidates(wish)
     for candidate in others:
         try:
@@ -97,29 +141,35 @@ def serve_bundle(
             passed[candidate.name] = error.message
             continue
         try:
-            loaded = load_pipeline(bundle, runtime, preset=preset, keys=keys)
+            loaded = load_pipeline(bundle, runtime, keys=keys)
         except (DeviceError, BundleError) as error:
             passed[str(candidate)] = error.message
             fell_back = True
             continue
-        pipeline: Pipeline = loaded
-        if wish.runtime == AUTO:
-            pipeline = WithStandby(loaded, partial(_load, bundle, last, preset, keys), said)
-        return Served(
-            pipeline=pipeline, reason=_reason(passed), fell_back=fell_back, proof=loaded.proof
+        standby = last if wish.runtime == AUTO and last.is_cpu else None
+        break
+    else:
+        loaded = load_pipeline(bundle, last.make(), keys=keys)
+
+    def served(preset: str) -> Pipeline:
+        chosen = loaded.with_preset(preset) if preset else loaded
+        if standby is None:
+            return chosen
+        return WithStandby(chosen, partial(_load, bundle, standby, preset, keys), said)
+
+    reason = "; ".join(f"not {name}: {why}" for name, why in passed.items())
+    return {
+        preset: Served(
+            pipeline=served(preset), reason=reason, fell_back=fell_back, proof=loaded.proof
         )
-    loaded = _load(bundle, last, preset, keys)
-    return Served(pipeline=loaded, reason=_reason(passed), fell_back=fell_back, proof=loaded.proof)
+        for preset in presets
+    }
 
 
 def _load(
     bundle: Bundle, candidate: Candidate, preset: str, keys: Sequence[Ed25519PublicKey]
 ) -> EcgToCmr:
     return load_pipeline(bundle, candidate.make(), preset=preset, keys=keys)
-
-
-def _reason(passed: Mapping[str, str]) -> str:
-    return "; ".join(f"not {name}: {why}" for name, why in passed.items())
 
 
 def load_pipeline(
@@ -145,6 +195,7 @@ def load_pipeline(
             "install the release of cardionode that the bundle was made for",
         )
     check_contract(bundle)
+    check_files(bundle)
     _check_preset(bundle, preset)
     sizes = {} if manifest.sampler is None else manifest.sampler.sizes
     sessions: dict[str, Session] = {}
@@ -159,20 +210,20 @@ def load_pipeline(
         digest=bundle.digest,
         runtime=runtime.name,
         precision=runtime.precision,
-        preset=preset,
         intended_use=manifest.intended_use,
         training_data=manifest.training_data,
         simulated=manifest.simulated,
         interval_coverage=manifest.interval_coverage,
     )
-    return EcgToCmr(
+    loaded = EcgToCmr(
         manifest=manifest,
         identity=identity,
         ecg=sessions["ecg"],
         cine=sessions.get("cine"),
-        sampler=sampler.with_preset(preset) if sampler is not None and preset else sampler,
+        sampler=sampler,
         proof=proof,
     )
+    return loaded.with_preset(preset) if preset else loaded
 
 
 def _check_preset(bundle: Bundle, preset: str) -> None:

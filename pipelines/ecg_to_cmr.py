@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,15 @@ class EcgToCmr:
         return InputSpec(
             minimum_duration_s=RECIPES[self.manifest.preprocessing].minimum_duration_s,
             age_years=self.manifest.population.age_years,
+        )
+
+    def with_preset(self, name: str) -> EcgToCmr:
+        """The same graphs, its cines drawn as the bundle's preset of this name says."""
+        assert self.sampler is not None  # a bundle without one has no presets
+        return replace(
+            self,
+            identity=replace(self.identity, preset=name),
+            sampler=self.sampler.with_preset(name),
         )
 
     def predict(

@@ -8,6 +8,7 @@ from typing import Final
 from pipelines.bundle import MANIFEST, Bundle
 from pipelines.graph_spec import GraphSpec, TensorSpec
 from pipelines.manifest import CineSpec, Manifest
+from pipelines.onnx_file import read_declared
 from pipelines.preprocessing import RECIPES
 from pipelines.runtime import Session, Tensor
 from pipelines.sampler_spec import LayoutSpec, SamplerSpec
@@ -44,6 +45,26 @@ def check_contract(bundle: Bundle) -> None:
         if "latent" not in given or _layout(cine.inputs) != {"latent": given["latent"]}:
             raise bundle.fault(f"{cine.file}: input must be the ecg graph's latent", REMEDY)
         _demand(bundle, cine, "output", _layout(cine.outputs), {"frames": _frames(manifest.cine)})
+
+
+def check_files(bundle: Bundle) -> None:
+    """Each file has the opset that the manifest declares, and its weights inside.
+
+    Raises BundleError.
+    """
+    for spec in bundle.manifest.graphs.offered.values():
+        try:
+            declared = read_declared(bundle.content(spec.file))
+        except ValueError as error:
+            raise bundle.fault(f"{spec.file} is not an ONNX graph ({error})", REMEDY) from error
+        if declared.opset != spec.opset:
+            raise bundle.fault(
+                f"{spec.file} is of opset {declared.opset or 'none'}, {MANIFEST} declares "
+                f"{spec.opset}",
+                REMEDY,
+            )
+        if declared.weights_outside:
+            raise bundle.fault(f"{spec.file} has weights in other files", REMEDY)
 
 
 def check_graph(bundle: Bundle, spec: GraphSpec, session: Session) -> None:

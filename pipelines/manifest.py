@@ -82,11 +82,14 @@ class PopulationSpec(Declaration):
 
 
 class GoldenSpec(Declaration):
-    """Inputs with known outputs; outputs may differ by tolerance · max(1, largest magnitude)."""
+    """Inputs with known outputs; outputs may differ by tolerance · max(1, largest magnitude).
+
+    A tolerance has a limit: with a wide one any graph would prove itself.
+    """
 
     file: FileName
-    tolerance: Annotated[float, Field(gt=0)]
-    drawn_tolerance: Annotated[float, Field(gt=0)] = 0.01
+    tolerance: Annotated[float, Field(gt=0, le=1e-3)]
+    drawn_tolerance: Annotated[float, Field(gt=0, le=0.05)] = 0.01
     """Of a latent drawn whole: the first of a head's steps magnifies rounding."""
 
 

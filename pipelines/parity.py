@@ -20,6 +20,8 @@ from pipelines.similarity import structural_similarity
 
 Expected = NDArray[np.float32]
 EJECTION_FRACTION_PERCENT: Final = 0.5
+EJECTION_FRACTIONS: Final = frozenset({"24103", "24109", "24113", "24117"})
+"""Field ids, of both ventricles and atria: a network may estimate one directly."""
 VOLUME_ML: Final = 1.0
 LEAST_SIMILARITY: Final = 0.99
 """SSIM of a frame with that of the maker."""
@@ -37,20 +39,32 @@ class Deviation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class RelativeError:
     """Of one tensor, over the size of what is expected."""
 
     root_mean_square: float
     largest: float
+    """Over 1 where all that is expected is smaller."""
 
-    def passes(self, given: Array, expected: Expected) -> bool:
+    @classmethod
+    def of(cls, given: Array, expected: Expected) -> RelativeError:
         error = given.astype(np.float64) - expected
         size = float(np.sqrt(np.mean(expected.astype(np.float64) ** 2)))
-        scale = max(1.0, float(np.abs(expected).max()))
-        return (
-            float(np.sqrt(np.mean(error**2))) <= self.root_mean_square * max(size, 1e-6)
-            and float(np.abs(error).max()) <= self.largest * scale
+        return cls(
+            root_mean_square=float(np.sqrt(np.mean(error**2))) / max(size, 1e-6),
+            largest=float(np.abs(error).max()) / max(1.0, float(np.abs(expected).max())),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The most that a tensor may err."""
+
+    root_mean_square: float
+    largest: float
+
+    def passes(self, error: RelativeError) -> bool:
+        return error.root_mean_square <= self.root_mean_square and error.largest <= self.largest
 
 
 GATES: Final[Mapping[str, Gate]] = {
@@ -64,7 +78,7 @@ def reader_faults(manifest: Manifest, given: Array, expected: Expected) -> Itera
     """What of the phenotypes (1, P) a reader would see differ, in words."""
     ours, theirs = (_values(manifest, each) for each in (given, expected))
     for spec in manifest.phenotypes:
-        fraction = spec.derivation is not None and spec.derivation.kind == "ejection-fraction"
+        fraction = spec.field_id in EJECTION_FRACTIONS
         limit = EJECTION_FRACTION_PERCENT if fraction else VOLUME_ML
         if not fraction and spec.unit != "mL":
             continue

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from node.domain.errors import ConfigurationError
+from node.domain.identifiers import sha256
 from pipelines.bundle import CHECKSUMS, SIGNATURE, Bundle
 
 ASK: Final = "ask whoever released it, and do not use it until then"
@@ -39,6 +40,8 @@ def check_signature(bundle: Bundle, keys: Sequence[Ed25519PublicKey]) -> None:
             f"{SIGNATURE} is missing, and model.trusted_keys asks for a signature", ASK
         )
     signed = (bundle.folder / CHECKSUMS).read_bytes()
+    if sha256(signed) != bundle.digest:
+        raise bundle.fault(f"{CHECKSUMS} has changed since it was read", ASK)
     if not any(_signed(key, bundle.signature, signed) for key in keys):
         raise bundle.fault(f"{SIGNATURE} is of none of model.trusted_keys", ASK)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Lock
 
 from node.domain.ecg import ECGRecord, Finding, Subject
-from node.domain.errors import DeviceError
+from node.domain.errors import BundleError, DeviceError
 from node.domain.prediction import ModelIdentity, Prediction
 from pipelines.contract import InputSpec, Pipeline, Watch, unwatched
 
@@ -40,7 +40,7 @@ class WithStandby:
         findings: tuple[Finding, ...] = (),
         watch: Watch = unwatched,
     ) -> Prediction:
-        """As `Pipeline.predict`. Raises DeviceError where the standby's device fails too."""
+        """As `Pipeline.predict`. Raises DeviceError where the standby cannot answer either."""
 
         def ask(pipeline: Pipeline) -> Prediction:
             return pipeline.predict(
@@ -57,7 +57,12 @@ class WithStandby:
     def _replace(self, failed: Pipeline, error: DeviceError) -> None:
         with self._lock:
             if self._serving is failed:
-                self._serving = self._standby()
+                try:
+                    self._serving = self._standby()
+                except BundleError as fault:  # of the bundle on the disk, not of this ECG
+                    raise DeviceError(
+                        f"{error.message}; nor can the CPU answer: {fault.message}"
+                    ) from fault
                 self._said(
                     f"{failed.identity.runtime} failed ({error.message}); from now on "
                     f"{self._serving.identity.runtime} answers, until the node is started again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,28 +12,31 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from node.cli.models import say_building
 from node.cli.options import Config, Overrides
 from node.dicom.template import load_templates
 from node.domain.errors import BundleError, CardioNodeError, ConfigurationError, DeviceError
-from node.models import wish_of
+from node.models import check_fields, wish_of
 from node.settings import ModelSettings, read_settings
-from pipelines.bundle import Bundle
+from pipelines.bundle import MANIFEST, Bundle
 from pipelines.catalog import (
     Served,
+    find_bundles,
     is_shipped,
-    list_bundles,
     load_pipeline,
     serve_bundle,
     shipped_bundles,
 )
 from pipelines.installation import install_bundle, remove_bundle
 from pipelines.manifest import Manifest
-from pipelines.runtime.selection import candidates
-from pipelines.runtime.tensorrt import TensorRtRuntime
+from pipelines.runtime import Runtime
+from pipelines.runtime.selection import Building, candidates
 from pipelines.signature import read_keys
 
 app = typer.Typer(no_args_is_help=True, help="Model bundles.")
-Name = Annotated[str | None, typer.Argument(help="A bundle's name; without one: all.")]
+Name = Annotated[
+    str | None, typer.Argument(help="A bundle's name; without one: all that are served.")
+]
 
 
 @app.command("list")
@@ -41,7 +45,8 @@ def list_all(config: Config = None, overrides: Overrides = None) -> None:
     settings = read_settings(config, overrides or ())
     name, folder = Column("bundle", no_wrap=True), Column("folder", overflow="fold")
     table = Table("", name, "version", "offers", "trained on", "licence", folder)
-    for bundle in _find(None, settings.model.folders):
+    found = find_bundles([shipped_bundles(), *settings.model.folders])
+    for bundle in found.bundles.values():
         manifest = bundle.manifest
         table.add_row(
             "*" if manifest.name in settings.model.bundle_names else "",
@@ -52,14 +57,19 @@ def list_all(config: Config = None, overrides: Overrides = None) -> None:
             manifest.licence,
             str(bundle.folder),
         )
-    Console(highlight=False, soft_wrap=True).print(table)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    for error in found.broken.values():
+        console.print(error.message, style="red", markup=False)
 
 
 @app.command("info")
 def info(name: Name = None, config: Config = None, overrides: Overrides = None) -> None:
     """Show a bundle's licence, what it was made from, and its model card."""
     console = Console(highlight=False, soft_wrap=True)
-    for bundle in _find(name, read_settings(config, overrides or ()).model.folders):
+    settings = read_settings(config, overrides or ()).model
+    for each in sorted(settings.bundle_names) if name is None else [name]:
+        bundle = _find(each, settings.folders)
         console.rule(f"{bundle.manifest.name} {bundle.manifest.version}  {bundle.digest[:12]}")
         for line in (*licence_lines(bundle.manifest), *_preset_lines(bundle.manifest)):
             console.print(line, markup=False)
@@ -73,11 +83,12 @@ def verify(name: Name = None, config: Config = None, overrides: Overrides = None
     settings = read_settings(config, overrides or ()).model
     prove = _proof(settings)
     failed = False
-    for bundle in _find(name, settings.folders):
+    for each in sorted(settings.bundle_names) if name is None else [name]:
         try:
+            bundle = _find(each, settings.folders)
             served = prove(bundle)
         except CardioNodeError as error:
-            console.print(f"{_label(bundle)}: {error.message}", style="red", markup=False)
+            console.print(f"{each}: {error.message}", style="red", markup=False)
             failed = True
         else:
             signed = " signature," if settings.trusted_keys and not is_shipped(bundle) else ""
@@ -89,10 +100,10 @@ def verify(name: Name = None, config: Config = None, overrides: Overrides = None
             )
             if served.reason:
                 console.print(f"    {served.reason}", style="dim", markup=False)
-            for each in served.proof:
+            for found in served.proof:
                 console.print(
-                    f"    {each.output}: at most {each.largest:.2g} from its maker's, "
-                    f"{each.allowed:.2g} allowed",
+                    f"    {found.output}: at most {found.largest:.2g} from its maker's, "
+                    f"{found.allowed:.2g} allowed",
                     style="dim",
                     markup=False,
                 )
@@ -118,6 +129,7 @@ def install(
             "model.folders is empty: name a folder for bundles there, or for once "
             """--set 'model.folders=["/var/lib/cardionode/bundles"]'"""
         )
+    console = Console(highlight=False, soft_wrap=True)
     into, prove = settings.folders[0], _proof(settings)
 
     def prove_new(bundle: Bundle) -> None:
@@ -125,7 +137,7 @@ def install(
         prove(bundle)
 
     bundle = install_bundle(source, into, prove_new, replace=replace)
-    Console(highlight=False, soft_wrap=True).print(
+    console.print(
         f"{_label(bundle)} is in {bundle.folder}. A node serves it when model.bundle or "
         "model.by_ae_title names it and the node is started again.",
         markup=False,
@@ -140,15 +152,15 @@ def remove(
 ) -> None:
     """Delete an installed bundle."""
     settings = read_settings(config, overrides or ()).model
-    (bundle,) = _find(name, settings.folders)
-    if is_shipped(bundle):
+    folder = _folder(name, settings.folders)
+    if folder.parent == shipped_bundles():
         raise ConfigurationError(f"{name} comes with cardionode; only its installation removes it")
     if name in settings.bundle_names:
         raise ConfigurationError(
             f"{name} is what model.bundle or model.by_ae_title serves; name another one there first"
         )
-    remove_bundle(bundle)
-    Console(highlight=False, soft_wrap=True).print(f"{_label(bundle)} is removed", markup=False)
+    remove_bundle(folder)
+    Console(highlight=False, soft_wrap=True).print(f"{name} is removed", markup=False)
 
 
 @app.command("build-engines")
@@ -167,11 +179,11 @@ def build_engines(
     settings = read_settings(config, overrides or ()).model
     console = Console(highlight=False, soft_wrap=True)
     for each in sorted(settings.bundle_names) if name is None else [name]:
-        (bundle,) = _find(each, settings.folders)
+        bundle = _find(each, settings.folders)
         runtime, count = _build_and_show(bundle, settings, console)
         console.print(
             f"{_label(bundle)}: engines for {runtime.name}, {runtime.precision}, are in "
-            f"{runtime.engines}, proved on the golden ECG; {count or 'none'} built now",
+            f"{wish_of(settings).engines}, proved on the golden ECG; {count or 'none'} built now",
             markup=False,
         )
 
@@ -193,10 +205,10 @@ def _preset_lines(manifest: Manifest) -> Iterator[str]:
 def _proof(settings: ModelSettings) -> Callable[[Bundle], Served]:
     """All that a node asks of a bundle before it serves it."""
     templates, keys = load_templates(), read_keys(settings.trusted_keys)
-    wish = wish_of(settings)
+    wish = wish_of(settings, say_building)
 
     def prove(bundle: Bundle) -> Served:
-        templates.codes(bundle.manifest.field_ids)
+        check_fields(bundle, templates)
         return serve_bundle(bundle, wish, keys=keys, said=print)
 
     return prove
@@ -204,7 +216,7 @@ def _proof(settings: ModelSettings) -> Callable[[Bundle], Served]:
 
 def _build_and_show(
     bundle: Bundle, settings: ModelSettings, console: Console
-) -> tuple[TensorRtRuntime, int]:
+) -> tuple[Runtime, int]:
     """With how many of its engines were built, and not there already."""
     built: dict[str, TaskID] = {}
     columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
@@ -218,24 +230,17 @@ def _build_and_show(
         return _build_engines(bundle, settings, show), len(built)
 
 
-def _build_engines(
-    bundle: Bundle, settings: ModelSettings, progress: Callable[[str, float], None]
-) -> TensorRtRuntime:
+def _build_engines(bundle: Bundle, settings: ModelSettings, building: Building) -> Runtime:
     """What the node would take of TensorRT. Raises DeviceError that says why nothing can be built,
     ConfigurationError (the settings ask for another runtime).
     """
-    wish, keys = wish_of(settings), read_keys(settings.trusted_keys)
+    wish, keys = replace(wish_of(settings), building=building), read_keys(settings.trusted_keys)
     passed: list[str] = []
     for candidate in candidates(wish):
-        if not candidate.name.startswith("tensorrt"):
+        if candidate.is_cpu:
             continue
         try:
-            runtime = TensorRtRuntime(
-                library=candidate.name,
-                precision=candidate.precision,
-                engines=wish.engines,
-                progress=progress,
-            )
+            runtime = candidate.make()
             load_pipeline(bundle, runtime, keys=keys)
         except (DeviceError, BundleError) as error:
             passed.append(error.message)
@@ -250,22 +255,36 @@ def _build_engines(
 
 
 def _check_name_is_free(bundle: Bundle, folders: tuple[Path, ...]) -> None:
-    """A node refuses to start where two bundles are called alike; what --replace is for is free."""
+    """A node serves neither of two bundles that are called alike; what --replace is for is free."""
     name = bundle.manifest.name
-    for other in list_bundles([shipped_bundles(), *folders]):
-        if other.manifest.name == name and other.folder != folders[0] / name:
-            raise bundle.fault(
-                f"{other.folder} is called so too", "give the new one another name, or remove that"
-            )
+    other = find_bundles([shipped_bundles(), *folders]).bundles.get(name)
+    if other is not None and other.folder != folders[0] / name:
+        raise bundle.fault(
+            f"{other.folder} is called so too", "give the new one another name, or remove that"
+        )
 
 
 def _label(bundle: Bundle) -> str:
     return f"{bundle.manifest.name} {bundle.manifest.version}"
 
 
-def _find(name: str | None, folders: tuple[Path, ...]) -> list[Bundle]:
-    found = list_bundles([shipped_bundles(), *folders])
-    chosen = [bundle for bundle in found if name in (None, bundle.manifest.name)]
-    if not chosen:
-        raise BundleError(f"no bundle is called {name!r}; `cardionode bundle list` shows them")
-    return chosen
+def _find(name: str, folders: tuple[Path, ...]) -> Bundle:
+    try:
+        return find_bundles([shipped_bundles(), *folders]).bundle(name)
+    except KeyError:
+        raise _absent(name) from None
+
+
+def _folder(name: str, folders: tuple[Path, ...]) -> Path:
+    """Where a bundle lies; one that is broken goes by the name of its folder."""
+    found = find_bundles([shipped_bundles(), *folders])
+    if name in found.bundles:
+        return found.bundles[name].folder
+    places = [folder / name for folder in folders if (folder / name / MANIFEST).exists()]
+    if name not in found.broken or not places:
+        raise _absent(name)
+    return places[0]
+
+
+def _absent(name: str) -> BundleError:
+    return BundleError(f"no bundle is called {name!r}; `cardionode bundle list` shows them")

@@ -11,14 +11,13 @@ from secrets import token_bytes
 import typer
 from rich.console import Console
 
+from node.cli.models import load
 from node.cli.options import DEFAULT_HOME, Config, Home, Overrides
 from node.dicom.template import load_templates
 from node.domain.errors import ConfigurationError, StorageError
-from node.models import load_models
 from node.settings import Settings, read_settings
 from node.web.bearer import BearerTokens
 from node.workflow.connection_test import Check, check_disk, check_port, try_it
-from pipelines.catalog import Served
 
 
 def check(config: Config = None, home: Home = DEFAULT_HOME, overrides: Overrides = None) -> None:
@@ -100,15 +99,8 @@ def _certificates(settings: Settings) -> str:
 
 
 def _models(settings: Settings) -> str:
-    models = load_models(settings.model, load_templates(), print)
-    return "; ".join(_served(served) for served in models.served.values())
-
-
-def _served(served: Served) -> str:
-    identity = served.pipeline.identity
-    simulated = ", simulated cohort, not for clinical use" if identity.simulated else ""
-    passed = f" ({served.reason})" if served.reason else ""
-    return f"{identity.label} on {identity.runtime} {identity.precision}{passed}{simulated}"
+    models = load(settings.model, load_templates())
+    return "; ".join(served.text for served in models.served.values())
 
 
 def _profiles(settings: Settings) -> str:

@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from node.cli.jobs import journal, now, open_work, who
+from node.cli.models import load
 from node.cli.options import DEFAULT_HOME, Config, Home, Json, Overrides
 from node.cli.send import tls_credentials
 from node.cli.wishes import next_wish
@@ -38,7 +39,6 @@ from node.hl7.message import CODECS, Header, read_acknowledgement, read_header
 from node.hl7.sender import Hl7Sender
 from node.hl7.stand_in import Answer as StandInAnswer
 from node.hl7.stand_in import answer_as
-from node.models import load_models
 from node.settings import Hl7DestinationSettings, Settings, read_settings
 from node.workflow.answer import Answer, answer
 from node.workflow.compose import compose_message
@@ -109,7 +109,7 @@ def answered(
     file: Path, called: str, settings: Settings, templates: Templates
 ) -> tuple[Answer, Prediction, ECGRecord]:
     """What a message would tell of an ECG. Raises UnsupportedInstance (there is no estimate)."""
-    pipeline = load_models(settings.model, templates, print).pipeline_for(called)
+    pipeline = load(settings.model, templates).pipeline_for(called)
     found = answer(file.read_bytes(), pipeline=pipeline)
     if found.prediction is None or found.record is None:
         reasons = "; ".join(finding.message for finding in found.quality.findings)

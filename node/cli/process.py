@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from node.cli.models import load
 from node.cli.options import Config, Overrides
 from node.dicom.template import load_templates
 from node.domain.delivery import USUAL_RESULTS, ResultKind
@@ -22,7 +23,6 @@ from node.domain.form import (
     StudyForm,
 )
 from node.hl7.profile import shipped_profile
-from node.models import load_models
 from node.settings import read_settings
 from node.workflow.answer import answer
 from node.workflow.export import export
@@ -54,8 +54,9 @@ def process(
     """Answer ECG files; one folder of results an ECG. Exit status 1 if one could not be read."""
     console = Console(highlight=False, soft_wrap=True)
     templates = load_templates()
-    models = load_models(read_settings(config, overrides or ()).model, templates, print)
-    pipeline = models.pipeline_for(called)
+    models = load(read_settings(config, overrides or ()).model, templates)
+    served = models.served_for(called)
+    pipeline = served.pipeline
     form = ResultForm(cine=cine, report=report, study=study, character_set=character_set)
     kinds = USUAL_RESULTS | ({ResultKind.PDF} if pdf else set())
     failed = False
@@ -85,6 +86,7 @@ def process(
             refused = "; ".join(finding.message for finding in found.quality.findings)
             verdict = "answered" if found.prediction else f"no result: {refused}"
             lines.append(f"{file}: {verdict} -> {folder}")
+    console.print(f"model: {served.text}", markup=False)
     console.print(f"form: {form}", markup=False)
     for line in lines:
         console.print(line, markup=False)

@@ -31,9 +31,15 @@ def concept_of(
         raise BundleError(
             f"field {field.field_id} has no code; add it to the concept table"
         ) from None
-    if isinstance(field, Estimate) and concept.unit.value != field.unit:
-        raise BundleError(
-            f"field {field.field_id} is in {field.unit} but its code is in "
-            f"{concept.unit.value}; correct the bundle's manifest or the concept table"
-        )
+    if isinstance(field, Estimate):
+        check_unit(concept, field.field_id, field.unit)
     return concept
+
+
+def check_unit(concept: ConceptCode, field_id: str, unit: str) -> None:
+    """Raises BundleError (a field is in another unit than its code)."""
+    if concept.unit.value != unit:
+        raise BundleError(
+            f"field {field_id} is in {unit} but its code is in {concept.unit.value}; correct the "
+            "bundle's manifest or the concept table"
+        )

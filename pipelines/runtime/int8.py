@@ -6,6 +6,7 @@ taken in 8 bits; convolutions stay as they are, and so do the heads, which run o
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -17,13 +18,17 @@ PRODUCT: Final = "MatMul"
 LEAST_WIDTH: Final = 128
 """Rows and columns of weights that are taken in 8 bits: of fewer, as those of a patch's samples in
 mV, the rounding costs more than it saves."""
+EXACT_SUMS: Final = frozenset({"avx512_vnni", "avx_vnni"})
+"""Of x86, what adds products of 8 bits without overflow."""
+CPU: Final = Path("/proc/cpuinfo")
 
 
 def int8(path: Path) -> bytes:
     """The ONNX file with such products in 8 bits, its inputs and outputs as they were.
 
-    Weights are rounded by column, activations as they come, each tensor by its own range: an answer
-    depends on what it was computed together with.
+    Weights are rounded by column, to 7 bits on processors on which sums of 8 overflow; activations
+    as they come, each tensor by its own range: an answer depends on what it was computed together
+    with.
     Raises DeviceError (the package onnx is missing), BundleError (not an ONNX file).
     """
     try:
@@ -55,7 +60,7 @@ def int8(path: Path) -> bytes:
                 op_types_to_quantize=[PRODUCT],
                 nodes_to_quantize=products,
                 per_channel=True,
-                reduce_range=True,  # 7 bits: sums of 8 overflow on processors without VNNI
+                reduce_range=not sums_are_exact(),
                 weight_type=QuantType.QInt8,
             )
             return written.read_bytes()
@@ -64,6 +69,17 @@ def int8(path: Path) -> bytes:
             f"int8 needs room for {path.name} in the folder for temporary files "
             f'({error.strerror}); set TMPDIR, or model.precision = "fp32"'
         ) from error
+
+
+def sums_are_exact() -> bool:
+    """Whether ONNX Runtime adds products of 8 bits on this processor without overflow."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return True
+    try:
+        told = CPU.read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return any(not EXACT_SUMS.isdisjoint(line.split()) for line in told.splitlines())
 
 
 def _products(graph: Any) -> list[str]:

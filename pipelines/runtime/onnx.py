@@ -12,7 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as failures
 from node.domain.errors import BundleError
 from pipelines.graph_spec import Sizes
 from pipelines.runtime import Array, Feed, Tensor, failed, finite
-from pipelines.runtime.int8 import int8
+from pipelines.runtime.int8 import int8, sums_are_exact
 
 PROVIDERS: Final = ["CPUExecutionProvider"]
 ERRORS_ONLY: Final = 3
@@ -64,7 +64,10 @@ class OnnxRuntime:
 
     @property
     def name(self) -> str:
-        return f"onnxruntime {onnxruntime.__version__} CPU"
+        found = f"onnxruntime {onnxruntime.__version__} CPU"
+        if self.precision == "int8" and not sums_are_exact():
+            return f"{found}, weights of 7 bits"  # its answers are others
+        return found
 
     def load(self, path: Path, sizes: Sizes) -> OnnxSession:
         """A session of any sizes.

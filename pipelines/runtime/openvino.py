@@ -12,6 +12,8 @@ from pipelines.runtime import Array, Feed, Tensor, failed, finite
 
 PRECISIONS: Final = {"fp32": "f32", "bf16": "bf16"}
 """Ours -> OpenVINO's. Its own default is bf16 where the processor has it: always said."""
+NEEDED: Final = {"fp32": "FP32", "bf16": "BF16"}
+"""As OpenVINO names what a processor can do."""
 _DTYPES: Final = {"f32": "float32", "f64": "float64", "i64": "int64", "boolean": "bool"}
 
 
@@ -37,7 +39,10 @@ class OpenVinoSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenVinoRuntime:
-    """Loads ONNX files for the CPU. Raises DeviceError (OpenVINO is not installed)."""
+    """Loads ONNX files for the CPU.
+
+    Raises DeviceError (OpenVINO is not installed, or the processor lacks the precision).
+    """
 
     threads: int
     precision: str = "fp32"
@@ -51,7 +56,13 @@ class OpenVinoRuntime:
             raise DeviceError(
                 'OpenVINO is not installed: pip install "cardionode[openvino]"'
             ) from error
-        object.__setattr__(self, "core", openvino.Core())
+        core = openvino.Core()
+        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if NEEDED[self.precision] not in able:  # else it computes in fp32 and does not say so
+            raise DeviceError(
+                f'this processor does not compute in {self.precision}; set model.precision = "fp32"'
+            )
+        object.__setattr__(self, "core", core)
         object.__setattr__(self, "version", openvino.__version__.partition("-")[0])
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,12 @@ from pipelines.runtime import Runtime
 from pipelines.runtime.onnx import OnnxRuntime
 
 AUTO: Final = "auto"
+Building = Callable[[str, float], None]
+"""Told of a graph what share of its engine is built."""
+
+
+def unseen(graph: str, share: float) -> None:
+    """The building of an engine that nobody watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +29,7 @@ class Wish:
     threads: int
     engines: Path
     """Folder of the engines that TensorRT has built on this machine."""
+    building: Building = field(default=unseen, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,10 @@ class Candidate:
 
     def __str__(self) -> str:
         return f"{self.name} {self.precision}"
+
+    @property
+    def is_cpu(self) -> bool:
+        return self.name in _ON_CPU
 
 
 PRECISIONS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -93,4 +104,6 @@ def _openvino(precision: str, wish: Wish) -> Runtime:
 def _tensorrt(name: str, precision: str, wish: Wish) -> Runtime:
     from pipelines.runtime.tensorrt import TensorRtRuntime
 
-    return TensorRtRuntime(library=name, precision=precision, engines=wish.engines)
+    return TensorRtRuntime(
+        library=name, precision=precision, engines=wish.engines, progress=wish.building
+    )

@@ -14,7 +14,7 @@ import pytest
 from pydicom import dcmread
 
 from node.cli.own_network import own_network_prefix
-from pipelines.catalog import list_bundles, shipped_bundles
+from pipelines.catalog import find_bundles, shipped_bundles
 from tests.conftest import absent
 from tests.ecg_instances import instances
 
@@ -66,7 +66,7 @@ def test_the_bill_of_materials_has_every_wheel_and_the_bundle(wheelhouse: Path) 
     assert (told["bomFormat"], told["specVersion"]) == ("CycloneDX", "1.6")
     digests = {each["hashes"][0]["content"] for each in told["components"]}
     wheels = {sha256(each.read_bytes()).hexdigest() for each in wheelhouse.glob("*.whl")}
-    bundles = {each.digest for each in list_bundles([shipped_bundles()])}
+    bundles = {each.digest for each in find_bundles([shipped_bundles()]).bundles.values()}
     htmx = Path(__file__).parents[2] / "node/web/console/static/htmx.min.js"
     assert digests == wheels | bundles | {sha256(htmx.read_bytes()).hexdigest()}
     assert all(each["licenses"] for each in told["components"])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from node.dicom.template import load_templates
-from node.domain.errors import ConfigurationError
+from node.domain.errors import BundleError, ConfigurationError
+from node.domain.identifiers import sha256
 from node.models import available_cores, load_models, wish_of
 from node.settings import Settings, read_settings
+from pipelines.ecg_to_cmr import EcgToCmr
 
 BUNDLES = Path(__file__).parents[1] / "data" / "bundles"
 TITLES = 'dicom.ae_titles=["CARDIONODE", "RESEARCH"]'
@@ -37,6 +41,70 @@ def test_a_bundle_that_is_not_there_is_named() -> None:
     settings = _settings("model.by_ae_title.RESEARCH=none", "model.runtime=onnx").model
     with pytest.raises(ConfigurationError, match=r"no bundle is called 'none'"):
         load_models(settings, load_templates(), pytest.fail)
+
+
+def test_a_bundle_whose_field_is_in_another_unit_or_has_no_code_is_refused_at_the_start(
+    tmp_path: Path,
+) -> None:
+    for key, value, message in (
+        ("unit", "L", r"field 24100 is in L but its code is in mL"),
+        ("field_id", "24999", r"24999"),
+    ):
+        folder = tmp_path / key / "quick"
+        shutil.copytree(BUNDLES / "quick", folder)
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        before = manifest["phenotypes"][0][key]
+        manifest["phenotypes"][0][key] = value
+        text = json.dumps(manifest).replace(f'"of": ["{before}"', f'"of": ["{value}"')
+        (folder / "manifest.json").write_text(text, encoding="utf-8")
+        sums = folder / "SHA256SUMS"
+        lines = [line for line in sums.read_text(encoding="utf-8").splitlines() if line]
+        kept = [line for line in lines if not line.endswith("manifest.json")]
+        sums.write_text(
+            "\n".join([*kept, f"{sha256(text.encode())}  manifest.json", ""]), encoding="utf-8"
+        )
+        settings = read_settings(
+            overrides=(
+                f'model.folders=["{tmp_path / key}"]', "model.bundle=quick-test",
+                "model.runtime=onnx",
+            )
+        ).model  # fmt: skip
+        with pytest.raises(BundleError, match=message):
+            load_models(settings, load_templates(), pytest.fail)
+
+
+def test_a_broken_bundle_beside_it_does_not_keep_a_node_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "spoilt").mkdir()
+    (tmp_path / "spoilt" / "manifest.json").write_text("{", encoding="utf-8")
+    settings = read_settings(overrides=(f'model.folders=["{tmp_path}"]',)).model
+    assert load_models(settings, load_templates(), pytest.fail).default == "simulated-4ch"
+    asked = read_settings(overrides=(f'model.folders=["{tmp_path}"]', "model.bundle=spoilt")).model
+    with pytest.raises(BundleError, match="bundle spoilt: SHA256SUMS is missing"):
+        load_models(asked, load_templates(), pytest.fail)
+
+
+def test_presets_of_a_bundle_draw_with_the_same_graphs() -> None:
+    settings = _settings(
+        "model.bundle=simulated-4ch/likely", "model.by_ae_title.RESEARCH=simulated-4ch/mean"
+    ).model
+    models = load_models(settings, load_templates(), pytest.fail)
+    likely, mean = (models.pipeline_for(title) for title in ("CARDIONODE", "RESEARCH"))
+    assert isinstance(likely, EcgToCmr) and isinstance(mean, EcgToCmr)
+    assert (likely.identity.preset, mean.identity.preset) == ("likely", "mean")
+    assert likely.ecg is mean.ecg
+    assert likely.sampler != mean.sampler
+
+
+def test_an_engine_being_built_is_told_by_quarters() -> None:
+    told: list[tuple[str, float]] = []
+    building = wish_of(_settings().model, lambda graph, share: told.append((graph, share))).building
+    for share in (0.0, 0.1, 0.24, 0.3, 0.8, 0.9, 1.0):
+        building("ecg.onnx", share)
+    building("layout.onnx", 0.0)
+    assert told == [
+        ("ecg.onnx", 0.0), ("ecg.onnx", 0.3), ("ecg.onnx", 0.8), ("ecg.onnx", 1.0),
+        ("layout.onnx", 0.0),
+    ]  # fmt: skip
 
 
 def test_a_title_that_is_not_ours_is_refused() -> None:

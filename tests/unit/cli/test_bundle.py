@@ -30,9 +30,33 @@ def test_a_bundle_is_installed_served_by_name_and_removed(tmp_path: Path) -> Non
     said = _said("install", archive, folder=into)
     assert f"quick-test 1.0.0 is in {into / 'quick-test'}" in said
     assert "self-test are right" in _said("verify", "quick-test", folder=into)
-    assert "quick-test 1.0.0 is removed" in _said("remove", "quick-test", folder=into)
+    assert "quick-test is removed" in _said("remove", "quick-test", folder=into)
     with pytest.raises(BundleError, match="no bundle is called 'quick-test'"):
-        _said("verify", "quick-test", folder=into)
+        _said("info", "quick-test", folder=into)
+
+
+def test_a_broken_bundle_is_shown_and_is_replaced_or_removed(tmp_path: Path) -> None:
+    for remedy in (("install", str(QUICK), "--replace"), ("remove", "quick-test")):
+        _said("install", str(QUICK), "--replace", folder=tmp_path)
+        (tmp_path / "quick-test" / "graphs" / "ecg.onnx").unlink()
+        listed = _said("list", folder=tmp_path)
+        assert "simulated-4ch" in listed
+        assert "bundle quick-test: graphs/ecg.onnx is missing; copy the bundle again" in listed
+        assert "simulated-4ch 1.0.0: checksums" in _said("verify", folder=tmp_path)
+        _said(*remedy, folder=tmp_path)
+        assert "is missing" not in _said("list", folder=tmp_path)
+    assert not (tmp_path / "quick-test").exists()
+
+
+def test_what_is_served_and_broken_does_not_verify(tmp_path: Path) -> None:
+    _said("install", str(QUICK), folder=tmp_path)
+    (tmp_path / "quick-test" / "graphs" / "ecg.onnx").unlink()
+    words = ["verify", "--set", "model.bundle=quick-test"]
+    found = CliRunner().invoke(app, [*words, "--set", f'model.folders=["{tmp_path}"]'])
+    assert found.exit_code == 1
+    assert "quick-test: bundle quick-test: graphs/ecg.onnx is missing" in " ".join(
+        found.output.split()
+    )
 
 
 def test_a_name_that_another_folder_has_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def process(folder: Path, *words: str) -> tuple[str, dict[str, Path]]:
 def test_single_frames_are_a_file_each_and_still_one_picture_that_moves(tmp_path: Path) -> None:
     said, files = process(tmp_path, "--cine", "single-frames", "--report", "none")
     assert "cine single-frames, report none, same study, utf-8" in said
+    assert re.search(r"model: quick-test 1\.0\.0 on onnxruntime [\d.]+ CPU fp32", said)
     frames = sorted(name for name in files if name.startswith("cine-"))
     assert frames[0] == "cine-01.dcm"
     assert [dcmread(files[name]).InstanceNumber for name in frames] == list(

@@ -124,6 +124,8 @@ def _set(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("population.age_years", [90, 20], "youngest, oldest"),
         ("name", "../up", "name: "),
         ("interval_coverage", 90, "interval_coverage"),
+        ("golden.tolerance", 0.1, "golden.tolerance"),
+        ("golden.drawn_tolerance", 1.0, "golden.drawn_tolerance"),
     ],
 )
 def test_a_wrong_manifest_is_refused_by_name(

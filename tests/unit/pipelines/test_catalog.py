@@ -5,17 +5,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from node.domain.errors import BundleError, ConfigurationError
 from pipelines.bundle import Bundle, read_bundle
-from pipelines.catalog import list_bundles, load_pipeline, shipped_bundles
+from pipelines.catalog import find_bundles, load_pipeline, shipped_bundles
 from pipelines.runtime.onnx import OnnxRuntime
+from pipelines.self_test import MOST_BYTES
 
 Edited = Callable[[Callable[[dict[str, Any]], Any]], Path]
 Reseal = Callable[[Path], Path]
@@ -23,22 +27,38 @@ Reseal = Callable[[Path], Path]
 
 def test_bundles_are_found_one_level_down(copied: Path) -> None:
     (copied.parent / "no-bundle").mkdir()
-    assert [bundle.folder for bundle in list_bundles([copied.parent])] == [copied]
+    found = find_bundles([copied.parent])
+    assert {name: each.folder for name, each in found.bundles.items()} == {"quick-test": copied}
 
 
 def test_a_folder_given_twice_is_one_folder(copied: Path) -> None:
-    assert len(list_bundles([copied.parent, copied.parent])) == 1
+    found = find_bundles([copied.parent, copied.parent])
+    assert (len(found.bundles), found.broken) == (1, {})
 
 
-def test_two_bundles_of_one_name_are_refused(copied: Path) -> None:
+def test_two_bundles_of_one_name_are_both_refused_and_no_other(copied: Path) -> None:
     shutil.copytree(copied, copied.parent / "again")
+    found = find_bundles([shipped_bundles(), copied.parent])
+    assert list(found.bundles) == ["simulated-4ch"]
+    assert set(found.broken) == {"quick-test", "quick", "again"}
     with pytest.raises(BundleError, match="two bundles are called quick-test"):
-        list_bundles([copied.parent])
+        found.bundle("quick-test")
+
+
+def test_a_broken_bundle_is_in_nobodys_way(copied: Path) -> None:
+    shutil.copytree(copied, copied.parent / "spoilt")
+    (copied.parent / "spoilt" / "manifest.json").write_text("{", encoding="utf-8")
+    found = find_bundles([copied.parent])
+    assert found.bundle("quick-test").folder == copied
+    with pytest.raises(BundleError, match=r"spoilt: manifest\.json differs from its checksum"):
+        found.bundle("spoilt")
+    with pytest.raises(KeyError):
+        found.bundle("unheard-of")
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="absent is not a folder; create it or correct"):
-        list_bundles([tmp_path / "absent"])
+        find_bundles([tmp_path / "absent"])
 
 
 def test_the_shipped_bundles_lie_inside_the_package() -> None:
@@ -108,7 +128,88 @@ def test_a_golden_file_without_an_output_is_refused(copied: Path, reseal: Reseal
 
 def test_a_file_that_is_no_graph_is_refused(copied: Path, reseal: Reseal) -> None:
     (copied / "graphs" / "ecg.onnx").write_bytes(b"not a graph")
-    with pytest.raises(BundleError, match=r"ecg\.onnx is not a graph that onnxruntime"):
+    with pytest.raises(BundleError, match=r"ecg\.onnx is not an ONNX graph"):
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
+
+
+def _rewritten(folder: Path, change: Callable[[onnx.ModelProto], object]) -> None:
+    path = folder / "graphs" / "ecg.onnx"
+    model = onnx.load(path)
+    change(model)
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("opset", [19, 21, 23])
+def test_a_file_of_another_opset_than_declared_is_refused(
+    copied: Path, reseal: Reseal, opset: int
+) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        del model.opset_import[:]
+        model.opset_import.append(onnx.helper.make_opsetid("", opset))
+        model.opset_import.append(onnx.helper.make_opsetid("com.example", 20))
+
+    _rewritten(copied, change)
+    with pytest.raises(BundleError, match=rf"ecg\.onnx is of opset {opset}, .* declares 20"):
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
+
+
+def test_a_file_that_names_no_opset_is_refused(copied: Path, reseal: Reseal) -> None:
+    _rewritten(copied, lambda model: model.ClearField("opset_import"))
+    with pytest.raises(BundleError, match=r"ecg\.onnx is of opset none"):
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
+
+
+def test_a_file_with_weights_elsewhere_is_refused(copied: Path, reseal: Reseal) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        tensor = model.graph.initializer[0]
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="../../secret")
+        tensor.ClearField("raw_data")
+
+    _rewritten(copied, change)
+    with pytest.raises(BundleError, match=r"ecg\.onnx has weights in other files"):
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
+
+
+def test_two_graphs_in_each_others_place_are_refused(copied: Path, reseal: Reseal) -> None:
+    graphs = copied / "graphs"
+    (graphs / "ecg.onnx").rename(graphs / "other")
+    (graphs / "cine.onnx").rename(graphs / "ecg.onnx")
+    (graphs / "other").rename(graphs / "cine.onnx")
+    with pytest.raises(BundleError, match=r"graphs/(ecg|cine)\.onnx differs from its checksum"):
+        load_pipeline(read_bundle(copied), OnnxRuntime(threads=1))
+    with pytest.raises(BundleError, match=r"ecg\.onnx: its inputs are not those manifest\.json"):
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
+
+
+def test_golden_vectors_of_another_bundle_are_refused(copied: Path, reseal: Reseal) -> None:
+    shipped = read_bundle(shipped_bundles() / "simulated-4ch")
+    golden = shipped.folder / shipped.manifest.golden.file
+    (copied / "golden" / "golden.npz").write_bytes(golden.read_bytes())
+    with pytest.raises(BundleError, match=r"golden\.npz lacks the array 'latent'"):
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
+
+
+def test_a_golden_file_that_unpacks_to_too_much_is_refused(copied: Path, reseal: Reseal) -> None:
+    path = copied / "golden" / "golden.npz"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("ecg.npy", "w", force_zip64=True) as file,
+    ):
+        for _ in range(1 + MOST_BYTES // (16 << 20)):
+            file.write(bytes(16 << 20))
+    with pytest.raises(BundleError, match=r"golden\.npz unpacks to more than"):
+        load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
+
+
+def test_an_array_larger_than_its_file_is_refused(copied: Path, reseal: Reseal) -> None:
+    header = BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 45,)}
+    )
+    with zipfile.ZipFile(copied / "golden" / "golden.npz", "w") as archive:
+        archive.writestr("ecg.npy", header.getvalue())
+    with pytest.raises(BundleError, match=r"golden\.npz is not an archive"):
         load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
 
 

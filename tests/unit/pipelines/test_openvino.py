@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 
-from node.domain.errors import BundleError, PredictionError
+from node.domain.errors import BundleError, DeviceError, PredictionError
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.catalog import load_pipeline, shipped_bundles
 from pipelines.runtime import Session
@@ -90,3 +91,17 @@ def _inputs(session: Session) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[
         tensor.name: chance.standard_normal([int(n or 1) for n in tensor.shape], np.float32)
         for tensor in session.inputs
     }
+
+
+def test_a_processor_without_bf16_is_not_said_to_compute_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Core:
+        def get_property(self, device: str, name: str) -> list[str]:
+            assert (device, name) == ("CPU", "OPTIMIZATION_CAPABILITIES")
+            return ["FP32", "INT8", "BIN", "EXPORT_IMPORT"]
+
+    monkeypatch.setattr(openvino, "Core", Core)
+    assert OpenVinoRuntime(threads=1).precision == "fp32"
+    with pytest.raises(DeviceError, match="does not compute in bf16"):
+        OpenVinoRuntime(threads=1, precision="bf16")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from node.domain.errors import BundleError
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.catalog import load_pipeline, shipped_bundles
 from pipelines.graph_spec import Sizes
-from pipelines.parity import GATES, picture_fault, reader_faults
+from pipelines.parity import GATES, RelativeError, picture_fault, reader_faults
 from pipelines.runtime import Array, Feed, Session, Tensor
 from pipelines.runtime.onnx import OnnxRuntime
 
@@ -101,6 +103,21 @@ def test_an_ejection_fraction_follows_from_its_volumes(shipped: Bundle) -> None:
     ]
 
 
+def test_an_ejection_fraction_that_is_estimated_directly_has_the_same_limit(
+    edited: Callable[[Callable[[dict[str, Any]], Any]], Path],
+) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        (fraction,) = (each for each in manifest["phenotypes"] if each["field_id"] == "24103")
+        fraction["derivation"] = None
+
+    manifest = read_bundle(edited(change)).manifest
+    place = [spec.field_id for spec in manifest.phenotypes].index("24103")
+    expected = np.full((1, len(manifest.phenotypes)), 50.0, np.float32)
+    given = expected.copy()
+    given[0, place] += 0.6
+    assert list(reader_faults(manifest, given, expected)) == ["LV ejection fraction by 0.60 %"]
+
+
 def test_one_frame_that_looks_otherwise_is_enough() -> None:
     cine = CHANCE.random((4, 32, 32), dtype=np.float32)
     other = cine.copy()
@@ -114,8 +131,8 @@ def test_one_frame_that_looks_otherwise_is_enough() -> None:
 def test_the_gate_is_of_the_mean_and_of_the_worst() -> None:
     expected = CHANCE.standard_normal(10_000, np.float32)
     gate = GATES["fp16"]
-    assert gate.passes(expected * np.float32(1.002), expected)
-    assert not gate.passes(expected * np.float32(1.004), expected)
+    assert gate.passes(RelativeError.of(expected * np.float32(1.002), expected))
+    assert not gate.passes(RelativeError.of(expected * np.float32(1.004), expected))
     spike = expected.copy()
     spike[0] += 0.03 * np.abs(expected).max()
-    assert not gate.passes(spike, expected)
+    assert not gate.passes(RelativeError.of(spike, expected))

@@ -151,3 +151,12 @@ def test_the_pipeline_of_a_gpu_has_a_standby(machine: Callable[..., None], quick
     served = serve_bundle(quick, _wish(), said=_silent)
     assert isinstance(served.pipeline, WithStandby)
     assert served.pipeline.input_spec == load_pipeline(quick, OnnxRuntime(threads=1)).input_spec
+
+
+def test_where_a_precision_is_named_no_other_takes_its_place(
+    machine: Callable[..., None], quick: Bundle
+) -> None:
+    """Not even in service: TensorRT for RTX would be no standby for a GPU that has failed."""
+    machine("fp16")
+    served = serve_bundle(quick, _wish(precision="fp16"), said=_silent)
+    assert isinstance(served.pipeline, EcgToCmr)

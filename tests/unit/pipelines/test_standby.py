@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from node.domain.ecg import ECGRecord, Subject
-from node.domain.errors import DeviceError, PredictionError
+from node.domain.errors import BundleError, DeviceError, PredictionError
 from node.domain.prediction import Prediction
 from pipelines.ecg_to_cmr import EcgToCmr
 from pipelines.standby import WithStandby
@@ -73,4 +73,17 @@ def test_a_standby_that_fails_too_leaves_the_job_for_later(
         Failing(pipeline, DEAD), lambda: Failing(pipeline, DEAD), lambda reason: None
     )
     with pytest.raises(DeviceError, match="IllegalAddress"):
+        served.predict(make_ecg(), Subject(), source_digest="a")
+
+
+def test_a_bundle_that_is_spoilt_on_the_disk_leaves_the_job_for_later(
+    pipeline: EcgToCmr, make_ecg: Callable[..., ECGRecord]
+) -> None:
+    """It is no fault of the ECG, which must not fail for good."""
+
+    def standby() -> EcgToCmr:
+        raise BundleError("bundle quick: graphs/ecg.onnx differs from its checksum; copy it again")
+
+    served = WithStandby(Failing(pipeline, DEAD), standby, pytest.fail)
+    with pytest.raises(DeviceError, match=r"IllegalAddress.*nor can the CPU answer: bundle quick"):
         served.predict(make_ecg(), Subject(), source_digest="a")

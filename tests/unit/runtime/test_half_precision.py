@@ -15,7 +15,7 @@ from onnx import TensorProto
 from node.domain.errors import BundleError, DeviceError
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.catalog import shipped_bundles
-from pipelines.parity import GATES
+from pipelines.parity import GATES, RelativeError
 from pipelines.runtime.half_precision import half_precision
 from pipelines.self_test import golden_name
 from tests.unit.runtime.drawing_graphs import drawing_graphs
@@ -51,7 +51,7 @@ def test_golden_vectors_pass_the_gate_in_fp16(
             expected = golden[golden_name(role, name)]
             error = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
             print(f"{role} {name}: relative root mean square {error:.1e}")
-            assert GATES["fp16"].passes(found, expected)
+            assert GATES["fp16"].passes(RelativeError.of(found, expected))
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -105,7 +105,7 @@ def test_trunk_and_head_of_a_sampler_pass_the_gate_at_every_time(head: str, role
     for time in (0.0, 1.0, 437.7, 777.2, 999.0):
         given = inputs | ({"t": np.full(3, time, np.float32)} if role == "head" else {})
         (expected,), (found,) = (session.run(None, given) for session in (exact, halved))
-        assert GATES["fp16"].passes(found, expected)
+        assert GATES["fp16"].passes(RelativeError.of(found, expected))
 
 
 def test_the_name_of_an_open_dimension_is_kept() -> None:

@@ -16,7 +16,8 @@ from node.domain.errors import BundleError, DeviceError
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.catalog import load_pipeline, shipped_bundles
 from pipelines.parity import GATES
-from pipelines.runtime.int8 import int8
+from pipelines.runtime import int8 as module
+from pipelines.runtime.int8 import int8, sums_are_exact
 from pipelines.runtime.onnx import OnnxRuntime
 from pipelines.self_test import golden_name
 
@@ -93,6 +94,32 @@ def test_nothing_is_said_of_what_the_quantizer_would_rather_have(
     with caplog.at_level(logging.DEBUG):
         int8(_path(bundle, "ecg"))
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize(("flags", "largest"), [("avx2 avx512_vnni", 127), ("avx2 avx512f", 64)])
+def test_weights_have_8_bits_where_their_sums_do_not_overflow(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, largest: int
+) -> None:
+    cpu = tmp_path / "cpuinfo"
+    cpu.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\n", encoding="utf-8")
+    monkeypatch.setattr(module, "CPU", cpu)
+    monkeypatch.setattr(module.platform, "machine", lambda: "x86_64")
+    weights = [
+        onnx.numpy_helper.to_array(each)
+        for each in onnx.load_from_string(int8(_path(bundle, "ecg"))).graph.initializer
+        if each.data_type == onnx.TensorProto.INT8
+    ]
+    assert max(int(np.abs(each.astype(np.int16)).max()) for each in weights) == largest
+
+
+def test_a_processor_that_does_not_say_gets_7_bits_and_an_arm_8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CPU", tmp_path / "none")
+    monkeypatch.setattr(module.platform, "machine", lambda: "x86_64")
+    assert not sums_are_exact()
+    monkeypatch.setattr(module.platform, "machine", lambda: "aarch64")
+    assert sums_are_exact()
 
 
 def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
