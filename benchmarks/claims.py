@@ -134,11 +134,12 @@ def _of_graphs(figures: Figures) -> Iterator[Claim]:
     default = {each.graph: DEFAULT for each in graphs}
     eager = {each.graph: each.eager_s for each in graphs}
     compiled = {each.graph: each.compiled_s for each in graphs if each.compiled_s is not None}
-    yield _least_gain("in fp32, the default", graphs, default, eager, "torch eager fp32")
+    aim = f"at least {OVER_TORCH:g} times"
     yield _least_gain(
         "in the precision that suits it best of those that pass the gates",
-        graphs, best, eager, "torch eager fp32",
+        graphs, best, eager, "torch eager fp32", aim,
     )  # fmt: skip
+    yield _least_gain("in fp32, the default", graphs, default, eager, "torch eager fp32", aim)
     if compiled:
         yield _least_gain("in fp32, the default", graphs, default, compiled, "torch.compile, fp32")
 
@@ -149,6 +150,7 @@ def _least_gain(
     runtimes: Mapping[str, str],
     peers: Mapping[str, float],
     peer: str,
+    aim: str = "",
 ) -> Claim:
     """`runtimes` and `peers`: by graph."""
     ours = {each.graph: each.ours_s[runtimes[each.graph]] for each in graphs}
@@ -160,8 +162,8 @@ def _least_gain(
         peer=peer,
         theirs=_ms(peers[least]),
         ratio=gained,
-        aim=f"at least {OVER_TORCH:g} times",
-        met=gained >= OVER_TORCH,
+        aim=aim,
+        met=gained >= OVER_TORCH if aim else None,
     )
 
 

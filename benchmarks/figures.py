@@ -17,7 +17,7 @@ from benchmarks.machine import Machine, this_machine
 from benchmarks.networks import Networks
 from benchmarks.published import PublishedProcedure, measure_published
 from benchmarks.quality import Quality, read_quality
-from benchmarks.roofline import Roofline, measure_roofline
+from benchmarks.roofline import DECODED, Roofline, measure_roofline
 from benchmarks.runtimes import RuntimeFigures, measure_runtimes
 from benchmarks.shipped import NAME, Served, shipped_bundle
 from benchmarks.timing import Said
@@ -55,14 +55,15 @@ def measure(effort: Effort, runs: Path | None, said: Said) -> Figures:
     """One after the other: nothing else may work meanwhile."""
     machine, began, bundle = this_machine(), time.monotonic(), shipped_bundle()
     shipped, cores = Networks.read(NAME, runs=runs), machine.cores
+    base = Networks.read("base", decoded=DECODED) if effort.published_size else None
     said("simulating ECGs")
     ecgs = simulated_ecgs(ECGS, Served.with_threads(cores).ask)
     said("whole answer")
     whole = measure_whole_answer(shipped, ecgs, cores, effort)
     said("published procedure")
     published = measure_published(shipped, ecgs, cores, effort)
-    graphs = measure_graphs(shipped, effort, said)
-    roofline = measure_roofline(shipped, effort, said)
+    graphs = measure_graphs(shipped, base, effort, said)
+    roofline = measure_roofline(shipped, base, effort, said)
     runtimes = measure_runtimes(ecgs, cores, effort, said)
     growth = measure_growth(shipped, ecgs, cores, effort, said)
     return Figures(

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
 
 from benchmarks.effort import Effort
-from benchmarks.graph_files import graph_file
+from benchmarks.graph_files import ROLES, graph_file
 from benchmarks.machine import held_memory_mb
-from benchmarks.networks import Networks
+from benchmarks.networks import Network, Networks
 from benchmarks.shipped import Served
 from benchmarks.throughput import answers
 from benchmarks.timing import Said, Work, seconds_of
@@ -20,6 +22,7 @@ from benchmarks.token_sampling import flow_spec
 from node.domain.delivery import ResultObject
 from node.side_processes import SideProcesses
 from pipelines.cardionets.ecg_to_phenotypes import CONDITION
+from pipelines.cardionets.export import export_graph
 from pipelines.layout_sampler import LayoutSampler, seeded_noise
 from pipelines.runtime.onnx import OnnxRuntime
 from pipelines.sampler import Sampler
@@ -27,6 +30,9 @@ from pipelines.sampler import Sampler
 SAMPLES: Final = (1, 2, 4, 8, 16)
 AR_STEPS: Final = (1, 2, 4, 8, 16, 32)
 FLOW_STEPS: Final = (1, 2, 4, 8, 16)
+BATCHES: Final = (1, 2, 8)
+BATCHED: Final = ("ecg", "decoder")
+"""Networks that take nearly all the time of an ECG."""
 USUAL_AR_STEPS: Final = 16
 USUAL_FLOW_STEPS: Final = 8
 TRIES: Final = 3
@@ -54,6 +60,8 @@ class Growth:
     """Of the tiny generator with a flow of 8 steps, decoder included."""
     flow_steps: dict[int, float]
     """Of the same in 16 autoregressive steps."""
+    batches: dict[str, dict[int, float]]
+    """Of a network, an ECG of so many in one run on one thread."""
 
 
 def measure_growth(
@@ -66,6 +74,7 @@ def measure_growth(
         samples=_by_samples(threads),
         ar_steps=dict(zip(AR_STEPS, by_ar, strict=True)),
         flow_steps=dict(zip(FLOW_STEPS, by_flow, strict=True)),
+        batches={role: _by_batch(ROLES[role](networks)) for role in BATCHED},
         ecgs=tuple(_by_ecgs(ecgs, threads, effort, said)),
     )
 
@@ -95,6 +104,22 @@ def _by_steps(networks: Networks, threads: int, settings: Sequence[tuple[int, in
         )
         for ar_steps, steps in settings
     ]
+
+
+def _by_batch(network: Network) -> dict[int, float]:
+    found = {}
+    with TemporaryDirectory() as folder:
+        for count in BATCHES:
+            inputs = {
+                name: value.repeat(count, *[1] * (value.ndim - 1))
+                for name, value in network.inputs.items()
+            }
+            file = Path(folder) / f"{count}.onnx"
+            file.write_bytes(export_graph(network.module, inputs, network.outputs))
+            session = OnnxRuntime(threads=1).load(file, {})
+            feed = {name: value.numpy() for name, value in inputs.items()}
+            found[count] = _least(partial(session.run, feed)) / count
+    return found
 
 
 def _least(work: Work) -> float:

@@ -72,10 +72,11 @@ class Roofline:
         return graph.flop / graph.seconds / roof
 
 
-def measure_roofline(shipped: Networks, effort: Effort, said: Said) -> Roofline:
+def measure_roofline(
+    shipped: Networks, published: Networks | None, effort: Effort, said: Said
+) -> Roofline:
     wanted = [(shipped, role) for role in SHIPPED]
-    if effort.published_size:
-        published = Networks.read("base", decoded=DECODED)
+    if published is not None:
         wanted += [(published, role) for role in PUBLISHED]
     said("peak of the processor and of its memory")
     peak, bandwidth, placed = measure_peak(effort), measure_bandwidth(effort), []
