@@ -28,6 +28,7 @@ from node.configured import (
 from node.configured_rehearsal import plan_for
 from node.configured_store import open_database, open_objects
 from node.configured_trial import describe_caller, describe_destination, try_destination
+from node.cores import available_cores
 from node.dicom.commitment import CommitmentScu
 from node.dicom.commitment_service import CommitmentService
 from node.dicom.template import load_templates
@@ -47,7 +48,6 @@ from node.metrics import Gauge, Metrics
 from node.models import (
     Models,
     Proved,
-    available_cores,
     find_bundle,
     load_models,
     prove_models,

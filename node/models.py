@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from node.cores import available_cores
 from node.dicom.template import Templates
 from node.domain.concept import check_unit
 from node.domain.errors import CardioNodeError, ConfigurationError
@@ -135,8 +135,3 @@ def _in_quarters(tell: Building) -> Building:
             tell(graph, share)
 
     return building
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0))

@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from node.cores import available_cores
 from node.domain.delivery import Delivery, JobState
 from node.logs import KEYS, LEADS_TO_A_PERSON
 from node.settings import Settings
@@ -81,7 +82,7 @@ def machine() -> str:
         "system": f"{platform.system()} {platform.release()}",
         "distribution": _release(),
         "architecture": platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": available_cores(),
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1_000_000,
         "load": [round(each, 2) for each in os.getloadavg()],
     })  # fmt: skip

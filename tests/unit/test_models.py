@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from node.cores import available_cores
 from node.dicom.template import load_templates
 from node.domain.errors import BundleError, ConfigurationError
 from node.domain.identifiers import sha256
-from node.models import available_cores, load_models, wish_of
+from node.models import load_models, wish_of
 from node.settings import Settings, read_settings
 from pipelines.ecg_to_cmr import EcgToCmr
 
