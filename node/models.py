@@ -15,7 +15,8 @@ from pipelines.bundle import Bundle
 from pipelines.catalog import Served, find_bundles, serve_presets, shipped_bundles
 from pipelines.contract import Pipeline
 from pipelines.parity import Deviation
-from pipelines.runtime.selection import Building, Wish, unseen
+from pipelines.runtime.selection import Wish
+from pipelines.runtime.tensorrt_library import Progress, unseen
 from pipelines.signature import read_keys
 
 
@@ -42,7 +43,7 @@ def load_models(
     settings: ModelSettings,
     templates: Templates,
     said: Callable[[str], None],
-    building: Building = unseen,
+    building: Progress = unseen,
 ) -> Models:
     """Every bundle that the settings name, checked, self-tested, with a code for each field.
 
@@ -114,7 +115,7 @@ def check_fields(bundle: Bundle, templates: Templates) -> None:
         check_unit(codes[spec.field_id], spec.field_id, spec.unit)
 
 
-def wish_of(settings: ModelSettings, building: Building = unseen) -> Wish:
+def wish_of(settings: ModelSettings, building: Progress = unseen) -> Wish:
     """What the settings ask of a runtime."""
     return Wish(
         runtime=settings.runtime,
@@ -125,7 +126,7 @@ def wish_of(settings: ModelSettings, building: Building = unseen) -> Wish:
     )
 
 
-def _in_quarters(tell: Building) -> Building:
+def _in_quarters(tell: Progress) -> Progress:
     """`tell`, at the first word of each quarter of an engine alone."""
     told: dict[str, int] = {}
 

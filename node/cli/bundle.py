@@ -30,7 +30,7 @@ from pipelines.catalog import (
 from pipelines.installation import install_bundle, remove_bundle
 from pipelines.manifest import Manifest
 from pipelines.runtime import Runtime
-from pipelines.runtime.selection import Building, candidates
+from pipelines.runtime.selection import candidates
 from pipelines.signature import read_keys
 
 app = typer.Typer(no_args_is_help=True, help="Model bundles.")
@@ -230,7 +230,9 @@ def _build_and_show(
         return _build_engines(bundle, settings, show), len(built)
 
 
-def _build_engines(bundle: Bundle, settings: ModelSettings, building: Building) -> Runtime:
+def _build_engines(
+    bundle: Bundle, settings: ModelSettings, building: Callable[[str, float], None]
+) -> Runtime:
     """What the node would take of TensorRT. Raises DeviceError that says why nothing can be built,
     ConfigurationError (the settings ask for another runtime).
     """

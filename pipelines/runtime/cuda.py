@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, Self
 
 from numpy.typing import NDArray
@@ -14,8 +18,11 @@ from node.domain.errors import DeviceError
 
 FIRST: Final = 0
 """The GPU that is used; CUDA_VISIBLE_DEVICES says which that is."""
+DRIVER_FILES: Final = (Path("/sys/module/nvidia/version"), Path("/proc/driver/nvidia/version"))
+"""Where the driver's kernel module says its release; a container may have one, or neither."""
 Play = Callable[[], None]
 """Puts work on a stream."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +33,9 @@ class Gpu:
     capability: str
     """E.g. "90"."""
     driver: str
-    """The CUDA that the driver serves, e.g. "13.0"."""
+    """Its release, e.g. "580.95.05"; nothing where its kernel module is out of sight, as in WSL."""
+    cuda: str
+    """What CUDA the driver serves, e.g. "13.0": the same for many of its releases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +62,14 @@ class Cuda:
                 "let a container have the GPU"
             )
         (properties,) = _call(runtime, "cudaGetDeviceProperties", FIRST)
-        (driver,) = _call(runtime, "cudaDriverGetVersion")
+        (cuda,) = _call(runtime, "cudaDriverGetVersion")
         return cls(
             runtime=runtime,
             gpu=Gpu(
                 name=properties.name.decode().rstrip("\0"),
                 capability=f"{properties.major}{properties.minor}",
-                driver=f"{driver // 1000}.{driver % 1000 // 10}",
+                driver=_driver_release(),
+                cuda=f"{cuda // 1000}.{cuda % 1000 // 10}",
             ),
         )
 
@@ -77,6 +87,13 @@ def _call(runtime: Any, function: str, *arguments: object) -> tuple[Any, ...]:
             "kernel's log"
         )
     return tuple(values)
+
+
+def _driver_release() -> str:
+    for file in DRIVER_FILES:
+        with suppress(OSError):
+            return file.read_text(encoding="ascii").partition("\n")[0]
+    return ""
 
 
 class DeviceMemory:
@@ -118,7 +135,8 @@ class Stream:
     def capture(self, play: Play) -> Play:
         """What puts all that `play` does on the stream in one launch.
 
-        It is `play` itself where CUDA cannot capture it: slower, and the same work.
+        It is `play` itself where CUDA cannot capture it, as the log then says: slower, and the same
+        work.
         """
         mode = self._cuda.runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         try:
@@ -128,7 +146,8 @@ class Stream:
             finally:
                 graph = self._cuda.call("cudaStreamEndCapture", self._handle)
             return self._launch_of(graph)
-        except DeviceError:
+        except DeviceError as error:
+            _say_not_captured(error.message)
             return play
 
     def _launch_of(self, graph: Any) -> Play:
@@ -142,6 +161,15 @@ class Stream:
 
         _give_back(launch, self._cuda.runtime.cudaGraphExecDestroy, launchable)
         return launch
+
+
+@cache
+def _say_not_captured(why: str) -> None:
+    """Once a reason: it would be the same for every shape of every graph."""
+    _log.warning(
+        "gpu work cannot be recorded: it is launched piece by piece, slower, with the same answers",
+        extra={"fields": {"reason": why}},
+    )
 
 
 def _give_back(owner: object, destroy: Callable[..., object], handle: object) -> None:

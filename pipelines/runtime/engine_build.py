@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from node.domain.errors import BundleError, DeviceError
 from pipelines.graph_spec import Sizes
 from pipelines.runtime.tensorrt_library import Progress, TensorRtLibrary
 
+REVISION: Final = "1"
+"""Part of an engine's name: another one whenever a builder is asked for something else than before,
+here or in TensorRtLibrary: flags, profiles, capabilities, timings.
+"""
 OPEN = -1
 """How the libraries write the size of an open dimension."""
 

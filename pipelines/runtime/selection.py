@@ -10,14 +10,9 @@ from typing import Final
 from node.domain.errors import ConfigurationError
 from pipelines.runtime import Runtime
 from pipelines.runtime.onnx import OnnxRuntime
+from pipelines.runtime.tensorrt_library import Progress, unseen
 
 AUTO: Final = "auto"
-Building = Callable[[str, float], None]
-"""Told of a graph what share of its engine is built."""
-
-
-def unseen(graph: str, share: float) -> None:
-    """The building of an engine that nobody watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +24,7 @@ class Wish:
     threads: int
     engines: Path
     """Folder of the engines that TensorRT has built on this machine."""
-    building: Building = field(default=unseen, repr=False, compare=False)
+    building: Progress = field(default=unseen, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import onnxruntime
 
@@ -12,15 +12,15 @@ from node.domain.errors import BundleError, DeviceError
 from node.domain.identifiers import digest_of, sha256
 from pipelines.graph_spec import Sizes
 from pipelines.runtime.cuda import Cuda
-from pipelines.runtime.engine_build import build_engine
+from pipelines.runtime.engine_build import REVISION, build_engine
 from pipelines.runtime.engine_cache import EngineCache
 from pipelines.runtime.half_precision import RECIPE, half_precision
-from pipelines.runtime.tensorrt_library import Progress, TensorRtLibrary
+from pipelines.runtime.tensorrt_library import Progress, TensorRtLibrary, unseen
 from pipelines.runtime.tensorrt_session import TensorRtSession
 
-
-def _silent(graph: str, share: float) -> None:
-    """The progress of an engine that nobody watches."""
+_TIMINGS: Final = "timings"
+_MACHINE_DIGITS: Final = 16
+"""Of its digest, in the names of files: 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class TensorRtRuntime:
     """ "fp16" or "fp32"."""
     engines: Path
     """Folder where engines are kept."""
-    progress: Progress = field(default=_silent, repr=False, compare=False)
+    progress: Progress = field(default=unseen, repr=False, compare=False)
     tensorrt: TensorRtLibrary = field(init=False)
     cuda: Cuda = field(init=False)
     deserializer: Any = field(init=False, repr=False, compare=False)
@@ -58,7 +58,10 @@ class TensorRtRuntime:
             raise BundleError(
                 f"{path.name} cannot be read ({error.strerror}); install the bundle's release again"
             ) from error
-        cache, kept_as = EngineCache(folder=self.engines), self._plan_name(graph, sizes)
+        cache = EngineCache(
+            folder=self.engines, library=self.library, machine=self._machine()[:_MACHINE_DIGITS]
+        )
+        kept_as = self._plan_name(graph, sizes)
         plan = cache.read(kept_as)
         engine = None if plan is None else self.deserializer.deserialize_cuda_engine(plan)
         if engine is None:
@@ -77,18 +80,17 @@ class TensorRtRuntime:
         )
 
     def _build(self, graph: bytes, sizes: Sizes, name: str, cache: EngineCache) -> bytes:
-        timings_name = f"{self._machine()}.timings"
         built = build_engine(
             self.tensorrt,
             half_precision(graph, name) if self.precision == "fp16" else graph,
             sizes,
             name=name,
             capabilities=(self.cuda.gpu.capability,),
-            timings=cache.read(timings_name) or b"",
+            timings=cache.read(_TIMINGS) or b"",
             progress=self.progress,
         )
         if built.timings:
-            cache.keep(timings_name, built.timings)
+            cache.keep(_TIMINGS, built.timings)
         return built.plan
 
     def _machine(self) -> str:
@@ -96,13 +98,13 @@ class TensorRtRuntime:
         gpu = self.cuda.gpu
         return digest_of(
             "machine", self.library, self.tensorrt.module.__version__, gpu.name, gpu.capability,
-            gpu.driver,
+            gpu.driver, gpu.cuda,
         )  # fmt: skip
 
     def _plan_name(self, graph: bytes, sizes: Sizes) -> str:
-        """Of all that the engine follows from; ONNX Runtime's tools make the fp16 graph."""
+        """By all that the engine follows from; ONNX Runtime's tools make the fp16 graph."""
         ranges = (f"{name}:{tuple(each)}" for name, each in sorted(sizes.items()))
         halver = f"{RECIPE} {onnxruntime.__version__}" if self.precision == "fp16" else ""
         return digest_of(
-            "plan", sha256(graph), self._machine(), self.precision, halver, *ranges
+            "plan", sha256(graph), self._machine(), REVISION, self.precision, halver, *ranges
         ) + ".plan"  # fmt: skip

@@ -18,6 +18,10 @@ Progress = Callable[[str, float], None]
 _LEAST_STEP: Final = 0.005
 
 
+def unseen(graph: str, share: float) -> None:
+    """The progress of an engine that nobody watches."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Distribution:
     module: str

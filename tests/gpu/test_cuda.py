@@ -52,7 +52,8 @@ def copying(cuda: Cuda, stream: Stream, source: DeviceMemory, to: DeviceMemory) 
 def test_the_gpu_has_a_name_a_capability_and_a_driver(cuda: Cuda) -> None:
     print(f"\n{cuda.gpu}")
     assert cuda.gpu.name.isprintable() and cuda.gpu.name
-    assert cuda.gpu.capability.isdecimal() and float(cuda.gpu.driver) >= 12
+    assert cuda.gpu.capability.isdecimal() and float(cuda.gpu.cuda) >= 12
+    assert not cuda.gpu.driver or cuda.gpu.driver[0].isdecimal()
 
 
 def test_what_is_copied_in_is_what_is_copied_out(cuda: Cuda) -> None:

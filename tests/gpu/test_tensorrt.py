@@ -17,11 +17,10 @@ import pytest
 from numpy.typing import NDArray
 
 from node.domain.ecg import STANDARD_LEADS, ECGRecord, Subject
-from node.domain.errors import DeviceError
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.catalog import load_pipeline, serve_bundle, shipped_bundles
 from pipelines.graph_spec import Sizes
-from pipelines.parity import GATES
+from pipelines.parity import GATES, RelativeError
 from pipelines.runtime.cuda import Cuda
 from pipelines.runtime.onnx import OnnxRuntime
 from pipelines.runtime.selection import AUTO, Wish
@@ -36,24 +35,6 @@ RUNS = 200
 ALLOWED_GROWTH_BYTES = 4 << 20
 
 
-@pytest.fixture(scope="module", params=["tensorrt", "tensorrt-rtx"])
-def library(request: pytest.FixtureRequest) -> str:
-    """Each that is here with a GPU that it serves."""
-    try:
-        runtime = TensorRtRuntime(library=request.param, precision="fp32", engines=Path())
-        config = runtime.tensorrt.start("Builder").create_builder_config()
-        runtime.tensorrt.aim(config, (runtime.cuda.gpu.capability,))
-    except DeviceError as error:
-        pytest.skip(f"needs a GPU and {request.param}: {error.message}")
-    return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of all tests here, so that each engine is built once."""
-    return tmp_path_factory.mktemp("gpu") / "engines"
-
-
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     return read_bundle(shipped_bundles() / "simulated-4ch")
@@ -63,22 +44,6 @@ def bundle() -> Bundle:
 def golden(bundle: Bundle) -> Golden:
     with np.load(bundle.folder / bundle.manifest.golden.file) as arrays:
         return {name: arrays[name] for name in arrays.files}
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each function of CUDA was called; one that is -1 fails."""
-    counted: Counter[str] = Counter()
-    real = Cuda.call
-
-    def call(self: Cuda, function: str, *arguments: object) -> object:
-        if counted[function] < 0:
-            raise DeviceError(f"the GPU failed ({function}: as the test asked)")
-        counted[function] += 1
-        return real(self, function, *arguments)
-
-    monkeypatch.setattr(Cuda, "call", call)
-    return counted
 
 
 def _load(
@@ -137,7 +102,7 @@ def test_golden_vectors_pass_the_gate(
         error = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
         print(f"\n{library} {precision} {role} {name}: relative root mean square {error:.1e}")
         if precision == "fp16":
-            assert GATES["fp16"].passes(found, expected)
+            assert GATES["fp16"].passes(RelativeError.of(found, expected))
         else:
             assert np.abs(found - expected).max() <= 1e-3 * max(1.0, np.abs(expected).max())
 

@@ -2,8 +2,9 @@
 
     python -m tests.unit.runtime.binding_scenario tensorrt|tensorrt-rtx ["OLD=>NEW" ...]
 
-Each OLD=>NEW is an alteration of our sources, tried by itself. Prints JSON: what was used, and the
-fault of each alteration ("" where none was found).
+Each OLD=>NEW is an alteration of our sources, tried by itself; so is a misspelling at each place
+that names something of NVIDIA's. Prints JSON: what was used, and the fault of each alteration and
+misspelling ("" where none was found).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from tests.unit.runtime.binding_surface import CudaSurface, Mismatch, Surface
+from tests.unit.runtime.nvidia_names import Place, names_of_cuda, names_of_tensorrt, places
 from tests.unit.runtime.nvidia_twin import CudaTwin, LibraryTwin
 from tests.unit.runtime.small_graphs import doubling, fourier
 
@@ -26,30 +29,45 @@ PACKAGE = "pipelines.runtime"
 FOLDER = Path(__file__).parents[3] / "pipelines" / "runtime"
 SOURCES = ("cuda", "tensorrt_library", "engine_build", "tensorrt_session", "tensorrt")
 """Each imports only those before it."""
+Alter = Callable[[str, str], str]
+"""Of a source and its text, the text to be tried."""
 
 
-def _altered(old: str, new: str) -> ModuleType:
-    """Our modules anew, with every `old` of their sources replaced."""
-    found = 0
-    for name in SOURCES:
-        source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
-        found += source.count(old) if old else 0
-        fresh = ModuleType(f"{PACKAGE}.{name}")
-        sys.modules[fresh.__name__] = fresh
-        code = compile(source.replace(old, new) if old else source, f"{name}.py", "exec")
-        exec(code, fresh.__dict__)
-    if old and not found:
+def _as_it_is(source: str, text: str) -> str:
+    return text
+
+
+def _replacing(old: str, new: str) -> Alter:
+    if not any(old in _text(source) for source in SOURCES):
         raise SystemExit(f"no source has {old!r}")
+    return lambda source, text: text.replace(old, new)
+
+
+def _misspelling(place: Place) -> Alter:
+    return lambda source, text: place.misspelt(text) if source == place.source else text
+
+
+def _text(source: str) -> str:
+    return (FOLDER / f"{source}.py").read_text(encoding="utf-8")
+
+
+def _altered(alter: Alter) -> ModuleType:
+    """Our modules anew."""
+    for source in SOURCES:
+        fresh = ModuleType(f"{PACKAGE}.{source}")
+        sys.modules[fresh.__name__] = fresh
+        exec(compile(alter(source, _text(source)), f"{source}.py", "exec"), fresh.__dict__)
     return sys.modules[f"{PACKAGE}.tensorrt"]
 
 
 def _play(runtime_module: ModuleType, library: str, folder: Path) -> None:
-    """Build, keep, load, record, run; and be refused a graph."""
+    """Build, keep, load, record, run, of open and of fixed sizes; be refused a graph, and told."""
     from node.domain.errors import BundleError
     from pipelines.graph_spec import Range
 
     sizes = {"samples": Range(1, 2, 4)}
     (folder / "graph.onnx").write_bytes(doubling())
+    (folder / "fixed.onnx").write_bytes(doubling(2))
     (folder / "refused.onnx").write_bytes(fourier())
     told: list[float] = []
     for _ in range(2):
@@ -64,6 +82,10 @@ def _play(runtime_module: ModuleType, library: str, folder: Path) -> None:
             x = np.ones((rows, 3), np.float32)
             assert (session.run({"x": x})["y"] == 2 * x).all()
     assert told[-1] == 1.0
+    x = np.ones((2, 3), np.float32)
+    assert (runtime.load(folder / "fixed.onnx", {}).run({"x": x})["y"] == 2 * x).all()
+    runtime.tensorrt.log.log(runtime.tensorrt.module.ILogger.ERROR, "out of\n memory")
+    assert runtime.tensorrt.log.last_error == "out of memory"
     try:
         runtime.load(folder / "refused.onnx", {})
     except BundleError as error:
@@ -72,7 +94,7 @@ def _play(runtime_module: ModuleType, library: str, folder: Path) -> None:
         raise AssertionError("a graph that cannot be parsed was taken")
 
 
-def _fault(library: str, real: Any, real_cuda: Any, old: str, new: str) -> tuple[str, set[str]]:
+def _fault(library: str, real: Any, real_cuda: Any, alter: Alter) -> tuple[str, set[str]]:
     cuda = CudaTwin()
     module = library.replace("-", "_")
     surface = Surface(LibraryTwin(cuda, real.__version__), real)
@@ -81,8 +103,12 @@ def _fault(library: str, real: Any, real_cuda: Any, old: str, new: str) -> tuple
     sys.modules["cuda.bindings.runtime"] = cuda_surface  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         try:
-            _play(_altered(old, new), library, Path(folder))
+            _play(_altered(alter), library, Path(folder))
         except Mismatch as error:
+            return str(error), set()
+        except AttributeError as error:
+            if not getattr(error.obj, "__module__", "").startswith(real.__name__):
+                raise  # else it is the real class itself that lacks it
             return str(error), set()
     return "", {*surface.used, *cuda_surface.used}
 
@@ -92,13 +118,21 @@ def main(library: str, alterations: list[str]) -> None:
         {"tensorrt": "tensorrt_bindings", "tensorrt-rtx": "tensorrt_rtx_bindings"}[library]
     )
     real_cuda = importlib.import_module("cuda.bindings.runtime")
-    fault, used = _fault(library, real, real_cuda, "", "")
-    faults = {}
-    for alteration in alterations:
-        old, new = alteration.split("=>")
-        faults[alteration] = _fault(library, real, real_cuda, old, new)[0]
-    names = sorted(name for name in used if not name.startswith("_"))
-    said = {"version": real.__version__, "fault": fault, "used": names, "faults": faults}
+    fault, used = _fault(library, real, real_cuda, _as_it_is)
+    theirs = names_of_tensorrt(real) | names_of_cuda(real_cuda)
+    found = [place for source in SOURCES for place in places(source, _text(source), theirs)]
+    said = {
+        "version": real.__version__,
+        "fault": fault,
+        "used": sorted(name for name in used if not name.startswith("_")),
+        "faults": {
+            each: _fault(library, real, real_cuda, _replacing(*each.split("=>")))[0]
+            for each in alterations
+        },
+        "misspelt": {
+            str(place): _fault(library, real, real_cuda, _misspelling(place))[0] for place in found
+        },
+    }
     print(json.dumps(said))
 
 

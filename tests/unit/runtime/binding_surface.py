@@ -233,6 +233,23 @@ class CudaSurface:
                 signature.bind(*arguments)
             except TypeError as error:
                 raise Mismatch(f"{name}(): {error}") from error
-            return twin(*arguments)
+            return tuple(self._seen(value) for value in twin(*arguments))
 
         return call
+
+    def _seen(self, value: Any) -> Any:
+        """A structure as far as the real one has its fields; handles and numbers have none."""
+        if type(value).__name__ != "cudaDeviceProp":
+            return value
+        return _Fields(value, self._real.cudaDeviceProp)
+
+
+class _Fields:
+    def __init__(self, twin: Any, real: type) -> None:
+        self._twin = twin
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        if not hasattr(self._real, name):
+            raise Mismatch(f"{self._real.__name__} has no {name}")
+        return getattr(self._twin, name)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.graph_spec import Range
+from pipelines.runtime import cuda as cuda_module
 from pipelines.runtime.tensorrt import TensorRtRuntime
 from tests.unit.runtime.nvidia_twin import CudaTwin, LibraryTwin
 from tests.unit.runtime.small_graphs import doubling
@@ -20,7 +21,16 @@ VERSIONS = {"tensorrt": "11.4.0.106", "tensorrt-rtx": "1.7.1.116"}
 
 
 @pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> CudaTwin:
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the driver's kernel module says its release."""
+    file = tmp_path / "driver"
+    file.write_text("580.95.05\n")
+    monkeypatch.setattr(cuda_module, "DRIVER_FILES", (tmp_path / "absent", file))
+    return file
+
+
+@pytest.fixture
+def cuda(driver: Path, monkeypatch: pytest.MonkeyPatch) -> CudaTwin:
     twin = CudaTwin()
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", twin)  # type: ignore[arg-type]
     return twin

@@ -12,7 +12,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import Enum, IntEnum
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,6 +53,10 @@ class cudaGraph_t(_Handle): ...
 
 
 class cudaGraphExec_t(_Handle): ...
+
+
+class cudaDeviceProp:
+    name, major, minor = b"Twin GPU\0\0", 8, 9
 
 
 class CudaTwin:
@@ -98,7 +101,7 @@ class CudaTwin:
         return cudaError_t.cudaSuccess, 13020
 
     def cudaGetDeviceProperties(self, device: int) -> tuple[Any, ...]:
-        return cudaError_t.cudaSuccess, SimpleNamespace(name=b"Twin GPU\0\0", major=8, minor=9)
+        return cudaError_t.cudaSuccess, cudaDeviceProp()
 
     def cudaMalloc(self, size: int) -> tuple[Any, ...]:
         bytes_ = ctypes.create_string_buffer(size)

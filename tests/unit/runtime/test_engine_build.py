@@ -6,7 +6,6 @@ engine runs, and how fast, is not shown: not run on hardware.
 
 from __future__ import annotations
 
-import resource
 import signal
 import threading
 import time
@@ -31,6 +30,8 @@ from tests.unit.runtime.small_graphs import doubling, fourier
 
 CAPABILITIES = ("80", "86", "89", "120")
 """A100, RTX 30, RTX 40, RTX 50; one plan for all of them."""
+MOST_CPU_S = 60.0
+"""Of all shipped graphs in both precisions: five times what they take."""
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +57,30 @@ def _build(rtx: TensorRtLibrary, graph: bytes, sizes: Sizes, **changed: Any) -> 
     return build_engine(rtx, graph, sizes, **(wanted | changed))
 
 
+@pytest.fixture(scope="module")
+def taken_s() -> list[float]:
+    """What the building of each shipped graph has taken of the processor."""
+    return []
+
+
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 @pytest.mark.parametrize("role", ["ecg", "layout", "decoder"])
-def test_nvidias_compiler_takes_every_shipped_graph(
-    rtx: TensorRtLibrary, bundle: Bundle, role: str, precision: str
+def test_nvidias_compiler_takes_every_shipped_graph_in_less_than_a_minute(
+    rtx: TensorRtLibrary, bundle: Bundle, role: str, precision: str, taken_s: list[float]
 ) -> None:
     spec, sampler = bundle.manifest.graphs.offered[role], bundle.manifest.sampler
     assert sampler is not None
     graph = (bundle.folder / spec.file).read_bytes()
     if precision == "fp16":
         graph = half_precision(graph, spec.file)
-    before, started = _cpu_s(), time.monotonic()
+    before = time.process_time()
     plan = _build(rtx, graph, sampler.sizes, name=spec.file).plan
+    taken_s.append(time.process_time() - before)
     print(
         f"\n{role} {precision}: {len(graph) / 1e6:.1f} MB -> plan {len(plan) / 1e6:.1f} MB, "
-        f"{_cpu_s() - before:.1f} s of processor, {time.monotonic() - started:.1f} s"
+        f"{taken_s[-1]:.1f} s of processor"
     )
+    assert sum(taken_s) < MOST_CPU_S
     weights = sum(
         len(tensor.raw_data) for tensor in onnx.load_model_from_string(graph).graph.initializer
     )
@@ -86,11 +95,6 @@ def test_nvidias_compiler_takes_graphs_of_open_sizes_also_where_nothing_is_known
     sizes = spec().sizes
     assert sizes["known"].least == 0
     assert _build(rtx, half_precision(graph, role), sizes).plan
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])

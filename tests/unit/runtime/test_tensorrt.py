@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,6 +19,8 @@ from node.domain.errors import BundleError, DeviceError
 from pipelines.bundle import read_bundle
 from pipelines.catalog import load_pipeline, serve_bundle, shipped_bundles
 from pipelines.graph_spec import Range
+from pipelines.runtime import tensorrt
+from pipelines.runtime.engine_cache import UNUSED_DAYS
 from pipelines.runtime.selection import Wish
 from pipelines.runtime.tensorrt import TensorRtRuntime
 from tests.unit.pipelines.conftest import QUICK
@@ -50,11 +54,11 @@ def test_the_second_load_takes_the_kept_engine(
 
 @pytest.mark.parametrize(
     "change",
-    ["graph", "precision", "ranges", "library", "driver", "gpu"],
+    ["graph", "precision", "ranges", "library", "driver", "cuda", "gpu", "revision"],
 )
 def test_an_engine_is_built_anew_for_anything_else_that_it_follows_from(
-    make_runtime: Make, graph: Path, library: LibraryTwin, cuda: CudaTwin, change: str,
-    monkeypatch: pytest.MonkeyPatch,
+    make_runtime: Make, graph: Path, library: LibraryTwin, cuda: CudaTwin, driver: Path,
+    change: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     make_runtime().load(graph, SIZES)
     sizes, precision = dict(SIZES), "fp32"
@@ -67,7 +71,9 @@ def test_an_engine_is_built_anew_for_anything_else_that_it_follows_from(
             sizes = {"samples": Range(1, 2, 5)}
         case "library":
             library.__version__ = "11.4.1.1"
-        case "driver":
+        case "driver":  # which serves the same CUDA
+            driver.write_text("580.105.08\n")
+        case "cuda":
             monkeypatch.setattr(
                 CudaTwin, "cudaDriverGetVersion", lambda self: (cudaError_t.cudaSuccess, 13030)
             )
@@ -75,8 +81,41 @@ def test_an_engine_is_built_anew_for_anything_else_that_it_follows_from(
             found = cuda.cudaGetDeviceProperties(0)
             found[1].name = b"Another GPU"
             monkeypatch.setattr(CudaTwin, "cudaGetDeviceProperties", lambda self, device: found)
+        case "revision":
+            monkeypatch.setattr(tensorrt, "REVISION", "another")
     make_runtime(precision=precision).load(graph, sizes)
     assert library.builds == 2
+
+
+def test_a_driver_whose_release_is_out_of_sight_is_known_by_its_cuda(
+    make_runtime: Make, graph: Path, library: LibraryTwin, driver: Path
+) -> None:
+    driver.unlink()
+    for _ in range(2):
+        runtime = make_runtime()
+        runtime.load(graph, SIZES)
+    assert (runtime.cuda.gpu.driver, runtime.cuda.gpu.cuda) == ("", "13.2")
+    assert library.builds == 1
+
+
+def test_after_an_update_of_the_driver_old_engines_go_and_those_of_other_bundles_stay(
+    make_runtime: Make, graph: Path, driver: Path, engines: Path, tmp_path: Path
+) -> None:
+    another = tmp_path / "another.onnx"
+    another.write_bytes(doubling(width=5))
+    make_runtime().load(graph, SIZES)
+    outdated = set(engines.iterdir())
+    assert len(outdated) == 2  # plan, timings
+    driver.write_text("580.105.08\n")
+    make_runtime().load(another, SIZES)
+    long_ago = time.time() - (UNUSED_DAYS + 1) * 86_400
+    for path in engines.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    others = set(engines.iterdir()) - outdated
+    make_runtime().load(graph, SIZES)
+    left = set(engines.iterdir())
+    assert not left & outdated
+    assert others < left and len(left) == 3
 
 
 def test_a_damaged_engine_is_built_anew(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from node.domain.errors import DeviceError, PredictionError
 from pipelines.graph_spec import Range
 from pipelines.runtime import Tensor
+from pipelines.runtime import cuda as cuda_module
 from pipelines.runtime.tensorrt import TensorRtRuntime
 from pipelines.runtime.tensorrt_session import MOST_RECORDINGS, TensorRtSession
 from tests.unit.runtime.conftest import SIZES
@@ -156,15 +158,20 @@ def test_too_little_memory_is_a_failure_of_the_device(
 
 @pytest.mark.parametrize("function", ["cudaStreamBeginCapture", "cudaStreamEndCapture",
                                       "cudaGraphInstantiate"])  # fmt: skip
-def test_what_cannot_be_recorded_is_run_anew_each_time(
-    make_runtime: Make, graph: Path, cuda: CudaTwin, function: str
-) -> None:
+def test_what_cannot_be_recorded_is_run_anew_each_time_and_said_once(
+    make_runtime: Make, graph: Path, cuda: CudaTwin, function: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    cuda_module._say_not_captured.cache_clear()
     session = make_runtime().load(graph, SIZES)
     cuda.failing[function] = cudaError_t.cudaErrorStreamCaptureUnsupported
-    for scale in (1, 3):
-        x = scale * _x(2)
-        np.testing.assert_array_equal(session.run({"x": x})["y"], 2 * x)
+    for rows in (1, 2, 2, 4):
+        np.testing.assert_array_equal(session.run({"x": _x(rows)})["y"], 2 * _x(rows))
     assert cuda.calls["cudaGraphLaunch"] == 0
+    (said,) = caplog.records
+    assert (said.levelno, said.args) == (logging.WARNING, ())
+    assert "cannot be recorded" in said.getMessage()
+    assert function in said.__dict__["fields"]["reason"]
 
 
 def test_an_engine_that_does_not_run_is_a_failure_of_the_device(
