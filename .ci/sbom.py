@@ -23,7 +23,7 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from pipelines.catalog import list_bundles, shipped_bundles
+from pipelines.catalog import find_bundles, shipped_bundles
 
 HTMX = Path(__file__).parents[1] / "node" / "web" / "console" / "static" / "htmx.min.js"
 BUILT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -86,7 +86,7 @@ def components(wheelhouse: Path) -> list[Component]:
             component(library, str(told["Name"]), str(told["Version"]), licence_of(told), digest)
         )
     found.append(htmx())
-    for bundle in list_bundles([shipped_bundles()]):
+    for bundle in find_bundles([shipped_bundles()]).bundles.values():
         model, manifest = ComponentType.MACHINE_LEARNING_MODEL, bundle.manifest
         found.append(
             component(model, manifest.name, manifest.version, manifest.licence, bundle.digest)
