@@ -86,7 +86,10 @@ def components(wheelhouse: Path) -> list[Component]:
             component(library, str(told["Name"]), str(told["Version"]), licence_of(told), digest)
         )
     found.append(htmx())
-    for bundle in find_bundles([shipped_bundles()]).bundles.values():
+    shipped = find_bundles([shipped_bundles()])
+    if shipped.broken:
+        sys.exit(f"broken: {', '.join(shipped.broken)}")
+    for bundle in shipped.bundles.values():
         model, manifest = ComponentType.MACHINE_LEARNING_MODEL, bundle.manifest
         found.append(
             component(model, manifest.name, manifest.version, manifest.licence, bundle.digest)

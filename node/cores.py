@@ -26,7 +26,7 @@ def available_cores() -> int:
 
 def _allowed() -> Iterator[float]:
     """Cores' worth of time, by each limit of the groups that the process is in."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # nobody says how many: all
         for line in OWN.read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
             if not controllers:
@@ -37,7 +37,7 @@ def _allowed() -> Iterator[float]:
 
 def _limits(root: Path, path: str) -> Iterator[float]:
     """Of a group and of all that it lies in; in a container a path may lead nowhere."""
-    group = root if ".." in path else root / path.lstrip("/")
+    group = root if ".." in path.split("/") else root / path.lstrip("/")
     for folder in (group, *group.parents):
         if folder.is_relative_to(root):
             with suppress(OSError, ValueError):

@@ -103,7 +103,8 @@ def find_bundle(settings: ModelSettings, name: str) -> Bundle:
         return found.bundle(name)
     except KeyError:
         raise ConfigurationError(
-            f"[model]: no bundle is called {name!r}; found: {', '.join(found.bundles) or 'none'}. "
+            f"[model]: no bundle is called {name!r}; found: {', '.join(found.bundles) or 'none'}, "
+            f"broken: {', '.join(found.broken) or 'none'}. "
             "`cardionode bundle install` puts one into model.folders"
         ) from None
 

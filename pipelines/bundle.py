@@ -58,7 +58,8 @@ def read_bundle(folder: Path) -> Bundle:
     Graphs are not hashed here, so that listing bundles stays quick: `Bundle.verify` does.
     Raises BundleError (a file missing, unlisted or outside the folder; a manifest that is wrong).
     """
-    checksums = _read_checksums(folder)
+    listed = _read(folder, CHECKSUMS)
+    checksums = _parse_checksums(folder, listed)
     _compare_files(folder, checksums)
     manifest = _parse(folder, _checked(folder, MANIFEST, checksums))
     files = [graph.file for graph in manifest.graphs.offered.values()]
@@ -68,9 +69,9 @@ def read_bundle(folder: Path) -> Bundle:
     return Bundle(
         folder=folder,
         manifest=manifest,
-        digest=sha256((folder / CHECKSUMS).read_bytes()),
+        digest=sha256(listed),
         checksums=checksums,
-        signature=(folder / SIGNATURE).read_bytes() if (folder / SIGNATURE).is_file() else None,
+        signature=_read(folder, SIGNATURE) if (folder / SIGNATURE).is_file() else None,
     )
 
 
@@ -111,12 +112,19 @@ def write_bundle(
     return bundle
 
 
-def _read_checksums(folder: Path) -> dict[str, str]:
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise _fault(folder, f"{name} is missing or cannot be read", _REPLACE) from error
+
+
+def _parse_checksums(folder: Path, listed: bytes) -> dict[str, str]:
     """Path -> SHA-256, in the lines of sha256sum: 64 hexadecimal digits, two spaces, the path."""
     try:
-        text = (folder / CHECKSUMS).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _fault(folder, f"{CHECKSUMS} is missing or cannot be read", _REPLACE) from error
+        text = listed.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _fault(folder, f"{CHECKSUMS} is not UTF-8", _REPLACE) from error
     checksums: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         digest, separator, name = line.partition("  ")
@@ -148,10 +156,7 @@ def _compare_files(folder: Path, checksums: Mapping[str, str]) -> None:
 
 
 def _checked(folder: Path, name: str, checksums: Mapping[str, str]) -> bytes:
-    try:
-        content = (folder / name).read_bytes()
-    except OSError as error:
-        raise _fault(folder, f"{name} is missing or cannot be read", _REPLACE) from error
+    content = _read(folder, name)
     if sha256(content) != checksums.get(name):
         raise _fault(folder, f"{name} differs from its checksum", _REPLACE)
     return content

@@ -50,9 +50,9 @@ class Found:
 
     def bundle(self, name: str) -> Bundle:
         """Raises BundleError (it is broken), KeyError (there is none)."""
-        if name in self.broken:
-            raise self.broken[name]
-        return self.bundles[name]
+        if name in self.bundles:
+            return self.bundles[name]
+        raise self.broken[name]
 
 
 def find_bundles(folders: Sequence[Path]) -> Found:
@@ -62,14 +62,17 @@ def find_bundles(folders: Sequence[Path]) -> Found:
     """
     bundles: dict[str, Bundle] = {}
     broken: dict[str, BundleError] = {}
+    doubled: set[str] = set()
     for folder in folders:
         if not folder.is_dir():
             raise BundleError(f"{folder} is not a folder; create it or correct model.folders")
-        for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
+        for place in sorted(folder.iterdir()):
+            if place.name.startswith(".") or not place.is_dir() or not _is_bundle(place):
+                continue
             try:
-                bundle = read_bundle(manifest.parent)
+                bundle = read_bundle(place)
             except BundleError as error:
-                broken[manifest.parent.name] = error
+                broken[place.name] = error
                 continue
             name = bundle.manifest.name
             other = bundles.setdefault(name, bundle)
@@ -78,9 +81,18 @@ def find_bundles(folders: Sequence[Path]) -> Found:
                     f"two bundles are called {name}: {other.folder} and {bundle.folder}; keep one "
                     "of them"
                 )
+                doubled.add(name)
                 broken |= dict.fromkeys((name, other.folder.name, bundle.folder.name), alike)
-    kept = {name: bundles[name] for name in sorted(bundles) if name not in broken}
+    kept = {name: bundles[name] for name in sorted(bundles) if name not in doubled}
     return Found(bundles=kept, broken=broken)
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether there is a manifest; nobody knows of a folder that may not be read."""
+    try:
+        return (folder / MANIFEST).exists()
+    except PermissionError:
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

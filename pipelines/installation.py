@@ -63,6 +63,8 @@ def install_bundle(source: Path, into: Path, prove: Prove, *, replace: bool) -> 
             prove(bundle)
             place = into / bundle.manifest.name
             _check_place(place, bundle, replace=replace)
+            _let_read(bundle.folder)
+            os.sync()  # whole on the disk before it takes a place
             _put(bundle.folder, place, workplace / _OLD)
             os.sync()
             return read_bundle(place)
@@ -145,6 +147,13 @@ def _stage(source: Path, folder: Path) -> Path:
         path = source / name
         _write(_chunks(path, partial(FileIO, path)), folder / name, LARGEST_BYTES)
     return folder
+
+
+def _let_read(folder: Path) -> None:
+    """Whoever installs it, the node's user reads it."""
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _check_place(place: Path, bundle: Bundle, *, replace: bool) -> None:

@@ -78,7 +78,8 @@ def reader_faults(manifest: Manifest, given: Array, expected: Expected) -> Itera
     """What of the phenotypes (1, P) a reader would see differ, in words."""
     ours, theirs = (_values(manifest, each) for each in (given, expected))
     for spec in manifest.phenotypes:
-        fraction = spec.field_id in EJECTION_FRACTIONS
+        derived = spec.derivation is not None and spec.derivation.kind == "ejection-fraction"
+        fraction = derived or spec.field_id in EJECTION_FRACTIONS
         limit = EJECTION_FRACTION_PERCENT if fraction else VOLUME_ML
         if not fraction and spec.unit != "mL":
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ EXACT: Final = "fp32"
 MOST_BYTES: Final = 1 << 30
 """Of the golden arrays, unpacked; those of the published networks take a tenth."""
 _NO_ARCHIVE: Final = (
-    ValueError, zipfile.BadZipFile, zlib.error, EOFError,
+    ValueError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, OverflowError,
     MemoryError,  # an array that says it is larger than what follows
     NotImplementedError, RuntimeError,  # compressed or encrypted as no archive of ours
 )  # fmt: skip

@@ -61,7 +61,8 @@ class WithStandby:
                     self._serving = self._standby()
                 except BundleError as fault:  # of the bundle on the disk, not of this ECG
                     raise DeviceError(
-                        f"{error.message}; nor can the CPU answer: {fault.message}"
+                        f"{error.message}; nor can the CPU answer: {fault.message} "
+                        "(or start the node again, if another bundle was installed in its place)"
                     ) from fault
                 self._said(
                     f"{failed.identity.runtime} failed ({error.message}); from now on "

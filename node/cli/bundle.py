@@ -18,8 +18,9 @@ from node.dicom.template import load_templates
 from node.domain.errors import BundleError, CardioNodeError, ConfigurationError, DeviceError
 from node.models import check_fields, wish_of
 from node.settings import ModelSettings, read_settings
-from pipelines.bundle import MANIFEST, Bundle
+from pipelines.bundle import Bundle, read_bundle
 from pipelines.catalog import (
+    Found,
     Served,
     find_bundles,
     is_shipped,
@@ -59,8 +60,8 @@ def list_all(config: Config = None, overrides: Overrides = None) -> None:
         )
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
-    for error in found.broken.values():
-        console.print(error.message, style="red", markup=False)
+    for message in dict.fromkeys(error.message for error in found.broken.values()):
+        console.print(message, style="red", markup=False)
 
 
 @app.command("info")
@@ -160,14 +161,12 @@ def remove(
             f"{name} is what model.bundle or model.by_ae_title serves; name another one there first"
         )
     remove_bundle(folder)
-    Console(highlight=False, soft_wrap=True).print(f"{name} is removed", markup=False)
+    Console(highlight=False, soft_wrap=True).print(f"{folder} is removed", markup=False)
 
 
 @app.command("build-engines")
 def build_engines(
-    name: Annotated[
-        str | None, typer.Argument(help="A bundle's name; without one: all that are served.")
-    ] = None,
+    name: Name = None,
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
@@ -271,22 +270,33 @@ def _label(bundle: Bundle) -> str:
 
 
 def _find(name: str, folders: tuple[Path, ...]) -> Bundle:
+    return _chosen(find_bundles([shipped_bundles(), *folders]), name)
+
+
+def _chosen(found: Found, name: str) -> Bundle:
     try:
-        return find_bundles([shipped_bundles(), *folders]).bundle(name)
+        return found.bundle(name)
     except KeyError:
-        raise _absent(name) from None
+        raise BundleError(
+            f"no bundle is called {name!r}; `cardionode bundle list` shows them"
+        ) from None
 
 
 def _folder(name: str, folders: tuple[Path, ...]) -> Path:
-    """Where a bundle lies; one that is broken goes by the name of its folder."""
+    """Where a bundle lies; one that is broken goes by the name of its folder, and goes first.
+
+    Raises BundleError (there is none, or two are called so).
+    """
     found = find_bundles([shipped_bundles(), *folders])
-    if name in found.bundles:
-        return found.bundles[name].folder
-    places = [folder / name for folder in folders if (folder / name / MANIFEST).exists()]
-    if name not in found.broken or not places:
-        raise _absent(name)
-    return places[0]
+    for place in (folder / name for folder in folders if (folder / name).is_dir()):
+        if name in found.broken and _is_broken(place):
+            return place
+    return _chosen(found, name).folder
 
 
-def _absent(name: str) -> BundleError:
-    return BundleError(f"no bundle is called {name!r}; `cardionode bundle list` shows them")
+def _is_broken(folder: Path) -> bool:
+    try:
+        read_bundle(folder)
+    except BundleError:
+        return True
+    return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ FIRST: Final = 0
 """The GPU that is used; CUDA_VISIBLE_DEVICES says which that is."""
 DRIVER_FILES: Final = (Path("/sys/module/nvidia/version"), Path("/proc/driver/nvidia/version"))
 """Where the driver's kernel module says its release; a container may have one, or neither."""
+RELEASE: Final = re.compile(r"\d+(\.\d+)+")
 Play = Callable[[], None]
 """Puts work on a stream."""
 _log = logging.getLogger(__name__)
@@ -92,7 +94,8 @@ def _call(runtime: Any, function: str, *arguments: object) -> tuple[Any, ...]:
 def _driver_release() -> str:
     for file in DRIVER_FILES:
         with suppress(OSError):
-            return file.read_text(encoding="ascii").partition("\n")[0]
+            if found := RELEASE.search(file.read_text(encoding="ascii", errors="replace")):
+                return found[0]
     return ""
 
 

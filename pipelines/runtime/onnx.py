@@ -65,8 +65,8 @@ class OnnxRuntime:
     @property
     def name(self) -> str:
         found = f"onnxruntime {onnxruntime.__version__} CPU"
-        if self.precision == "int8" and not sums_are_exact():
-            return f"{found}, weights of 7 bits"  # its answers are others
+        if self.precision == "int8" and sums_are_exact():
+            return f"{found}, weights of 8 bits"  # without: of 7, whose answers are others
         return found
 
     def load(self, path: Path, sizes: Sizes) -> OnnxSession:

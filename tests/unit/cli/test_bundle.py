@@ -30,7 +30,7 @@ def test_a_bundle_is_installed_served_by_name_and_removed(tmp_path: Path) -> Non
     said = _said("install", archive, folder=into)
     assert f"quick-test 1.0.0 is in {into / 'quick-test'}" in said
     assert "self-test are right" in _said("verify", "quick-test", folder=into)
-    assert "quick-test is removed" in _said("remove", "quick-test", folder=into)
+    assert f"{into / 'quick-test'} is removed" in _said("remove", "quick-test", folder=into)
     with pytest.raises(BundleError, match="no bundle is called 'quick-test'"):
         _said("info", "quick-test", folder=into)
 
@@ -46,6 +46,25 @@ def test_a_broken_bundle_is_shown_and_is_replaced_or_removed(tmp_path: Path) -> 
         _said(*remedy, folder=tmp_path)
         assert "is missing" not in _said("list", folder=tmp_path)
     assert not (tmp_path / "quick-test").exists()
+
+
+def test_of_two_folders_the_broken_one_is_removed(tmp_path: Path) -> None:
+    sound, spoilt = tmp_path / "a", tmp_path / "b"
+    shutil.copytree(QUICK, sound / "quick-test")
+    shutil.copytree(QUICK, spoilt / "quick-test")
+    (spoilt / "quick-test" / "graphs" / "ecg.onnx").unlink()
+    both = ["--set", f'model.folders=["{sound}", "{spoilt}"]']
+    assert f"{spoilt / 'quick-test'} is removed" in _said("remove", "quick-test", *both)
+    assert "quick-test 1.0.0: checksums" in _said("verify", "quick-test", *both)
+
+
+def test_of_two_sound_bundles_of_a_name_none_is_removed(tmp_path: Path) -> None:
+    for name in ("quick", "again"):
+        shutil.copytree(QUICK, tmp_path / name)
+    for name in ("quick-test", "quick", "again"):
+        with pytest.raises(BundleError, match="two bundles are called quick-test"):
+            _said("remove", name, folder=tmp_path)
+    assert _said("list", folder=tmp_path).count("two bundles are called") == 1
 
 
 def test_what_is_served_and_broken_does_not_verify(tmp_path: Path) -> None:

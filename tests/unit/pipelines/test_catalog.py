@@ -16,10 +16,10 @@ import onnx
 import pytest
 
 from node.domain.errors import BundleError, ConfigurationError
+from pipelines import self_test
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.catalog import find_bundles, load_pipeline, shipped_bundles
 from pipelines.runtime.onnx import OnnxRuntime
-from pipelines.self_test import MOST_BYTES
 
 Edited = Callable[[Callable[[dict[str, Any]], Any]], Path]
 Reseal = Callable[[Path], Path]
@@ -54,6 +54,15 @@ def test_a_broken_bundle_is_in_nobodys_way(copied: Path) -> None:
         found.bundle("spoilt")
     with pytest.raises(KeyError):
         found.bundle("unheard-of")
+
+
+def test_a_broken_folder_does_not_take_the_name_of_a_sound_bundle(copied: Path) -> None:
+    """Half a copy of what is served, say."""
+    spoilt = Path(shutil.copytree(copied, copied.parent / "simulated-4ch"))
+    (spoilt / "manifest.json").write_text("{", encoding="utf-8")
+    found = find_bundles([shipped_bundles(), copied.parent])
+    assert found.bundle("simulated-4ch").folder.parent == shipped_bundles()
+    assert list(found.broken) == ["simulated-4ch"]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -190,14 +199,18 @@ def test_golden_vectors_of_another_bundle_are_refused(copied: Path, reseal: Rese
         load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
 
 
-def test_a_golden_file_that_unpacks_to_too_much_is_refused(copied: Path, reseal: Reseal) -> None:
+def test_a_golden_file_that_unpacks_to_too_much_is_refused(
+    copied: Path, reseal: Reseal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert self_test.MOST_BYTES == 1 << 30
+    monkeypatch.setattr(self_test, "MOST_BYTES", 16 << 20)
     path = copied / "golden" / "golden.npz"
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("ecg.npy", "w", force_zip64=True) as file,
     ):
-        for _ in range(1 + MOST_BYTES // (16 << 20)):
-            file.write(bytes(16 << 20))
+        for _ in range(17):
+            file.write(bytes(1 << 20))
     with pytest.raises(BundleError, match=r"golden\.npz unpacks to more than"):
         load_pipeline(read_bundle(reseal(copied)), OnnxRuntime(threads=1))
 
