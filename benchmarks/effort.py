@@ -40,7 +40,7 @@ FULL: Final = Effort(
     graph_s=4.0,
     procedures=3,
     ecgs=(1, 10, 100, 1000),
-    growing_s=300.0,
+    growing_s=240.0,
     compiled=True,
     published_size=True,
 )
