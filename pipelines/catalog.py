@@ -58,7 +58,7 @@ class Found:
 def find_bundles(folders: Sequence[Path]) -> Found:
     """Every bundle in these folders; one that cannot be read is in nobody's way.
 
-    Raises BundleError (a folder is not there).
+    Raises BundleError (a folder is not there, or may not be read).
     """
     bundles: dict[str, Bundle] = {}
     broken: dict[str, BundleError] = {}
@@ -66,9 +66,7 @@ def find_bundles(folders: Sequence[Path]) -> Found:
     for folder in folders:
         if not folder.is_dir():
             raise BundleError(f"{folder} is not a folder; create it or correct model.folders")
-        for place in sorted(folder.iterdir()):
-            if place.name.startswith(".") or not place.is_dir() or not _is_bundle(place):
-                continue
+        for place in _places(folder):
             try:
                 bundle = read_bundle(place)
             except BundleError as error:
@@ -87,8 +85,26 @@ def find_bundles(folders: Sequence[Path]) -> Found:
     return Found(bundles=kept, broken=broken)
 
 
+def _places(folder: Path) -> list[Path]:
+    """Folders with a manifest; nobody knows of one that may not be read.
+
+    Raises BundleError (the folder itself may not be read).
+    """
+    try:
+        inside = sorted(folder.iterdir())
+        return [
+            each
+            for each in inside
+            if not each.name.startswith(".") and each.is_dir() and _is_bundle(each)
+        ]
+    except OSError as error:
+        raise BundleError(
+            f"cannot read {folder}: {error.strerror}; let the node's user read it, or correct "
+            "model.folders"
+        ) from error
+
+
 def _is_bundle(folder: Path) -> bool:
-    """Whether there is a manifest; nobody knows of a folder that may not be read."""
     try:
         return (folder / MANIFEST).exists()
     except PermissionError:

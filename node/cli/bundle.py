@@ -69,7 +69,7 @@ def info(name: Name = None, config: Config = None, overrides: Overrides = None) 
     """Show a bundle's licence, what it was made from, and its model card."""
     console = Console(highlight=False, soft_wrap=True)
     settings = read_settings(config, overrides or ()).model
-    for each in sorted(settings.bundle_names) if name is None else [name]:
+    for each in _asked(name, settings):
         bundle = _find(each, settings.folders)
         console.rule(f"{bundle.manifest.name} {bundle.manifest.version}  {bundle.digest[:12]}")
         for line in (*licence_lines(bundle.manifest), *_preset_lines(bundle.manifest)):
@@ -84,7 +84,7 @@ def verify(name: Name = None, config: Config = None, overrides: Overrides = None
     settings = read_settings(config, overrides or ()).model
     prove = _proof(settings)
     failed = False
-    for each in sorted(settings.bundle_names) if name is None else [name]:
+    for each in _asked(name, settings):
         try:
             bundle = _find(each, settings.folders)
             served = prove(bundle)
@@ -130,7 +130,6 @@ def install(
             "model.folders is empty: name a folder for bundles there, or for once "
             """--set 'model.folders=["/var/lib/cardionode/bundles"]'"""
         )
-    console = Console(highlight=False, soft_wrap=True)
     into, prove = settings.folders[0], _proof(settings)
 
     def prove_new(bundle: Bundle) -> None:
@@ -138,7 +137,7 @@ def install(
         prove(bundle)
 
     bundle = install_bundle(source, into, prove_new, replace=replace)
-    console.print(
+    Console(highlight=False, soft_wrap=True).print(
         f"{_label(bundle)} is in {bundle.folder}. A node serves it when model.bundle or "
         "model.by_ae_title names it and the node is started again.",
         markup=False,
@@ -177,7 +176,7 @@ def build_engines(
     """
     settings = read_settings(config, overrides or ()).model
     console = Console(highlight=False, soft_wrap=True)
-    for each in sorted(settings.bundle_names) if name is None else [name]:
+    for each in _asked(name, settings):
         bundle = _find(each, settings.folders)
         runtime, count = _build_and_show(bundle, settings, console)
         console.print(
@@ -185,6 +184,10 @@ def build_engines(
             f"{wish_of(settings).engines}, proved on the golden ECG; {count or 'none'} built now",
             markup=False,
         )
+
+
+def _asked(name: str | None, settings: ModelSettings) -> list[str]:
+    return sorted(settings.bundle_names) if name is None else [name]
 
 
 def licence_lines(manifest: Manifest) -> Iterator[str]:

@@ -70,6 +70,42 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         find_bundles([tmp_path / "absent"])
 
 
+@pytest.mark.parametrize("refusing", ["iterdir", "is_dir"])
+def test_a_folder_that_may_not_be_read_is_named(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, refusing: str
+) -> None:
+    true = getattr(Path, refusing)
+
+    def refuse(path: Path) -> object:
+        if path == (copied.parent if refusing == "iterdir" else copied):
+            raise PermissionError(13, "Permission denied")
+        return true(path)
+
+    monkeypatch.setattr(Path, refusing, refuse)
+    with pytest.raises(BundleError, match=r"cannot read .*bundles: Permission denied; let the"):
+        find_bundles([copied.parent])
+
+
+def test_a_bundle_that_may_not_be_read_is_broken(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_exists, true_read = Path.exists, Path.read_bytes
+
+    def exists(path: Path) -> bool:
+        if path.parent == copied:
+            raise PermissionError(13, "Permission denied")
+        return true_exists(path)
+
+    def read_bytes(path: Path) -> bytes:
+        if path.parent == copied:
+            raise PermissionError(13, "Permission denied")
+        return true_read(path)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert list(find_bundles([copied.parent]).broken) == ["quick"]
+
+
 def test_the_shipped_bundles_lie_inside_the_package() -> None:
     assert shipped_bundles().parts[-2:] == ("pipelines", "bundles")
 
